@@ -1,0 +1,39 @@
+"""acelib: causal attribution in neural networks, with an error bar on every estimate.
+
+A causal input model answers ``do(feature, values)``; the estimators see only its answer. Start with
+``InputDistribution.fit`` and ``AverageCausalEffect``.
+"""
+
+from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
+from .attribution import AverageCausalEffect
+from .curvature import UnsupportedOperation, half_trace
+from .distribution import InputDistribution
+from .domain import FiniteSet, Interval
+from .expectation import Check, Expectation, interventional_expectation
+from .intervention import Intervention
+from .regressors import CausalRegressor, CausalTable, SplineRegressor
+from .results import Attribution, CausalRegressors
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApproximationWarning",
+    "Attribution",
+    "AverageCausalEffect",
+    "CausalRegressor",
+    "CausalRegressors",
+    "CausalTable",
+    "Check",
+    "ConstantFeatureWarning",
+    "Expectation",
+    "ExtrapolationWarning",
+    "FiniteSet",
+    "InputDistribution",
+    "Intervention",
+    "Interval",
+    "SplineRegressor",
+    "SupportWarning",
+    "UnsupportedOperation",
+    "half_trace",
+    "interventional_expectation",
+]

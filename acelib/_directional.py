@@ -1,0 +1,152 @@
+"""Second derivatives of a model along given directions: the numbers vᵀ∇²f(x)v behind ½ Tr(∇²f Σ).
+
+Each function here takes points ``(p, k)`` and directions ``(p, q, k)`` and returns ``(p, q, outputs)``, apart from the
+full Hessian, the slow oracle. The checks, the sum over directions and the choice between them are in
+``acelib.curvature``. Forward mode over forward mode is left out: through LayerNorm it can be wrong without an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def jvp_grad(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """vᵀ∇²f(x)v for points ``(p, k)`` and directions ``(p, q, k)``: ``(p, q, outputs)``; forward over reverse.
+
+    One dual forward pass serves all outputs; each output adds one reverse pass. Only the slope along v leaves the
+    reverse pass, so that many outputs do not keep many gradients in memory.
+    """
+    p, q, k = v.shape
+    rows, tangents = x.repeat_interleave(q, 0), v.reshape(p * q, k)
+
+    def slopes(z):
+        y, pull = torch.func.vjp(lambda a: model(a.clone()), z)
+        seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
+        # create_graph: some operations (SiLU) use a fused backward without a forward-mode rule where it is off.
+        return torch.stack([(pull(seed.expand_as(y), create_graph=True)[0] * tangents).sum(1) for seed in seeds], dim=1)
+
+    return torch.func.jvp(slopes, (rows,), (tangents,))[1].reshape(p, q, -1).detach()
+
+
+def double_backward(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """The same numbers, ``(p, q, outputs)``: d²f(x + εv)/dε² at ε = 0 by two reverse passes per output."""
+    p, q, k = v.shape
+    _require_second_derivative(model, x[0])
+    with torch.enable_grad():
+        epsilon = x.new_zeros(p * q, requires_grad=True)
+        y = model(x.repeat_interleave(q, 0) + epsilon[:, None] * v.reshape(p * q, k))
+        if not y.requires_grad:
+            return torch.zeros_like(y).reshape(p, q, -1)
+        columns = []
+        for output in y.unbind(1):
+            (slope,) = torch.autograd.grad(output.sum(), epsilon, create_graph=True, materialize_grads=True)
+            bend = None
+            if slope.requires_grad:
+                (bend,) = torch.autograd.grad(slope.sum(), epsilon, retain_graph=True, allow_unused=True)
+            columns.append(torch.zeros_like(epsilon) if bend is None else bend)
+    return torch.stack(columns, dim=1).reshape(p, q, -1).detach()
+
+
+def _require_second_derivative(model, point: torch.Tensor) -> None:
+    """Raises where a custom backward cannot be differentiated: reverse over reverse would take it for a constant.
+
+    A gradient is linear in its seed u, g(u) = Jᵀu, so w·g(u) must equal u·∂(w·g)/∂u; a cut graph breaks that. Seed and
+    weights differ from entry to entry, because a softmax has gradient 0 for equal ones.
+    """
+    with torch.enable_grad():
+        leaf = point.clone().requires_grad_()
+        y = model(leaf.clone()[None])
+        if not y.requires_grad:
+            return
+        seed = torch.linspace(1, 2, y.shape[1], dtype=y.dtype, device=y.device)[None].requires_grad_()
+        (slope,) = torch.autograd.grad(y, leaf, seed, create_graph=True, materialize_grads=True)
+        weights = torch.linspace(1, 2, len(point), dtype=point.dtype, device=point.device)
+        total, back = (weights * slope).sum(), None
+        if total.requires_grad:
+            (back,) = torch.autograd.grad(total, seed, allow_unused=True)
+    gap = total - (0 if back is None else (seed * back).sum())
+    rounding = 1e3 * torch.finfo(y.dtype).eps * (1 + y.abs().max())
+    if gap.abs() > 1e-2 * slope.abs().sum() + rounding:
+        raise RuntimeError("once_differentiable: the backward of a custom function cannot be differentiated")
+
+
+def central_difference(model, x: torch.Tensor, v: torch.Tensor, step: float) -> torch.Tensor:
+    """λ [f(x + εe) + f(x − εe) − 2 f(x)] / ε² with e = v / √λ, λ = |v|²: ``(p, q, outputs)``; 0 along a zero v."""
+    p, q, k = v.shape
+    length = v.norm(dim=2, keepdim=True)
+    unit = v / torch.where(length > 0, length, torch.ones_like(length))
+    sides = [model((x[:, None] + sign * step * unit).reshape(p * q, k)).reshape(p, q, -1) for sign in (1, -1)]
+    centre = model(x.clone())[:, None]
+    return length**2 * ((sides[0] - centre) + (sides[1] - centre)) / step**2
+
+
+def full_hessian(model, point: torch.Tensor, chunk: int) -> torch.Tensor:
+    """∇²f at one point ``(k,)``: ``(outputs, k, k)``, forward over reverse, else reverse over reverse."""
+    try:
+        return _forward_over_reverse(model, point, chunk)
+    except RuntimeError as error:
+        if missing_operation(error) is None:
+            raise
+        return _reverse_over_reverse(model, point)
+
+
+def _forward_over_reverse(model, point, chunk) -> torch.Tensor:
+    """``(outputs, k, k)`` as jacfwd(jacrev), with at most ``chunk`` rows (outputs × unit tangents) at a time."""
+    jacobian = torch.func.jacrev(lambda z: model(z[None].clone())[0])
+    width = max(1, chunk // model(point[None].clone()).shape[1])
+
+    def column(unit):
+        return torch.func.jvp(jacobian, (point,), (unit,))[1]
+
+    eye = torch.eye(len(point), dtype=point.dtype, device=point.device)
+    return torch.func.vmap(column, chunk_size=width)(eye).movedim(0, -1).detach()
+
+
+def _reverse_over_reverse(model, point) -> torch.Tensor:
+    """``(outputs, k, k)`` by plain double backward, one output and one row at a time: slow, but asks for little."""
+    _require_second_derivative(model, point)
+    outputs = model(point[None].clone()).shape[1]
+    with torch.enable_grad():
+        rows = [
+            torch.autograd.functional.hessian(lambda z, o=o: model(z[None].clone())[0, o], point)
+            for o in range(outputs)
+        ]
+    return torch.stack(rows)
+
+
+@contextlib.contextmanager
+def twice_differentiable(*, recurrent: bool) -> Iterator[None]:
+    """Swaps fused kernels that cannot be differentiated twice for plain ones, and puts them back."""
+    kernels = torch.backends
+    with contextlib.ExitStack() as stack:
+        stack.callback(kernels.mha.set_fastpath_enabled, kernels.mha.get_fastpath_enabled())
+        kernels.mha.set_fastpath_enabled(False)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        for backend in (kernels.cudnn, kernels.mkldnn) if recurrent else ():
+            stack.callback(setattr, backend, "enabled", backend.enabled)
+            backend.enabled = False
+        yield
+
+
+_NAMED = re.compile(r"(?:forward AD with|derivative for|Batching rule not implemented for) '?([\w.]+(?:::[\w.]+)*)")
+_UNNAMED = {
+    "once_differentiable": "a custom autograd.Function whose backward is not differentiable (once_differentiable)",
+    "autograd.Function": "a custom autograd.Function without rules for torch.func",
+    "cudnn RNN backward": "the cuDNN recurrent kernel",
+    "double backward": "a compiled or fused operation without a double backward",
+    "data pointer of Tensor": "an operation that reads tensor memory directly, such as a NumPy call",
+    "vmap": "an operation that vmap cannot batch",
+}
+
+
+def missing_operation(error: Exception) -> str | None:
+    """The operation that lacks a derivative rule according to torch's message; None for any other error."""
+    named = _NAMED.search(str(error))
+    if named:
+        return named.group(1)
+    return next((name for mark, name in _UNNAMED.items() if mark in str(error)), None)

@@ -1,0 +1,125 @@
+"""The three estimators of E[y | do(x_i = a)]: row average, second-order Taylor expansion, cubature.
+
+Each takes the answer of a causal input model and a network, and returns values ``(m, outputs)`` with the covariance
+of their sampling error across values ``(outputs, m, m)`` and the number of model rows it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._accumulate import RowMoments
+from ._models import Model, accumulator_dtype, check_output, evaluate
+from .curvature import half_trace
+from .intervention import Intervention
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an estimator brings back, before it is made presentable."""
+
+    values: Tensor
+    covariance: Tensor
+    cost: int
+    num_rows: int = 0
+    spread: Tensor | None = None
+    individual: Tensor | None = None
+
+
+def row_average(
+    model: Model, answer: Intervention, *, chunk: int, index: Tensor | None, groups: Tensor | None, progress: bool
+) -> Estimate:
+    """Average the model over the intervened rows: Eq. 2 with the empirical distribution, exact for these rows."""
+    moments = RowMoments(accumulator_dtype(answer.means.device), answer.num_rows if index is None else len(index))
+    blocks = _whole_blocks(model, answer, chunk, index)
+    if progress:
+        from tqdm.auto import tqdm
+
+        blocks = tqdm(blocks, desc=f"do({answer.name})", unit="block", leave=False)
+    start = 0
+    for outputs, weights in blocks:
+        stop = start + outputs.shape[1]
+        moments.add(outputs, weights, None if groups is None else groups[start:stop])
+        start = stop
+    return Estimate(
+        moments.mean, moments.covariance(), start * len(answer), start, moments.spread(), moments.individual()
+    )
+
+
+def _whole_blocks(
+    model: Model, answer: Intervention, chunk: int, index: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
+    parts: list[Tensor] = []
+    done = 0
+    for which, rows, weights in answer.rows(chunk, index):
+        v, b, k = rows.shape
+        parts.append(evaluate(model, rows.reshape(v * b, k), answer.shape).reshape(v, b, -1))
+        done += len(which)
+        if done == len(answer):
+            yield torch.cat(parts), weights
+            parts, done = [], 0
+
+
+def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
+    """Expand the model to second order around the interventional mean (Eq. 3-4): f(mu) + 1/2 Tr(H Sigma).
+
+    The sampling error is that of the mean, to first order: Var = g^T Sigma g / n with g the gradient at mu.
+    """
+    dtype = accumulator_dtype(answer.means.device)
+
+    def flat(x: Tensor) -> Tensor:
+        return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
+
+    centre = torch.cat([evaluate(model, mu, answer.shape) for mu in answer.means.split(chunk)])
+    curvature = half_trace(flat, answer.means, answer.factor, chunk_size=chunk)  # pinned rows are zero already
+    slopes = torch.cat([_gradients(flat, mu) for mu in answer.means.split(chunk)])  # (m, outputs, k)
+    factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
+    rank = factor.shape[-1]
+    along = torch.einsum("mok,mkr->omr", slopes.to(dtype), factor.to(dtype))
+    values = centre.to(dtype) + curvature.to(dtype)
+    return Estimate(values, _moment_error(along, answer), len(answer) * (rank + 2))
+
+
+def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
+    """Average the model over the 2 R points mu +- sqrt(R) s_r (third-degree spherical-radial cubature).
+
+    It matches mean and covariance like the Taylor expansion, needs no derivatives, and stays within the range of
+    the model's outputs. It depends on which square root S of the covariance is taken.
+    """
+    dtype = accumulator_dtype(answer.means.device)
+    factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
+    rank = factor.shape[-1]
+    steps = rank**0.5 * factor.transpose(1, 2)  # (m, R, k)
+    points = torch.stack([answer.means[:, None] + steps, answer.means[:, None] - steps])
+    flat = points.reshape(-1, answer.means.shape[1])
+    outputs = torch.cat([evaluate(model, rows, answer.shape) for rows in flat.split(chunk)]).to(dtype)
+    plus, minus = outputs.reshape(2, len(answer), rank, -1)
+    along = ((plus - minus) / (2 * rank**0.5)).permute(2, 0, 1)
+    return Estimate((plus + minus).mean(1) / 2, _moment_error(along, answer), flat.shape[0])
+
+
+def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
+    """Sampling covariance ``(outputs, m, m)`` from the slopes along the factor's columns ``(outputs, m, R)``."""
+    if answer.num_observed is None:
+        return torch.full((along.shape[0], len(answer), len(answer)), torch.nan, dtype=along.dtype)
+    return along @ along.transpose(1, 2) / answer.num_observed
+
+
+def _gradients(model: Model, points: Tensor) -> Tensor:
+    """Return d output / d input at each point, ``(m, outputs, k)``, by one backward pass per output."""
+    with torch.enable_grad():
+        x = points.detach().requires_grad_(True)
+        out = model(x)
+        slopes = []
+        for o in range(out.shape[1]):
+            column = out[:, o].sum()
+            g = None
+            if column.requires_grad:
+                (g,) = torch.autograd.grad(column, x, retain_graph=True, allow_unused=True)
+            slopes.append(torch.zeros_like(x) if g is None else g)
+    return torch.stack(slopes, dim=1).detach()

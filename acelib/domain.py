@@ -1,0 +1,134 @@
+"""What values an input may be given: an interval or a finite set per feature.
+
+The uniform distribution over the domain is the default law of interventions (Chattopadhyay et al., 2019, Sec. 4.3):
+it sets the baseline, the grid of a causal regressor and the limit beyond which a value is an extrapolation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Interval:
+    """All values from ``low`` to ``high``, in the feature's unit.
+
+    Example:
+        >>> Interval(0.0, 2.0).contains(1.5)
+        True
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ValueError(f"an interval needs finite low <= high, got ({self.low}, {self.high})")
+
+    @property
+    def width(self) -> float:
+        """high - low; 0 for a constant feature."""
+        return self.high - self.low
+
+    def contains(self, value: float) -> bool:
+        """Whether ``value`` lies inside, up to rounding."""
+        slack = 1e-9 * max(self.width, abs(self.low), abs(self.high))
+        return self.low - slack <= value <= self.high + slack
+
+    def grid(self, num: int, kind: str = "uniform") -> Tensor:
+        """Return ``(num,)`` float64 values from low to high, equally spaced or Chebyshev points of the second kind."""
+        if kind not in ("uniform", "chebyshev"):
+            raise ValueError(f"grid must be 'uniform' or 'chebyshev', got {kind!r}")
+        if self.width == 0 or num == 1:
+            return torch.tensor([(self.low + self.high) / 2], dtype=torch.float64)
+        if kind == "uniform":
+            return torch.linspace(self.low, self.high, num, dtype=torch.float64)
+        angles = torch.linspace(math.pi, 0.0, num, dtype=torch.float64)
+        points = (self.low + self.high) / 2 + self.width / 2 * torch.cos(angles)
+        points[0], points[-1] = self.low, self.high  # cos(pi) rounds
+        return points
+
+
+@dataclass(frozen=True)
+class FiniteSet:
+    """A finite set of admissible values; effects over it are a table, not a polynomial.
+
+    Example:
+        >>> FiniteSet((1.0, 0.0)).values
+        (0.0, 1.0)
+    """
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = tuple(sorted({float(v) for v in self.values}))
+        if not values or not all(math.isfinite(v) for v in values):
+            raise ValueError(f"a finite set needs at least one finite value, got {self.values}")
+        object.__setattr__(self, "values", values)
+
+    @property
+    def low(self) -> float:
+        """The smallest value."""
+        return self.values[0]
+
+    @property
+    def high(self) -> float:
+        """The largest value."""
+        return self.values[-1]
+
+    @property
+    def width(self) -> float:
+        """high - low; 0 for a constant feature."""
+        return self.high - self.low
+
+    def contains(self, value: float) -> bool:
+        """Whether ``value`` is one of the set, up to rounding."""
+        return any(math.isclose(value, v, rel_tol=1e-6, abs_tol=1e-9) for v in self.values)
+
+    def grid(self, num: int = 0, kind: str = "uniform") -> Tensor:
+        """Return all values of the set, float64; ``num`` and ``kind`` do not matter."""
+        return torch.tensor(self.values, dtype=torch.float64)
+
+
+Domain = Interval | FiniteSet
+
+
+def as_domain(spec: Any, name: str) -> Domain:
+    """Return an Interval for a pair ``(low, high)``, a FiniteSet for a set, and domains as they are."""
+    if isinstance(spec, Interval | FiniteSet):
+        return spec
+    if isinstance(spec, set | frozenset):
+        return FiniteSet(tuple(spec))
+    if isinstance(spec, tuple) and len(spec) == 2:
+        return Interval(float(spec[0]), float(spec[1]))
+    raise ValueError(f"domain of {name!r} must be a pair (low, high) or a set of values, got {spec!r}")
+
+
+def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tuple[Domain, ...]:
+    """Return one domain per feature from a user's ``domain=`` argument; the sample range where it says nothing.
+
+    ``spec`` is None, one pair or set for all features, a mapping from names to pairs or sets, or one per feature.
+    """
+    default = [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    if spec is None:
+        return tuple(default)
+    if isinstance(spec, Mapping):
+        unknown = [key for key in spec if key not in names]
+        if unknown:
+            raise ValueError(f"domain names unknown features {unknown}; the features are {list(names)[:20]}")
+        return tuple(as_domain(spec[n], n) if n in spec else d for n, d in zip(names, default, strict=True))
+    pair = isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(v, int | float) for v in spec)
+    if pair or isinstance(spec, set | frozenset | Interval | FiniteSet):
+        return tuple(as_domain(spec, n) for n in names)
+    if isinstance(spec, list | tuple) and len(spec) == len(names):
+        return tuple(as_domain(s, n) for s, n in zip(spec, names, strict=True))
+    raise ValueError(
+        f"domain must be a pair (low, high), a set, a mapping from names, or one of these for each of the "
+        f"{len(names)} features, got {type(spec).__name__}"
+    )

@@ -1,0 +1,108 @@
+"""What is the causal effect of a feature that takes only a few values?
+
+A category or an on/off switch has no values in between, so nothing is smoothed: the curve is the table of
+E[y | do(x = α)] itself, and its uniform baseline is the plain mean over the listed values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ._samples import check_array, check_samples
+from .smoothers import Regressor, set_baseline
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CausalTable(Regressor):
+    """A causal regressor for a finite set of values: one expectation for each, no values in between.
+
+    Example:
+        >>> table = CausalTable.fit([0.0, 1.0], [0.2, 0.8])
+        >>> assert abs(table.baseline - 0.5) < 1e-12
+        >>> assert abs(table.ace(1.0) - 0.3) < 1e-12
+    """
+
+    family: ClassVar[str] = "table"
+
+    @classmethod
+    def fit(cls, alphas, expectations, *, covariance=None, baseline="uniform") -> CausalTable:
+        """The table of these expectations, a ``CausalTable``.
+
+        Args:
+            alphas: The values the feature can take, distinct, ``(m,)``.
+            expectations: E[y | do(x = α)] at these values, ``(m,)``.
+            covariance: Covariance of their sampling errors, ``(m, m)``; None means no sampling error.
+            baseline: ``"uniform"`` (mean over the values), ``("data", observed)`` (mean over these observations) or
+                one of the values.
+
+        Raises:
+            ValueError: If an argument has NaN or Inf, a wrong shape or repeated values.
+        """
+        return cls.fit_many(
+            alphas,
+            check_array(expectations, "expectations")[None],
+            covariance=None if covariance is None else check_array(covariance, "covariance")[None],
+            baseline=baseline,
+        )[0]
+
+    @classmethod
+    def fit_many(cls, alphas, expectations, *, covariance=None, baseline="uniform") -> list[CausalTable]:
+        """One table for each of P outputs over the same values, a list of length P.
+
+        Args:
+            alphas: Distinct values, ``(m,)``.
+            expectations: One output a row, ``(P, m)``.
+            covariance: ``(P, m, m)``, or None.
+            baseline: As in ``fit``.
+
+        Raises:
+            ValueError: As in ``fit``.
+        """
+        samples = check_samples(alphas, expectations, covariance)
+        number = samples.alphas.size
+        covariances = samples.push(np.eye(number), np.arange(len(samples.expectations)))
+        tables = [
+            cls(
+                alphas=samples.alphas,
+                expectations=values,
+                low=samples.low,
+                high=samples.high,
+                weights=values,
+                weight_covariance=spread,
+                held_out=np.zeros(number),
+                baseline_weights=np.full(number, 1 / number),
+                baseline_kind="uniform",
+            )
+            for values, spread in zip(samples.expectations, covariances, strict=True)
+        ]
+        return set_baseline(tables, baseline)
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """The expectations themselves, ``(m,)``."""
+        return self.weights
+
+    def _basis(self, values: np.ndarray) -> np.ndarray:
+        distance = np.abs(values[:, None] - self.alphas)
+        # Values that went through float32 still count as the listed ones.
+        gaps = np.diff(np.sort(self.alphas))
+        slack = min(1e-6 * max(np.abs(self.alphas).max(), 1e-300), 0.25 * gaps.min(initial=np.inf))
+        unknown = values[distance.min(axis=1, initial=np.inf) > slack]
+        if unknown.size:
+            listed = ", ".join(f"{value:.6g}" for value in self.alphas)
+            raise ValueError(
+                f"alphas holds {unknown[0]:.6g}, which this table does not list; valid values are {listed}."
+            )
+        return np.eye(self.alphas.size)[distance.argmin(axis=1)]
+
+    def _uniform_row(self) -> np.ndarray:
+        return np.full(self.alphas.size, 1 / self.alphas.size)
+
+    def _warn_outside(self, values: np.ndarray, name: str) -> None:
+        """A value outside is not extrapolated but refused, by ``_basis``."""
+
+    def __repr__(self) -> str:
+        return f"CausalTable(values={self.alphas.size}, {self._describe()})"

@@ -1,0 +1,123 @@
+"""Pictures: what is drawn is what was computed, every curve shows band, individual curves and support, and warns."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from helpers import correlated, network
+
+from acelib import AverageCausalEffect, InputDistribution, SupportWarning, interventional_expectation, plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def inputs():
+    line = torch.linspace(0, 1, 12, dtype=torch.float64)
+    return InputDistribution.fit(torch.cartesian_prod(line, line), feature_names=["a", "b"])
+
+
+def ace(inputs):
+    return AverageCausalEffect(network(2), inputs, target_names=["one", "two", "three"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_expectation_draws_curve_band_and_individual_curves(inputs):
+    e = interventional_expectation(network(2), inputs, "a", torch.linspace(0, 1, 9))
+    ax = e.plot(output=1)
+    curve = ax.lines[-1]
+    assert np.allclose(curve.get_ydata(), e.values[:, 1]) and ax.get_xlabel() == "a"
+    assert len(ax.lines) == 31  # 30 individual curves and the average
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx((e.values[:, 1] + 1.96 * e.stderr[:, 1]).max().item())
+    assert not ax.patches  # independent inputs: nothing is shaded
+
+
+def test_curves_off_the_data_are_shaded_and_warn():
+    line = torch.linspace(0, 1, 60, dtype=torch.float64)
+    inputs = InputDistribution.fit(torch.stack([line, line], dim=1))
+    e = interventional_expectation(network(2), inputs, 0, [0.0, 0.5, 1.0])
+    with pytest.warns(SupportWarning, match=r"of the rows under do\(x0\) leave the data"):
+        ax = e.plot()
+    assert len(ax.patches) == 3
+    with pytest.warns(SupportWarning):
+        AverageCausalEffect(network(2), inputs).regress(num=8).plot(panels="feature", targets=[0])
+
+
+def test_an_expectation_without_rows_has_no_band():
+    fitted = InputDistribution.fit(correlated(50, 2))
+    inputs = InputDistribution.from_moments(fitted.mean, fitted.factor, low=-1, high=1)
+    e = interventional_expectation(network(2), inputs, 0, [1.0, 0.0], method="taylor")
+    ax = plots.plot_expectation(e, label="Taylor", ax=plt.subplots()[1])
+    assert not ax.collections and ax.lines[0].get_xdata().tolist() == [0, 1]
+    assert ax.texts[0].get_text() == "Taylor"
+
+
+def test_joint_interventions_have_no_axis(inputs):
+    e = interventional_expectation(network(2), inputs, ("a", "b"), [[0.0, 1.0]])
+    with pytest.raises(ValueError, match="2 coordinates at once"):
+        e.plot()
+
+
+@pytest.mark.parametrize("panels", ["target", "feature"])
+def test_regressors_have_a_panel_each_and_labelled_lines(inputs, panels):
+    curves = ace(inputs).regress(num=15)
+    figure = curves.plot(panels=panels)
+    outer, inner = (curves.targets, curves.features) if panels == "target" else (curves.features, curves.targets)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == list(outer)
+    assert [t.get_text() for t in figure.axes[-1].texts] and {t.get_text() for t in figure.axes[-1].texts} == set(inner)
+    curve = curves["a", "one"]
+    x = np.linspace(0, 1, 201)
+    drawn = [line.get_ydata() for line in figure.axes[0].lines if len(line.get_ydata()) == 201]
+    assert np.allclose(drawn[0], curve.ace(x))
+
+
+def test_one_regressor_and_a_table():
+    X = torch.randint(0, 3, (90, 2), generator=torch.Generator().manual_seed(0)).double()
+    inputs = InputDistribution.fit(X, domain={"x0": {0, 1, 2}})
+    curves = AverageCausalEffect(network(2), inputs).regress(num=15)
+    ax = curves["x0", 0].plot()
+    assert ax.containers  # points with error bars
+    ax = plots.plot_regressor(curves["x1", 0], label="x1", band="bayesian")
+    assert ax.texts[0].get_text() == "x1"
+    assert curves.plot(panels="target").axes
+
+
+def test_attributions_are_bars_or_maps(inputs):
+    effect = ace(inputs).attribute(inputs.samples[3], "two")
+    ax = effect.plot(names=["a", "b"])
+    assert [p.get_width() for p in ax.patches] == effect.values.tolist()
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in effect.plot().get_yticklabels()] == ["x0", "x1"]
+    X = correlated(50, 6).reshape(50, 2, 3)
+    image = AverageCausalEffect(lambda x: x.flatten(1).sum(1, keepdim=True), InputDistribution.fit(X)).attribute(X[0])
+    ax = image.plot()
+    assert np.allclose(ax.images[0].get_array(), image.values)
+
+
+def test_the_style_is_white_and_leaves_nothing_behind():
+    before = matplotlib.rcParams["axes.titlelocation"]
+    with plots.style():
+        assert matplotlib.rcParams["savefig.facecolor"] == "white"
+    assert matplotlib.rcParams["axes.titlelocation"] == before
+    with matplotlib.rc_context():
+        plots.use_style()
+        assert matplotlib.rcParams["axes.titlelocation"] == "left"
+
+
+def test_labels_stand_at_the_end_or_above_a_point():
+    ax = plt.subplots()[1]
+    plots.label_line(ax, [0, 1, 2], [3, 4, 5], "end", "k")
+    plots.label_line(ax, [0, 1, 2], [3, 4, 5], "middle", "k", at=0.5)
+    assert [t.xy for t in ax.texts] == [(2, 5), (1, 4)]
+    plots.shade_off_support(ax, [0.0], [1.0])
+    plots.shade_off_support(ax, [0.0, 1.0], [np.nan, np.nan])
+    assert not ax.patches
