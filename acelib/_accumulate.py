@@ -8,80 +8,94 @@ covariance over n for independent, equally weighted rows, the cluster-robust one
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
 KEPT_ROWS = 50  # individual curves that are remembered for pictures
 
+
+class _Sums:
+    """Weighted sums of deviations d ``(outputs, m, b)``: of weights, of d, and of d d^T ``(outputs, m, m)``."""
+
+    def __init__(self) -> None:
+        self.weight, self.first, self.second = 0.0, 0.0, 0.0
+
+    def add(self, d: Tensor, w: Tensor) -> None:
+        scaled = d * w
+        self.weight += float(w.sum())
+        self.first = self.first + scaled.sum(2)
+        self.second = self.second + scaled @ d.transpose(1, 2)
+
+    def scatter(self, mean: Tensor) -> Tensor:
+        """Sum of weight * (d - mean)(d - mean)^T, ``(outputs, m, m)``."""
+        cross = self.first[:, :, None] * mean[:, None, :]
+        return self.second - cross - cross.transpose(1, 2) + self.weight * mean[:, :, None] * mean[:, None, :]
+
+
 class RowMoments:
     """Accumulates outputs ``(m, b, outputs)`` block by block, shifted by a first mean against cancellation."""
 
     def __init__(self, dtype: torch.dtype, total: int, keep: int = KEPT_ROWS) -> None:
-        self.dtype = dtype
+        self.dtype, self.count = dtype, 0
         self.wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
-        self.shift: Tensor | None = None
-        self.count, self.weight = 0, 0.0
         self.kept: list[Tensor] = []
+        self.shift: Tensor | None = None
+        self.rows = _Sums()
+        self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
         self.groups: dict[int, tuple[Tensor, float]] = {}
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Take in the outputs of b rows under all m values."""
         y, w = outputs.to(self.dtype), weights.to(self.dtype)
         if self.shift is None:
-            m, _, o = y.shape
             self.shift = (y * w[:, None]).sum(1) / w.sum()
-            self.first = torch.zeros(m, o, dtype=self.dtype, device=y.device)
-            self.square_weight = 0.0
-            self.first_square, self.centred, self.centred_square = (torch.zeros_like(self.first) for _ in range(3))
-            self.second = torch.zeros(o, m, m, dtype=self.dtype, device=y.device)
         mine = self.wanted[(self.wanted >= self.count) & (self.wanted < self.count + y.shape[1])] - self.count
         if len(mine):
             self.kept.append(y[:, mine.to(y.device)])
-        d = y - self.shift[:, None]
         self.count += y.shape[1]
-        self.weight += float(w.sum())
-        self.first += torch.einsum("mbo,b->mo", d, w)
-        curves = d - d.mean(0)  # individual curves, centred over the values
-        self.centred += torch.einsum("mbo,b->mo", curves, w)
-        self.centred_square += torch.einsum("mbo,b->mo", curves.square(), w)
-        if groups is None:
-            self.square_weight += float(w.square().sum())
-            scaled = d * w[:, None]
-            self.first_square += torch.einsum("mbo,b->mo", scaled, w)
-            scaled = scaled.permute(2, 0, 1)
-            self.second += scaled @ scaled.transpose(1, 2)
-            return
-        for g in groups.unique().tolist():
+        d = (y - self.shift[:, None]).permute(2, 0, 1)
+        if self.squares is None and not bool((w == 1).all()):
+            self.squares = copy.copy(self.rows)
+        self.rows.add(d, w)
+        if self.squares is not None:
+            self.squares.add(d, w.square())
+        for g in [] if groups is None else groups.unique().tolist():
             mask = groups == g
             total, weight = self.groups.get(g, (0.0, 0.0))
-            self.groups[g] = total + torch.einsum("mbo,b->mo", d[:, mask], w[mask]), weight + float(w[mask].sum())
+            self.groups[g] = total + (d[..., mask] * w[mask]).sum(2), weight + float(w[mask].sum())
+
+    @property
+    def offset(self) -> Tensor:
+        """``(outputs, m)`` weighted mean of the deviations from the shift."""
+        return self.rows.first / self.rows.weight
 
     @property
     def mean(self) -> Tensor:
         """``(m, outputs)`` weighted mean over rows."""
-        return self.shift + self.first / self.weight
+        return self.shift + self.offset.T
 
     def covariance(self) -> Tensor:
         """``(outputs, m, m)`` sampling covariance of the mean; NaN where one row or group leaves it unknown."""
-        delta = self.first / self.weight
         if self.groups:
             count = len(self.groups)
-            scores = torch.stack([total - weight * delta for total, weight in self.groups.values()])
-            scatter = torch.einsum("gmo,gno->omn", scores, scores)
+            scores = torch.stack([total - weight * self.offset for total, weight in self.groups.values()])
+            scatter = torch.einsum("gom,gon->omn", scores, scores)
         else:
             count = self.count
-            cross = torch.einsum("mo,no->omn", self.first_square, delta)
-            scatter = self.second - cross - cross.transpose(1, 2)
-            scatter += self.square_weight * torch.einsum("mo,no->omn", delta, delta)
+            scatter = (self.squares or self.rows).scatter(self.offset)
         if count < 2:
-            return torch.full_like(self.second, torch.nan)
-        return scatter * (count / (count - 1) / self.weight**2)
+            return torch.full_like(scatter, torch.nan)
+        return scatter * (count / (count - 1) / self.rows.weight**2)
 
     def spread(self) -> Tensor:
         """``(m, outputs)`` standard deviation over rows of the individual curves, each centred over the values."""
-        mean = self.centred / self.weight
-        variance = (self.centred_square / self.weight - mean.square()).clamp_min(0)
-        return (variance * (self.count / max(1, self.count - 1))).sqrt()
+        scatter = self.rows.scatter(self.offset)
+        centred = scatter - scatter.mean(1, keepdim=True)
+        centred = centred - centred.mean(2, keepdim=True)
+        variance = centred.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
+        return (variance * (self.count / max(1, self.count - 1))).sqrt().T
 
     def individual(self) -> Tensor:
         """``(m, r, outputs)`` outputs of at most ``keep`` rows, evenly spaced: tables are often sorted by class."""

@@ -95,6 +95,8 @@ def joint(models: Sequence[Model], columns: Sequence[int] | None = None) -> Mode
 
     ``columns`` restricts every model to some of its outputs. With one model there is only its own block.
     """
+    if len(models) == 1 and columns is None:
+        return models[0]
     index = None if columns is None else torch.as_tensor(columns)
 
     def call(x: Tensor) -> Tensor:

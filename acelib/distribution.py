@@ -252,8 +252,8 @@ class InputDistribution:
         values = as_values(values, len(columns), dtype=self.mean.dtype, device=self.mean.device)
         for position, column in enumerate(columns):
             domain, name = self.domain[column], self.feature_names[column]
-            outside = [v for v in values[:, position].tolist() if not domain.contains(v)]
-            if outside:
+            outside = domain.outside(values[:, position])
+            if len(outside):
                 warnings.warn(
                     f"{len(outside)} of {values.shape[0]} values for {name!r} lie outside its domain "
                     f"[{domain.low:g}, {domain.high:g}], e.g. {outside[0]:g}: the network extrapolates there",

@@ -20,8 +20,7 @@ class Interval:
     """All values from ``low`` to ``high``, in the feature's unit.
 
     Example:
-        >>> Interval(0.0, 2.0).contains(1.5)
-        True
+        >>> assert Interval(0.0, 2.0).outside(torch.tensor([1.5, 3.0])).tolist() == [3.0]
     """
 
     low: float
@@ -36,10 +35,10 @@ class Interval:
         """high - low; 0 for a constant feature."""
         return self.high - self.low
 
-    def contains(self, value: float) -> bool:
-        """Whether ``value`` lies inside, up to rounding."""
-        slack = 1e-9 * max(self.width, abs(self.low), abs(self.high))
-        return self.low - slack <= value <= self.high + slack
+    def outside(self, values: Tensor) -> Tensor:
+        """Return those of ``values (m,)`` that lie outside; their own rounding is forgiven."""
+        slack = 10 * torch.finfo(values.dtype).eps * max(self.width, abs(self.low), abs(self.high))
+        return values[(values < self.low - slack) | (values > self.high + slack)]
 
     def grid(self, num: int, kind: str = "uniform") -> Tensor:
         """Return ``(num,)`` float64 values from low to high, equally spaced or Chebyshev points of the second kind."""
@@ -87,9 +86,10 @@ class FiniteSet:
         """high - low; 0 for a constant feature."""
         return self.high - self.low
 
-    def contains(self, value: float) -> bool:
-        """Whether ``value`` is one of the set, up to rounding."""
-        return any(math.isclose(value, v, rel_tol=1e-6, abs_tol=1e-9) for v in self.values)
+    def outside(self, values: Tensor) -> Tensor:
+        """Return those of ``values (m,)`` that are not in the set; their own rounding is forgiven."""
+        slack = 10 * torch.finfo(values.dtype).eps * max(self.width, abs(self.low), abs(self.high))
+        return values[((values[:, None] - values.new_tensor(self.values)).abs() > slack).all(1)]
 
     def grid(self, num: int = 0, kind: str = "uniform") -> Tensor:
         """Return all values of the set, float64; ``num`` and ``kind`` do not matter."""

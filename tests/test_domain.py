@@ -27,9 +27,11 @@ def test_grids_of_constants_and_sets():
     assert FiniteSet((3.0, 1.0)).width == 2.0 and FiniteSet((3.0, 1.0)).high == 3.0
 
 
-def test_contains_allows_rounding_only():
-    assert Interval(0.0, 1.0).contains(1.0 + 1e-12) and not Interval(0.0, 1.0).contains(1.001)
-    assert FiniteSet((0.1, 0.2)).contains(0.1 + 1e-12) and not FiniteSet((0.1, 0.2)).contains(0.15)
+def test_outside_forgives_rounding_only():
+    for dtype, eps in ((torch.float32, 1e-7), (torch.float64, 1e-15)):
+        values = torch.tensor([0.1, 1.0 + eps, 1.001, -0.001], dtype=dtype)
+        assert len(Interval(0.0, 1.0).outside(values)) == 2
+        assert FiniteSet((0.1, 1.0)).outside(values).tolist() == values[2:].tolist()
 
 
 @pytest.mark.parametrize(

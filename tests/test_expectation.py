@@ -9,6 +9,7 @@ from sklearn.inspection import partial_dependence
 from torch import nn
 
 from acelib import ApproximationWarning, InputDistribution, interventional_expectation
+from acelib._accumulate import RowMoments
 from acelib.expectation import subset
 
 
@@ -286,3 +287,25 @@ def test_bad_calls_say_what_to_do():
     refuse("is on meta but the inputs are on cpu", model=nn.Linear(3, 1, device="meta"))
     refuse(r"training mode and its layer '1' \(Dropout\)", model=nn.Sequential(nn.Linear(3, 2), nn.Dropout()).double())
     refuse("training mode", model=nn.BatchNorm1d(3).double())
+
+
+def test_weighted_rows_follow_the_ratio_estimator():
+    """Means sum(w y) / sum(w) and their covariance, written out with numpy over all rows; blocks of other weights."""
+    generator = np.random.default_rng(0)
+    y, w = generator.normal(size=(2, 9, 1)), np.concatenate([np.ones(4), generator.uniform(0.2, 3, 5)])
+    moments = RowMoments(torch.float64, 9)
+    for rows in (slice(0, 4), slice(4, 7), slice(7, 9)):
+        moments.add(torch.from_numpy(y[:, rows]), torch.from_numpy(w[rows]))
+    mean = (w * y[..., 0]).sum(1) / w.sum()
+    scores = w * (y[..., 0] - mean[:, None])
+    assert np.allclose(moments.mean[:, 0], mean)
+    assert np.allclose(moments.covariance()[0], scores @ scores.T * 9 / 8 / w.sum() ** 2)
+    curves = y[..., 0] - y[..., 0].mean(0)
+    spread = np.sqrt((w * (curves - (w * curves).sum(1, keepdims=True) / w.sum()) ** 2).sum(1) / w.sum() * 9 / 8)
+    assert np.allclose(moments.spread()[:, 0], spread)
+
+
+def test_the_error_of_a_single_row_is_unknown():
+    moments = RowMoments(torch.float64, 1)
+    moments.add(torch.ones(2, 1, 1), torch.ones(1))
+    assert moments.covariance().isnan().all() and moments.individual().shape == (2, 1, 1)

@@ -1,0 +1,173 @@
+"""The frame: what is pinned, what is declared, which commands there are. The reference is the written rule."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from acelib.lab.build import ROOT
+
+PRETENCE = '''#!/bin/sh
+echo "$@" >> asked
+if [ -f fail ]; then case "$*" in *"$(cat fail)"*) exit 1;; esac; fi
+'''
+PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9._!]+)")
+NORMAL = re.compile(r"[-_.]+")
+
+
+def normal(name):
+    return NORMAL.sub("-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    odd = [line for line in wanted if not PIN.fullmatch(line)]
+    assert odd == [], "only name==version: no local version, index, file or editable line"
+    return {normal(line.split("==")[0]): line.split("==")[1] for line in wanted}
+
+
+@pytest.fixture(scope="module")
+def package():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_torch_is_pinned_without_a_build_and_numpy_below_2_4(pins):
+    assert pins["torch"] == "2.13.0"
+    assert tuple(map(int, pins["numpy"].split(".")[:2])) < (2, 4)
+    assert "torchvision" not in pins
+    assert not any(name.startswith(("nvidia", "cuda", "triton")) for name in pins)
+
+
+def test_every_declared_need_is_pinned(pins, package):
+    """Also jupyterlab, which environment.yml and `make lab` add."""
+    groups = [package["dependencies"], *package["optional-dependencies"].values()]
+    names = {normal(re.match(r"[A-Za-z0-9._-]+", need)[0]) for group in groups for need in group}
+    assert sorted((names | {"jupyterlab"}) - set(pins)) == []
+
+
+def test_what_is_installed_is_what_is_pinned(pins):
+    """Every package that an installed, pinned package needs here is pinned too, at the version installed."""
+    installed = {normal(dist.metadata["Name"]): dist for dist in importlib.metadata.distributions()}
+    differing = {name: (installed[name].version, version) for name, version in pins.items()
+                 if name in installed and installed[name].version.split("+")[0] != version}
+    assert differing == {}
+    needs = [Requirement(text) for name in set(pins) & set(installed) for text in installed[name].requires or []]
+    here = {normal(need.name) for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})}
+    assert sorted(name for name in here - set(pins) if not name.startswith(("nvidia", "cuda", "triton"))) == []
+
+
+def test_the_package_declares_lower_bounds_only(package):
+    needs = package["dependencies"] + [n for group in package["optional-dependencies"].values() for n in group]
+    bounded = [need for need in needs if re.search(r"==|~=|<|!=|===", need)]
+    assert sorted(bounded) == ["jupyter-book>=1.0.4,<2", "numpy<2.4"]
+    assert all(">=" in need for need in needs if need not in bounded)
+    assert set(package["optional-dependencies"]) == {"book", "test", "metrics"}
+
+
+def test_the_conda_environment_installs_the_same():
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert content["dependencies"][:2] == ["python=3.11", "pip"]
+    assert content["dependencies"][2] == {"pip": ["-c constraints.txt", "-e .[book,test]", "jupyterlab"]}
+    assert len(content["dependencies"]) == 3
+
+
+def test_help_names_every_command():
+    rules = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split())
+    printed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True)
+    assert set(re.findall(r"^  make (\w+) ", printed.stdout, re.MULTILINE)) == rules
+    assert {"book", "test", "refresh", "full", "bench", "lab", "lint", "address", "clean", "help"} <= rules
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """The frame's files alone, where no environment has been made."""
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return tmp_path
+
+
+def make(folder, *arguments):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--no-print-directory", *arguments]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=clean)
+    return run.returncode, run.stdout + run.stderr
+
+
+def test_a_missing_python_is_said(bare):
+    status, said = make(bare, "book", "PYTHON=no-such-python")
+    assert status and "no-such-python was not found: install Python 3.11" in said
+    assert not (bare / ".venv").exists()
+
+
+def test_a_python_without_ensurepip_is_said(bare):
+    fake = bare / "python-without-venv"
+    fake.write_text("#!/bin/sh\nmkdir -p .venv/bin; exit 1\n")
+    fake.chmod(0o755)
+    status, said = make(bare, "test", f"PYTHON={fake}")
+    assert status and "apt install python3.11-venv" in said
+    assert not (bare / ".venv").exists(), "half an environment must not be taken for a whole one"
+
+
+@pytest.fixture
+def pretended(bare):
+    """An environment whose Python writes down what it is asked to do, and fails where a file named `fail` is."""
+    scripts = bare / ".venv/bin"
+    scripts.mkdir(parents=True)
+    for name in ("python", "pip", "ruff"):
+        (scripts / name).write_text(PRETENCE)
+        (scripts / name).chmod(0o755)
+    return bare
+
+
+def test_the_install_is_done_once_and_again_after_a_change_or_a_failure(pretended):
+    python = "PYTHON=sh"  # any program: the environment is there already
+    (pretended / "fail").write_text("pip check")
+    assert make(pretended, "book", python)[0]
+    assert not (pretended / ".venv/.ready").exists()
+    (pretended / "fail").unlink()
+    (pretended / "asked").unlink()
+    assert make(pretended, "book", python) == (0, "installing into .venv (minutes the first time)\n")
+    asked = (pretended / "asked").read_text().splitlines()
+    install = "-m pip install -q -c constraints.txt -e .[book,test]"
+    assert asked == [install, "-m pip check", "-P acelib/lab/build.py book"]
+    assert make(pretended, "book", python) == (0, "")
+    os.utime(pretended / ".venv/.ready", (1e9, 1e9))  # older than the files it was made from
+    assert make(pretended, "book", python) == (0, ""), "touched is not changed"
+    (pretended / "constraints.txt").write_text("torch==2.13.1\n")
+    assert "installing" in make(pretended, "book", python)[1]
+
+
+def test_every_stage_of_the_tests_runs_and_any_failure_counts(pretended):
+    """A failing stage does not hide the others, and the exit status tells."""
+    status, said = make(pretended, "test", "PYTHON=sh")
+    assert status == 0 and "all tests passed" in said
+    stages = re.findall(r"^== (.*) ==$", said, re.MULTILINE)
+    assert stages == ["lint", "unit tests", "stored notebooks (nbval)", "notebook tests", "page tests"]
+    (pretended / "fail").write_text("--nbval")
+    status, said = make(pretended, "test", "PYTHON=sh")
+    assert status and "FAILED: stored notebooks (nbval)" in said and "== page tests ==" in said
+
+
+def test_continuous_integration_calls_the_commands_of_the_readme():
+    readme, script = (ROOT / "README.md").read_text(), (ROOT / ".ci/run").read_text()
+    assert re.search(r"^make test\b", readme, re.MULTILINE) and re.search(r"^make book\b", readme, re.MULTILINE)
+    assert script.rstrip().splitlines()[-1] == "make test"
+    assert "ACELIB_BROWSER=required" in script and os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_both_licences_are_named():
+    text = (ROOT / "LICENSE").read_text()
+    assert "MIT License" in text and "WITHOUT WARRANTY OF ANY KIND" in text
+    assert "https://creativecommons.org/licenses/by/4.0/legalcode" in text
+
+
+def test_nothing_installs_the_package_from_an_index():
+    for path in [*ROOT.glob("*.md"), ROOT / "Makefile", *(ROOT / "book").glob("*.md")]:
+        assert not re.search(r"pip install [^\n]*\bacelib\b", path.read_text()), path.name
