@@ -93,7 +93,8 @@ def overwrite_rows(samples: Tensor, columns: tuple[int, ...], values: Tensor) ->
             weights = torch.ones(rows.shape[0], dtype=rows.dtype, device=rows.device)
             for which in torch.arange(count, device=rows.device).split(max(1, chunk // rows.shape[0])):
                 block = rows.expand(len(which), *rows.shape).clone()
-                block[:, :, list(columns)] = values[which][:, None, :]
+                for position, column in enumerate(columns):
+                    block[:, :, column] = values[which, position, None]
                 yield which, block, weights
 
     return source

@@ -1,0 +1,128 @@
+"""How does a training survive being killed? Its state, and finished weights, as safetensors with JSON beside them.
+
+A state holds everything that decides what comes next: parameters and buffers, the optimiser's moments and step count,
+the state of every random generator and the history. Its settings are stored with it and compared, because a state
+continued under other settings would be neither training. Files are renamed into place when whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from acelib.lab import paths
+
+if TYPE_CHECKING:
+    from acelib.lab.training import _State
+
+_STATE, _WEIGHTS = "acelib training state 1", "acelib weights 1"
+
+
+def save_weights(model: nn.Module, path: str | Path, metadata: Mapping | None = None) -> None:
+    """Write a module's parameters and buffers to a safetensors file; nothing comes back.
+
+    Args:
+        model: Any module.
+        path: The file, replaced where it exists.
+        metadata: Anything that JSON can hold, kept beside the weights: seed, versions, settings.
+
+    Example:
+        >>> import tempfile
+        >>> from acelib.lab.networks import mlp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(mlp((2, 3), seed=5), f"{folder}/net.safetensors", {"seed": 5})
+        ...     metadata = load_weights(mlp((2, 3), seed=0), f"{folder}/net.safetensors")
+        >>> assert metadata == {"seed": 5}
+    """
+    _write(Path(path), model.state_dict(), _WEIGHTS, dict(metadata or {}))
+
+
+def load_weights(model: nn.Module, path: str | Path) -> dict:
+    """The metadata of a file of weights, after its parameters and buffers were copied into the module.
+
+    Args:
+        model: A module of the architecture that was saved; changed in place, or not at all on an error.
+        path: A file that ``save_weights`` wrote.
+
+    Raises:
+        ValueError: The file is missing, is no such file, or holds another architecture.
+    """
+    tensors, metadata = _read(Path(path), _WEIGHTS)
+    _copy(model, tensors, path)
+    return metadata
+
+
+def save_state(path: Path, state: _State, settings: dict) -> None:
+    """Write the state of a training between two epochs."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
+    tensors["generators"] = torch.stack([generator.get_state() for generator in state.generators])
+    tensors["history"] = torch.stack(state.history)
+    metadata = {"settings": settings, "hash": _hash(settings), "steps": state.optimizer.steps, "seconds": state.seconds}
+    _write(path, tensors, _STATE, metadata)
+
+
+def load_state(path: Path, state: _State, settings: dict) -> None:
+    """Put a stored state into ``state``, made with the same settings; raises ValueError where they differ."""
+    tensors, metadata = _read(path, _STATE)
+    if metadata["hash"] != _hash(settings):
+        stored = metadata["settings"]
+        differ = [key for key in settings if json.dumps(settings[key]) != json.dumps(stored.get(key))]
+        said = ", ".join(_difference(key, stored, settings) for key in differ)
+        raise ValueError(
+            f"checkpoint {path} was made with other settings ({said}); name another file, or pass resume=False to "
+            "replace it"
+        )
+    _copy(state.model, {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")}, path)
+    for name, tensor in state.optimizer.tensors.items():
+        tensor.copy_(tensors[f"optimizer.{name}"])
+    for generator, value in zip(state.generators, tensors["generators"], strict=True):
+        generator.set_state(value.clone())
+    state.history[:] = tensors["history"].unbind()
+    state.optimizer.steps, state.seconds = metadata["steps"], metadata["seconds"]
+
+
+def _difference(key: str, stored: dict, settings: dict) -> str:
+    if key == "parameters":
+        return "another architecture"
+    return f"{key} {stored.get(key)} there and {settings[key]} here"
+
+
+def _hash(settings: dict) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, metadata: dict) -> None:
+    header = {"kind": kind, "json": json.dumps(metadata)}
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # views share memory
+    paths.write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:
+    if not path.is_file():
+        raise ValueError(f"path {path} is not a file, expected {kind[:-2]} in a safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"path {path} is no complete safetensors file ({error}); delete it and make it anew") from None
+    if header.get("kind") != kind:
+        raise ValueError(f"path {path} holds {header.get('kind', 'tensors of another program')}, expected {kind}")
+    return tensors, json.loads(header["json"])
+
+
+def _copy(model: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if own != stored:
+        differ = sorted(name for name in own.keys() | stored.keys() if own.get(name) != stored.get(name))
+        raise ValueError(f"model and {path} differ in {', '.join(differ)}, expected the architecture that was saved")
+    model.load_state_dict(tensors)

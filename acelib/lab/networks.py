@@ -1,0 +1,219 @@
+"""Which networks do the chapters explain? Small multilayer perceptrons, alone or several seeds side by side.
+
+A layer is x W + b followed by an activation. Weights and biases are drawn uniformly from ±1/√fan_in, which is
+PyTorch's own default (Kaiming-uniform with slope √5), here with an explicit generator, so that a seed alone decides
+the network. ``StackedMLP`` holds the same layer of S seeds as one tensor (S, fan_in, fan_out) and evaluates all of them
+by one batched product: on a CPU, S small networks then take the time of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
+
+
+def mlp(
+    sizes: Sequence[int],
+    *,
+    activation: str = "relu",
+    seed: int | None = 0,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float64,
+    output: str | None = None,
+) -> nn.Sequential:
+    """A multilayer perceptron (batch, sizes[0]) -> (batch, sizes[-1]), its weights decided by the seed alone.
+
+    Args:
+        sizes: Neurons per layer, inputs and outputs included, such as ``(4, 8, 3)``.
+        activation: Between layers: one of ``ACTIVATIONS``.
+        seed: Seed of the initial weights; 0 is a seed.
+        generator: A generator to draw from, in place of ``seed``.
+        dtype: Of the parameters.
+        output: None for logits, ``"softmax"`` for probabilities.
+
+    Raises:
+        ValueError: A size, the activation or the output is not one that exists, or there is neither seed nor generator.
+
+    Example:
+        >>> import torch
+        >>> from acelib.lab.networks import mlp
+        >>> model = mlp((4, 8, 3), seed=1, output="softmax")
+        >>> p = model(torch.zeros(5, 4, dtype=torch.float64))
+        >>> assert p.shape == (5, 3) and torch.allclose(p.sum(1), torch.ones(5, dtype=torch.float64))
+    """
+    sizes = _check(sizes, activation, output)
+    if generator is None:
+        if seed is None:
+            raise ValueError("seed is None and no generator was given; give either, so that the network is repeatable")
+        generator = torch.Generator().manual_seed(seed)
+    layers: list[nn.Module] = []
+    for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        if index:
+            layers.append(ACTIVATIONS[activation]())
+        layers.append(_linear(*_draw(fan_in, fan_out, generator, dtype)))
+    if output == "softmax":
+        layers.append(nn.Softmax(dim=-1))
+    return nn.Sequential(*layers)
+
+
+class StackedMLP(nn.Module):
+    """S perceptrons of one architecture as one module: (batch, inputs) or (S, batch, inputs) -> (S, batch, outputs).
+
+    Args:
+        weights: One tensor (S, fan_in, fan_out) per layer.
+        biases: One tensor (S, 1, fan_out) per layer.
+        seeds: The S seeds, kept for training and for reports.
+        activation: Between layers: one of ``ACTIVATIONS``.
+        output: None for logits, ``"softmax"`` for probabilities.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        seeds: Sequence[int],
+        *,
+        activation: str = "relu",
+        output: str | None = None,
+    ):
+        super().__init__()
+        self.sizes = _check([weights[0].shape[1], *(weight.shape[2] for weight in weights)], activation, output)
+        self.seeds, self.activation, self.output = tuple(seeds), activation, output
+        for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            self.register_parameter(f"weight{index}", nn.Parameter(weight.detach().clone()))
+            self.register_parameter(f"bias{index}", nn.Parameter(bias.detach().clone()))
+        self._activate = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (S, batch, outputs) of every network; x is (batch, inputs) for all or (S, batch, inputs)."""
+        if x.ndim not in (2, 3) or x.shape[-1] != self.sizes[0] or (x.ndim == 3 and x.shape[0] != len(self.seeds)):
+            expected = f"(batch, {self.sizes[0]}) or ({len(self.seeds)}, batch, {self.sizes[0]})"
+            raise ValueError(f"x has shape {tuple(x.shape)}, expected {expected}")
+        x = x.expand(len(self.seeds), *x.shape[-2:])
+        for index, (weight, bias) in enumerate(self.layers()):
+            x = torch.baddbmm(bias, self._activate(x) if index else x, weight)
+        return torch.softmax(x, dim=-1) if self.output == "softmax" else x
+
+    def layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight (S, fan_in, fan_out) and bias (S, 1, fan_out) of each layer, from inputs to outputs."""
+        parameters = list(self._parameters.values())  # the dictionary itself: this runs in every training step
+        return list(zip(parameters[::2], parameters[1::2], strict=True))
+
+    def unstack(self) -> list[nn.Sequential]:
+        """The S networks as plain modules (batch, inputs) -> (batch, outputs), copies, in the order of ``seeds``."""
+        models = []
+        for s in range(len(self.seeds)):
+            layers: list[nn.Module] = []
+            for index, (weight, bias) in enumerate(self.layers()):
+                if index:
+                    layers.append(ACTIVATIONS[self.activation]())
+                layers.append(_linear(weight[s].detach().T, bias[s, 0].detach()))
+            if self.output == "softmax":
+                layers.append(nn.Softmax(dim=-1))
+            models.append(nn.Sequential(*layers).train(self.training))
+        return models
+
+    def extra_repr(self) -> str:
+        return f"{'-'.join(map(str, self.sizes))}, activation={self.activation!r}, seeds={self.seeds}"
+
+
+def stacked_mlp(
+    sizes: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    activation: str = "relu",
+    dtype: torch.dtype = torch.float64,
+    output: str | None = None,
+) -> StackedMLP:
+    """S perceptrons side by side as one ``StackedMLP``; the one of seed s equals ``mlp(sizes, seed=s)``.
+
+    Args:
+        sizes: Neurons per layer, inputs and outputs included.
+        seeds: One seed per network, all different.
+        activation: Between layers: one of ``ACTIVATIONS``.
+        dtype: Of the parameters.
+        output: None for logits, ``"softmax"`` for probabilities.
+
+    Raises:
+        ValueError: No seed or a repeated one, or an argument that ``mlp`` refuses.
+
+    Example:
+        >>> import torch
+        >>> from acelib.lab.networks import mlp, stacked_mlp
+        >>> x = torch.ones(2, 4, dtype=torch.float64)
+        >>> models = stacked_mlp((4, 8, 3), seeds=[0, 7]).unstack()
+        >>> assert torch.equal(models[1](x), mlp((4, 8, 3), seed=7)(x))
+    """
+    sizes, seeds = _check(sizes, activation, output), [int(seed) for seed in seeds]
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds is {seeds}, expected at least one seed and no seed twice")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    weights, biases = [], []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        drawn = [_draw(fan_in, fan_out, generator, dtype) for generator in generators]
+        weights.append(torch.stack([weight.T for weight, _ in drawn]))
+        biases.append(torch.stack([bias[None] for _, bias in drawn]))
+    return StackedMLP(weights, biases, seeds, activation=activation, output=output)
+
+
+class Probabilities(nn.Module):
+    """A classifier's class probabilities, (batch, …) -> (batch, classes): the softmax over its logits.
+
+    Args:
+        model: A module that returns logits, classes last.
+
+    Example:
+        >>> import torch
+        >>> from acelib.lab.networks import Probabilities, mlp
+        >>> p = Probabilities(mlp((2, 3), seed=0))(torch.zeros(4, 2, dtype=torch.float64))
+        >>> assert p.shape == (4, 3) and p.min() > 0
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.model(x), dim=-1)
+
+
+def _check(sizes: Sequence[int], activation: str, output: str | None) -> tuple[int, ...]:
+    sizes = tuple(sizes)
+    if len(sizes) < 2 or any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise ValueError(f"sizes is {sizes}, expected at least two positive integers, from inputs to outputs")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+    if output not in (None, "softmax"):
+        raise ValueError(f"output is {output!r}, expected None for logits or 'softmax'")
+    return sizes
+
+
+def _draw(fan_in: int, fan_out: int, generator: torch.Generator, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight (fan_out, fan_in) and bias (fan_out,), uniform in ±1/√fan_in, drawn in float64 whatever the dtype."""
+    bound = 1 / math.sqrt(fan_in)
+    weight = torch.rand(fan_out, fan_in, generator=generator, dtype=torch.float64, device=generator.device)
+    bias = torch.rand(fan_out, generator=generator, dtype=torch.float64, device=generator.device)
+    return ((2 * weight - 1) * bound).to(dtype), ((2 * bias - 1) * bound).to(dtype)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    # skip_init builds the layer without drawing from the global generator
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=weight.dtype, device=weight.device)
+    # contiguous: another layout takes another product routine, which rounds differently
+    layer.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
+    layer.bias = nn.Parameter(bias.clone())
+    return layer

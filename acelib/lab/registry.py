@@ -1,0 +1,198 @@
+"""Where does a data file come from, and is it the right one? The download registry of the ``full`` profile.
+
+``data/registry.json`` names every file with its addresses, size, checksum, source and licence. ``fetch`` looks for a
+file in the folder that ``ACELIB_DATA`` names, then in the cache, then at each address in turn, and hands out a path
+only after the checksum of the very file on disk was compared. A file is written under a temporary name and renamed
+when it is whole, so no half file is ever read. Nothing is downloaded before ``fetch`` is called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from acelib.lab import paths
+
+VARIABLE = "ACELIB_DATA"
+TIMEOUT = 30  # seconds without a byte before an address counts as dead
+_BLOCK = 1 << 20
+
+
+class DataError(RuntimeError):
+    """A data file is unknown, missing, unreachable or not the file that the registry describes."""
+
+
+def names() -> list[str]:
+    """The names of all registered files, sorted, such as ``mnist/train-images-idx3-ubyte.gz``."""
+    return sorted(_registry()["files"])
+
+
+def entry(name: str) -> dict:
+    """What the registry says of one file, as a dictionary: ``bytes``, ``sha256`` or ``md5``, ``urls`` or ``from``,
+    and the ``title``, ``source``, ``licence`` and ``citation`` of its data set.
+
+    Args:
+        name: A name out of ``names()``.
+
+    Raises:
+        DataError: No such file is registered.
+
+    Example:
+        >>> from acelib.lab import registry
+        >>> assert registry.entry("mnist/t10k-labels-idx1-ubyte.gz")["bytes"] == 4542
+    """
+    registry = _registry()
+    if name not in registry["files"]:
+        near = difflib.get_close_matches(str(name), registry["files"], n=3, cutoff=0.3)
+        raise DataError(
+            f"name {name!r} is not a registered data file; "
+            + (f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(registry['files']))}")
+        )
+    return {**registry["sets"][name.split("/")[0]], **registry["files"][name]}
+
+
+def cache_dir(cache: str | os.PathLike | None = None) -> Path:
+    """The folder that downloads go to: ``cache`` if given, else the user's cache folder for ``acelib``."""
+    if cache is not None:
+        return Path(cache)
+    import pooch
+
+    return Path(pooch.os_cache("acelib"))
+
+
+def fetch(name: str, *, mirrors: Sequence[str] | None = None, cache: str | os.PathLike | None = None) -> Path:
+    """The path of one registered data file on this computer, its checksum verified; downloads it where it is missing.
+
+    Args:
+        name: A name out of ``names()``.
+        mirrors: Addresses to try in turn instead of the registered ones.
+        cache: Folder for downloads instead of the user's cache folder.
+
+    Returns:
+        The path of the complete, verified file.
+
+    Raises:
+        DataError: The name is unknown, ``ACELIB_DATA`` names no folder or holds another file under this name, or no
+            address delivered the right file. Of a failed download nothing stays behind.
+    """
+    known = entry(name)
+    local = _local(name, known)
+    if local is not None:
+        return local
+    target, failures = cache_dir(cache) / name, []
+    if target.is_file():
+        problem = _problem(target, known)
+        if problem is None:
+            return target
+        target.unlink()
+        failures.append(f"the cached copy ({problem}; removed)")
+    if "from" in known and mirrors is None:
+        return _derive(name, known, fetch(known["from"], cache=cache), target)
+    for url in known.get("urls", ()) if mirrors is None else mirrors:
+        failure = _download(url, known, target)
+        if failure is None:
+            return target
+        failures.append(f"{url} ({failure})")
+    raise DataError(
+        f"data file {name} is missing and no address delivered it: {'; '.join(failures) or 'none is registered'}; "
+        f"nothing was kept, so set {VARIABLE} to a folder that holds it as {name}, or download it by hand to {target}"
+    )
+
+
+def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:
+    """The checksum of a file as hexadecimal digits, read block by block."""
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _registry() -> dict:
+    path = paths.data_dir() / "registry.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"the download registry {path} cannot be read ({error}); restore it from the repository"
+        raise DataError(message) from None
+
+
+def _local(name: str, known: dict) -> Path | None:
+    """The verified file in the folder that the user names, or None where that folder lacks it."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        return None
+    if not Path(folder).expanduser().is_dir():
+        raise DataError(f"{VARIABLE}={folder} is not a folder; let it name the folder that holds {name}, or unset it")
+    path = Path(folder).expanduser() / name
+    if not path.is_file():
+        return None
+    problem = _problem(path, known)
+    if problem is not None:  # the folder is the user's: say what is wrong and leave it as it is
+        raise DataError(f"data file {path} is {problem}; replace it, or unset {VARIABLE} to download the right one")
+    return path
+
+
+def _problem(path: Path, known: dict) -> str | None:
+    """What is wrong with the file on disk, in words, or None."""
+    size = path.stat().st_size
+    if size < known["bytes"]:
+        return f"truncated, {size} bytes where {known['bytes']} were expected"
+    algorithm = "sha256" if "sha256" in known else "md5"
+    got = checksum(path, algorithm)
+    if got != known[algorithm]:
+        return f"corrupt, {algorithm} {got} where {known[algorithm]} was expected"
+    return None
+
+
+def _download(url: str, known: dict, target: Path) -> str | None:
+    """Download one address to the target; returns None, or in words why it failed with nothing left behind."""
+    import pooch
+    import requests
+
+    def checked(address: str, temporary: str, _pooch: object) -> None:
+        pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=_BLOCK)(address, temporary, _pooch)
+        problem = _problem(Path(temporary), known)  # pooch compares too, but only says that the hash differs
+        if problem is not None:
+            raise ValueError(f"{problem}; removed")
+
+    algorithm = "sha256" if "sha256" in known else "md5"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pooch.retrieve(url, f"{algorithm}:{known[algorithm]}", target.name, target.parent, downloader=checked)
+    except ValueError as error:
+        return str(error)
+    except requests.HTTPError as error:
+        return f"the server answered {error.response.status_code}"
+    except requests.exceptions.ChunkedEncodingError:
+        return "truncated, the connection closed early; removed"
+    except requests.Timeout:
+        return f"no answer within {TIMEOUT} s"
+    except requests.RequestException:
+        return "no connection, or it broke"
+    return None
+
+
+def _derive(name: str, known: dict, parent: Path, target: Path) -> Path:
+    """Take a member out of a downloaded archive, or the first bytes of a downloaded file, into the cache."""
+    if "member" in known:
+        try:
+            with tarfile.open(parent) as archive:
+                content = archive.extractfile(known["member"]).read()
+        except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+            message = f"data file {name} cannot be taken out of {parent} ({error}); delete that archive and retry"
+            raise DataError(message) from None
+    else:
+        with open(parent, "rb") as stream:
+            content = stream.read(known["bytes"])
+    paths.write_whole(target, lambda temporary: temporary.write_bytes(content))
+    problem = _problem(target, known)
+    if problem is not None:
+        target.unlink()
+        raise DataError(f"data file {name}, taken out of {parent}, is {problem}; it was removed; delete {parent} too")
+    return target

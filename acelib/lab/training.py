@@ -1,0 +1,361 @@
+"""How are the chapters' networks trained? Seeded and repeatable, several seeds side by side, and safe to interrupt.
+
+Every network sees the rows in an order drawn from its own generator, one permutation an epoch, and follows Adam
+(Kingma and Ba 2015) with the weight decay added to the gradient, g ← g + λθ, m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²,
+θ ← θ − η m̂ / (√v̂ + ε), or plain gradient descent. All parameters live in one flat vector while training runs: an
+optimiser step is then a handful of operations, however many tensors and seeds there are. Both optimisers work
+element by element and the losses of stacked networks are summed, so each seed gets the result of training it alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from acelib.lab import _checkpoint
+from acelib.lab._checkpoint import load_weights, save_weights
+from acelib.lab.datasets import fingerprint
+from acelib.lab.networks import Probabilities, StackedMLP
+
+__all__ = ["TrainResult", "load_weights", "save_weights", "train"]
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+_BLOCK_BYTES = 64 << 20  # shuffled rows are gathered in blocks of at most this size
+_SHUFFLE_STREAM = 1  # keeps the generator of the order apart from the one of the initial weights
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A trained network with the record of its training.
+
+    Attributes:
+        model: The trained copy; the model that was given is unchanged.
+        history: Mean training loss in each epoch, (epochs,), or (S, epochs) for stacked networks.
+        seconds: Time spent, that before an interruption included.
+        steps: Optimiser steps in all.
+    """
+
+    model: nn.Module
+    history: Tensor
+    seconds: float
+    steps: int
+
+    def __repr__(self) -> str:
+        last = self.history[..., -1:].flatten()
+        loss = f"{last.min():.4g}" if last.numel() == 1 else f"{last.min():.4g} to {last.max():.4g}"
+        return f"TrainResult({self.steps} steps in {self.seconds:.1f} s, last training loss {loss})"
+
+
+def train(
+    model: nn.Module,
+    X: Tensor,
+    y: Tensor,
+    *,
+    loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
+    optimizer: str = "adam",
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    batch_size: int = 32,
+    epochs: int = 10,
+    seed: int | Sequence[int] | None = None,
+    progress: bool = False,
+    checkpoint: str | Path | None = None,
+    resume: bool = True,
+    checkpoint_every: float = 30.0,
+) -> TrainResult:
+    """A trained copy of the model with its loss history; the same arguments give the same weights.
+
+    Args:
+        model: A module (batch, …) -> (batch, outputs), or a ``StackedMLP``, whose networks are trained at once.
+        X: Inputs (n, …); for a ``StackedMLP`` also (S, n, features), each network its own rows.
+        y: Classes (n,) as integers for the cross-entropy, targets of the outputs' shape for the squared error.
+        loss: ``"cross_entropy"`` on logits, ``"mse"``, or a callable (outputs, targets) -> one loss per row.
+        optimizer: ``"adam"`` or ``"sgd"``.
+        lr: Learning rate.
+        weight_decay: λ, added as λθ to the gradient.
+        batch_size: Rows a step; the last batch of an epoch may be smaller.
+        epochs: Passes through the rows.
+        seed: Of the order of the rows, one per stacked network; by default 0, and a ``StackedMLP``'s own seeds.
+        progress: Whether to show a bar on standard error.
+        checkpoint: File that keeps the state of the training; a call that finds one goes on from there.
+        resume: Whether to use a state that is there; False starts anew and replaces it.
+        checkpoint_every: Seconds between two writes of that file; 0 writes after every epoch.
+
+    Raises:
+        ValueError: An argument that does not fit, or a checkpoint made with other settings.
+        RuntimeError: The loss became NaN or infinite.
+
+    Example:
+        >>> from acelib.lab.datasets import load_iris
+        >>> from acelib.lab.networks import mlp
+        >>> from acelib.lab.training import train
+        >>> iris = load_iris()
+        >>> result = train(mlp((4, 8, 3), seed=1), iris.X, iris.y, lr=0.02, epochs=30, seed=1)
+        >>> assert (result.model(iris.X).argmax(1) == iris.y).double().mean() > 0.9
+    """
+    if optimizer not in _OPTIMIZERS:
+        raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(_OPTIMIZERS)}")
+    for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 1), ("weight_decay", weight_decay, 0)):
+        if value < least:
+            raise ValueError(f"{name} is {value}, expected at least {least}")
+    if not lr > 0:
+        raise ValueError(f"lr is {lr}, expected a positive number")
+    seeds = _seeds(model, seed)
+    _check_data(model, X, y)
+    data, per_row = _Rows(model, X, y), _loss(model, loss)
+    _probe(model, data, loss, per_row)
+    numbers = {"lr": lr, "weight_decay": weight_decay, "batch_size": batch_size, "epochs": epochs}
+    settings = _settings(model, data, seeds, loss, optimizer=optimizer, **numbers)
+    model = copy.deepcopy(model)
+    flat = _Flat(model)
+    state = _State(model, _OPTIMIZERS[optimizer](flat, lr, weight_decay), [_generator(s) for s in seeds])
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and resume and path.exists():
+        _checkpoint.load_state(path, state, settings)
+    _run(state, data, per_row, settings, path, checkpoint_every, progress)
+    flat.release()
+    history = torch.stack(state.history, dim=-1)
+    return TrainResult(model, history if data.stacked else history[0], state.seconds, state.optimizer.steps)
+
+
+@dataclass
+class _State:
+    """What has to be kept for a training to go on as if it had never stopped."""
+
+    model: nn.Module
+    optimizer: _Adam | _Descent
+    generators: list[torch.Generator]
+    history: list[Tensor] = field(default_factory=list)  # (S,) per finished epoch
+    seconds: float = 0.0
+
+
+def _run(
+    state: _State, data: _Rows, per_row: Callable, settings: dict, path: Path | None, every: float, progress: bool
+) -> None:
+    """Train from the state's epoch to the last one, writing the state to the path now and then."""
+    written = time.perf_counter()
+    begun = written - state.seconds
+    last = settings["epochs"]
+    for epoch in _bar(range(len(state.history), last), last, progress):
+        losses = _epoch(state, data, per_row, settings["batch_size"])
+        if not losses.isfinite().all():
+            raise RuntimeError(f"the training loss became {losses.tolist()} in epoch {epoch + 1}; try a smaller lr")
+        state.history.append(losses)
+        now = time.perf_counter()
+        state.seconds = now - begun
+        if path is not None and (now - written >= every or epoch == last - 1):
+            _checkpoint.save_state(path, state, settings)
+            written = now
+
+
+def _epoch(state: _State, data: _Rows, per_row: Callable, batch_size: int) -> Tensor:
+    """One pass through the rows in new orders; returns the mean loss (S,) of the batches as they were met."""
+    model, optimizer, axis, losses = state.model, state.optimizer, data.axis, []
+    order = torch.stack([torch.randperm(data.n, generator=g) for g in state.generators]).to(data.X.device)  # (S, n)
+    for rows in order.split(data.block(batch_size), dim=1):
+        inputs, targets = data.gather(rows)
+        for x, t in zip(inputs.split(batch_size, axis), targets.split(batch_size, axis), strict=True):
+            loss = per_row(model(x), t)
+            optimizer.flat.grad.zero_()
+            # the weights of a mean over the batch, given to backward: two nodes less in every step than a mean
+            torch.autograd.backward(loss, torch.full_like(loss, 1 / x.shape[axis]))
+            optimizer.step()
+            losses.append(loss.detach().view(len(order), -1))
+    return torch.cat(losses, dim=1).mean(1).cpu()
+
+
+class _Rows:
+    """Inputs and targets, (n, …) shared by all networks or (S, n, …) each network's own."""
+
+    def __init__(self, model: nn.Module, X: Tensor, y: Tensor):
+        self.X, self.y, self.stacked = X, y, isinstance(model, StackedMLP)
+        self.own = self.stacked and X.ndim == 3
+        self.networks = len(model.seeds) if self.stacked else 1
+        self.axis = int(self.stacked)  # where the batch stands in what is gathered
+        self.n = X.shape[1] if self.own else len(X)
+
+    def first(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first rows as a batch."""
+        return self.gather(torch.arange(min(count, self.n), device=self.X.device).expand(self.networks, -1))
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The given rows (S, m), each network its own choice; without the first axis for a plain module."""
+        if self.own:
+            index = (torch.arange(len(rows), device=rows.device)[:, None], rows)
+        else:
+            index = rows if self.stacked else rows[0]
+        return self.X[index], self.y[index]
+
+    def block(self, batch_size: int) -> int:
+        """Rows to gather at a time: whole batches, within a bound of memory."""
+        row = self.X[(0, 0) if self.own else 0].numel() * self.X.element_size() * self.networks
+        return batch_size * max(1, _BLOCK_BYTES // (row * batch_size))
+
+
+class _Flat:
+    """All trainable parameters of a module as one vector ``theta`` with gradient ``grad``; the module sees views."""
+
+    def __init__(self, model: nn.Module):
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.theta = torch.cat([p.detach().reshape(-1) for p in self.parameters])
+        self.grad = torch.zeros_like(self.theta)
+        start = 0
+        for p in self.parameters:
+            end = start + p.numel()
+            p.data, p.grad = self.theta[start:end].view_as(p), self.grad[start:end].view_as(p)
+            start = end
+
+    def release(self) -> None:
+        """Give every parameter memory of its own again."""
+        for p in self.parameters:
+            p.data, p.grad = p.data.clone(), None
+
+
+class _Adam:
+    """Adam on the flat vector, operation by operation as in ``torch.optim.Adam``."""
+
+    def __init__(self, flat: _Flat, lr: float, weight_decay: float):
+        self.flat, self.lr, self.weight_decay, self.steps = flat, lr, weight_decay, 0
+        self.tensors = {"m": torch.zeros_like(flat.theta), "v": torch.zeros_like(flat.theta)}
+
+    def step(self) -> None:
+        self.steps += 1
+        theta, g, m, v = self.flat.theta, self.flat.grad, self.tensors["m"], self.tensors["v"]
+        if self.weight_decay:
+            g = g.add(theta, alpha=self.weight_decay)
+        m.lerp_(g, 1 - BETAS[0])
+        v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+        root = v.sqrt().div_((1 - BETAS[1] ** self.steps) ** 0.5).add_(EPSILON)
+        theta.addcdiv_(m, root, value=-self.lr / (1 - BETAS[0] ** self.steps))
+
+
+class _Descent:
+    """Plain gradient descent on the flat vector."""
+
+    def __init__(self, flat: _Flat, lr: float, weight_decay: float):
+        self.flat, self.lr, self.weight_decay, self.steps = flat, lr, weight_decay, 0
+        self.tensors: dict[str, Tensor] = {}
+
+    def step(self) -> None:
+        self.steps += 1
+        self.flat.theta.mul_(1 - self.lr * self.weight_decay).sub_(self.flat.grad, alpha=self.lr)
+
+
+_OPTIMIZERS = {"adam": _Adam, "sgd": _Descent}
+
+
+def _generator(seed: int) -> torch.Generator:
+    state = np.random.SeedSequence([seed, _SHUFFLE_STREAM]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def _seeds(model: nn.Module, seed: int | Sequence[int] | None) -> list[int]:
+    own = model.seeds if isinstance(model, StackedMLP) else (0,)
+    seeds = [int(s) for s in np.atleast_1d(own if seed is None else seed)]
+    if len(seeds) != len(own) or min(seeds) < 0:
+        raise ValueError(f"seed is {seeds}, expected {len(own)} non-negative integer(s), one per network")
+    return seeds
+
+
+def _check_data(model: nn.Module, X: Tensor, y: Tensor) -> None:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("model has no parameter that requires a gradient, so there is nothing to train")
+    for name, tensor in (("X", X), ("y", y)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} is a {type(tensor).__name__}, expected a tensor; torch.as_tensor makes one")
+    kinds = {(p.dtype, p.device) for p in parameters} | {(X.dtype, X.device)}
+    if len(kinds) > 1 or y.device != X.device:
+        raise ValueError(
+            f"X is {X.dtype} on {X.device}, y is on {y.device} and the parameters are {parameters[0].dtype} on "
+            f"{parameters[0].device}, expected one dtype and one device; use .to() on what differs"
+        )
+    own = int(isinstance(model, StackedMLP) and X.ndim == 3)
+    if X.shape[: 1 + own] != y.shape[: 1 + own] or X.shape[own] == 0:
+        raise ValueError(f"X is {tuple(X.shape)} and y {tuple(y.shape)}, expected the same number of rows, at least 1")
+    if not X.isfinite().all():
+        raise ValueError("X holds NaN or infinite values; remove or impute these rows before training")
+    for module in model.modules():
+        drops = isinstance(module, _DropoutNd) and module.p or isinstance(module, nn.RNNBase) and module.dropout
+        if module.training and drops:
+            raise ValueError(
+                "model drops units at random in training mode, which no seed here decides; call model.eval() or leave "
+                "the dropout out"
+            )
+
+
+def _loss(model: nn.Module, loss: str | Callable) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss as (outputs, targets) -> one loss per row, (S·batch,) for stacked outputs (S, batch, …)."""
+    if not callable(loss) and loss not in _LOSSES:
+        raise ValueError(f"loss is {loss!r}, expected one of {', '.join(_LOSSES)} or a callable")
+    last = model[-1] if isinstance(model, nn.Sequential) and len(model) else model
+    softmax = isinstance(last, nn.Softmax | Probabilities) or getattr(model, "output", None) == "softmax"
+    if loss == "cross_entropy" and softmax:
+        raise ValueError("model returns probabilities and loss='cross_entropy' takes logits; train without the softmax")
+    rows = loss if callable(loss) else _LOSSES[loss]
+    if isinstance(model, StackedMLP):
+        return lambda outputs, targets: rows(outputs.flatten(0, 1), targets.flatten(0, 1))
+    return rows
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    if outputs.shape != targets.shape:
+        raise ValueError(f"outputs are {tuple(outputs.shape)} and y {tuple(targets.shape)}, expected one shape")
+    errors = (outputs - targets).square()
+    return errors.flatten(1).mean(1) if errors.ndim > 1 else errors
+
+
+_LOSSES = {"cross_entropy": _cross_entropy, "mse": _squared_error}
+
+
+def _probe(model: nn.Module, data: _Rows, loss: str | Callable, per_row: Callable) -> None:
+    """Evaluate two rows on a copy, so that a model, loss or target that does not fit is an error before long work."""
+    x, t = data.first(2)
+    with torch.no_grad():
+        outputs = copy.deepcopy(model).eval()(x)
+        if not isinstance(outputs, Tensor):
+            raise ValueError(f"model returns a {type(outputs).__name__}, expected one tensor (batch, outputs)")
+        if loss == "cross_entropy":
+            classes = outputs.shape[data.axis + 1] if outputs.ndim > data.axis + 1 else 0
+            if data.y.dtype != torch.long or data.y.min() < 0 or data.y.max() >= classes:
+                raise ValueError(
+                    f"y is {data.y.dtype} from {data.y.min()} to {data.y.max()}, expected integer classes (torch.long) "
+                    f"from 0 to {classes - 1}, as many as the model has outputs"
+                )
+        losses = per_row(outputs, t)
+    if losses.shape != (t.shape[: data.axis + 1].numel(),):
+        raise ValueError(f"loss returns shape {tuple(losses.shape)} for {len(t)} rows, expected one loss per row")
+
+
+def _settings(model: nn.Module, data: _Rows, seeds: list[int], loss: str | Callable, **numbers: object) -> dict:
+    """Everything that decides the result, for a checkpoint to be compared with."""
+    parameters = model.state_dict()
+    return {
+        "loss": loss if isinstance(loss, str) else f"{loss.__module__}.{loss.__qualname__}",
+        **numbers,
+        "seeds": seeds,
+        "parameters": {name: list(tensor.shape) for name, tensor in parameters.items()},
+        "initial weights": fingerprint(*parameters.values()),
+        "data": fingerprint(data.X, data.y),
+    }
+
+
+def _bar(epochs: range, total: int, progress: bool):
+    if not progress:
+        return epochs
+    from tqdm.auto import tqdm
+
+    return tqdm(epochs, initial=epochs.start, total=total, desc="training", unit="epoch")

@@ -1,0 +1,68 @@
+"""How are stored notebooks compared? nbval stays strict; only records and claims are compared as numbers.
+
+A record is equal to its stored self when its value lies within its tolerance; a claim, when its ``ours`` do. All their
+other fields must be equal, and the stored text must be what the package makes of the stored data, so that neither an
+old rendering nor an edited output passes. Everything else is compared by nbval as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from nbval.plugin import IPyNbCell
+
+_strict = IPyNbCell.compare_outputs
+
+
+def close(stored: Any, new: Any, tol: float) -> bool:
+    """Whether two values are the same within ``tol``; texts and truth values must be equal, dictionaries key by key."""
+    if isinstance(stored, dict) or isinstance(new, dict):
+        same_keys = isinstance(stored, dict) and isinstance(new, dict) and list(stored) == list(new)
+        return same_keys and all(close(stored[key], new[key], tol) for key in stored)
+    numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (stored, new))
+    return abs(stored - new) <= tol if numbers else type(stored) is type(new) and stored == new
+
+
+def explain(kind: str, number: str, stored: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """What separates a record or claim from its stored self in one sentence, or None where nothing does."""
+    name = f"{kind} {stored['id']!r}"
+    for field in [key for key in stored if key != number] + [key for key in new if key not in stored]:
+        if stored.get(field) != new.get(field):
+            return f"{name}: {field} was {stored.get(field)!r} and is now {new.get(field)!r}."
+    if not close(stored[number], new[number], stored["tol"]):
+        tol = stored["tol"]
+        return f"{name}: stored {stored[number]!r}, now {new[number]!r}, which is not within its tolerance {tol!r}."
+    return None
+
+
+def accept_numbers(test: list[Any], ref: list[Any]) -> tuple[list[Any], list[str]]:
+    """The new outputs, with the stored form wherever a record or claim is equal within tolerance, and the problems."""
+    from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, render_claim, render_record
+
+    test, problems = copy.deepcopy(list(test)), []
+    kinds = (("record", RECORD_MIME, "value", render_record), ("claim", CLAIM_MIME, "ours", render_claim))
+    for kind, mime, number, render in kinds:
+        stored = {out["data"][mime]["id"]: out["data"] for out in ref if mime in out.get("data", {})}
+        new = {out["data"][mime]["id"]: out for out in test if mime in out.get("data", {})}
+        problems += [f"{kind} {name!r} is stored and no longer shown." for name in stored if name not in new]
+        problems += [f"{kind} {name!r} is shown and not stored." for name in new if name not in stored]
+        for name in stored.keys() & new.keys():
+            problem = explain(kind, number, stored[name][mime], new[name]["data"][mime])
+            if problem:
+                problems.append(problem)
+            else:
+                new[name]["data"] = render(stored[name][mime])
+    return test, problems
+
+
+def compare_outputs(self, test, ref, skip_compare=None) -> bool:
+    """nbval's comparison after the numbers have been compared as numbers."""
+    test, problems = accept_numbers(test, ref)
+    if problems:
+        self.comparison_traceback = [*problems, "Look for the cause; if the new output is right: `make refresh`."]
+        return False
+    return _strict(self, test, ref, skip_compare)
+
+
+IPyNbCell.compare_outputs = compare_outputs

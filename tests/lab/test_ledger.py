@@ -1,0 +1,228 @@
+"""Are records and claims checked, shown and collected as they should be? Verdicts and texts are written out by hand."""
+
+from __future__ import annotations
+
+import json
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from acelib.lab import ledger
+from acelib.lab.cards import claim_html, claim_text, number_text, ours_text
+from acelib.lab.ledger import CLAIM_MIME, GLUE_PREFIX, PROVENANCE_MIME, RECORD_MIME, claim, collect, record
+
+CLAIM = dict(
+    statement="A third is 0.333.", source="School, Sec. 1", paper="0.333", inequality="|ours - paper| < 5e-4",
+    ours=1 / 3, tol=1e-9, holds=True, reason="The fourth digit is rounded away.",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch):
+    """A fresh kernel session: no id has been used yet."""
+    monkeypatch.setattr(ledger, "_seen", {})
+
+
+@pytest.fixture
+def shell():
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def claimed(key="t-third", **changes):
+    return ledger.claim_item(key, **(CLAIM | changes))
+
+
+def test_record_is_one_output_with_text_glue_and_json(shell):
+    """The glued value is the number's repr: every digit, so that any format in the prose is exact."""
+    value = 1 / 3
+    with capture_output() as captured:
+        record("t-third", value, tol=1e-4, unit="m")
+    (out,) = captured.outputs
+    assert out.data == {
+        "text/plain": "t-third = 0.3333 m",
+        GLUE_PREFIX + "text/plain": "0.3333333333333333",
+        RECORD_MIME: {"id": "t-third", "value": value, "tol": 1e-4, "unit": "m"},
+    }
+    assert out.metadata == {"scrapbook": {"name": "t-third", "mime_prefix": "application/papermill.record/"}}
+
+
+def test_claim_is_one_output_with_text_card_and_json(shell):
+    with capture_output() as captured:
+        claim("t-third", **CLAIM)
+    (out,) = captured.outputs
+    assert set(out.data) == {"text/plain", "text/html", CLAIM_MIME}
+    assert out.data[CLAIM_MIME]["verdict"] == "reproduced"
+    json.dumps(out.data[CLAIM_MIME], allow_nan=False)
+
+
+def test_outside_ipython_the_text_is_printed(capsys):
+    record("t-count", 7, unit="rows")
+    assert capsys.readouterr().out == "t-count = 7 rows\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "tol", "stored", "text"),
+    [
+        (np.float64(2.5), 0.1, 2.5, "2.5"),
+        (torch.tensor(2.5, dtype=torch.float64), 0.1, 2.5, "2.5"),
+        (torch.tensor([3]), None, 3, "3"),
+        (np.int64(4), None, 4, "4"),
+        (np.bool_(True), None, True, "True"),
+        (np.array([[0.5]]), 1e-3, 0.5, "0.5"),
+        ("taylor", None, "taylor", "taylor"),
+        (0.25, 0, 0.25, "0.25"),
+    ],
+)
+def test_values_become_plain_scalars(value, tol, stored, text):
+    item = ledger.record_item("t-value", value, tol=tol)
+    assert item["value"] == stored and type(item["value"]) is type(stored)
+    assert number_text(item["value"], item["tol"]) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "tol", "text"),
+    [(3.4985, 1e-6, "3.4985"), (3.49, 0.5, "3.5"), (3.49, 1, "3"), (-1e-12, 1e-6, "0"), (1234.5, 10, "1234"),
+     (1e-16, 1e-14, "0"), (120.0, 0.1, "120")],
+)  # fmt: skip
+def test_a_number_has_no_more_digits_than_its_tolerance(value, tol, text):
+    assert number_text(value, tol) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "tol", "error", "words"),
+    [
+        ("Bad Id", 1, None, ValueError, "lower-case letters"),
+        ("bad_id", 1, None, ValueError, "hyphens"),
+        (5, 1, None, ValueError, "hyphens"),
+        ("t-x", float("nan"), 1, ValueError, "must be finite"),
+        ("t-x", np.float64("inf"), 1, ValueError, "must be finite"),
+        ("t-x", 1.5, None, ValueError, "needs tol"),
+        ("t-x", 1.5, -1, ValueError, ">= 0"),
+        ("t-x", 1.5, float("nan"), ValueError, "finite"),
+        ("t-x", 1.5, True, ValueError, "must be a number"),
+        ("t-x", True, 0.1, ValueError, "always exact"),
+        ("t-x", "a", 0.1, ValueError, "always exact"),
+        ("t-x", None, 1, TypeError, "NoneType"),
+        ("t-x", np.zeros(3), 1, TypeError, "array of 3"),
+        ("t-x", torch.zeros(2), 1, TypeError, "array of 2"),
+    ],
+)
+def test_a_bad_record_is_refused(key, value, tol, error, words):
+    with pytest.raises(error, match=words):
+        record(key, value, tol=tol)
+
+
+@pytest.mark.parametrize(
+    ("holds", "correction", "verdict"),
+    [
+        (True, None, "reproduced"),
+        (np.bool_(True), None, "reproduced"),
+        (torch.tensor(True), None, "reproduced"),
+        (True, "the sign of b", "reproduced with a correction"),
+        (False, None, "not reproduced"),
+        (np.bool_(False), "the sign of b", "not reproduced"),
+        (None, None, "cannot be tested here"),
+    ],
+)
+def test_the_verdict_follows_from_the_test(holds, correction, verdict):
+    item = claimed(holds=holds, correction=correction)
+    assert item["verdict"] == verdict == ledger.verdict(holds, correction)
+    assert verdict in claim_text(item) and verdict in claim_html(item), "the verdict stands there in words"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"key": "t--x"}, ValueError, "hyphens"),
+        ({"reason": " "}, ValueError, "reason must be a text"),
+        ({"statement": 3}, ValueError, "statement must be a text"),
+        ({"paper": ""}, ValueError, "paper must be a text"),
+        ({"holds": 1}, TypeError, "True, False or None"),
+        ({"holds": "yes"}, TypeError, "True, False or None"),
+        ({"correction": ""}, ValueError, "correction is empty"),
+        ({"ours": None}, ValueError, "ours is missing"),
+        ({"ours": {"a": float("nan")}}, ValueError, r"ours\['a'\].*finite"),
+        ({"ours": float("inf")}, ValueError, "finite"),
+        ({"ours": [1, 2]}, TypeError, "list"),
+        ({"tol": -1e-9}, ValueError, ">= 0"),
+    ],
+)
+def test_a_bad_claim_is_refused(changes, error, words):
+    with pytest.raises(error, match=words):
+        claimed(**changes)
+
+
+def test_ours_may_be_missing_where_nothing_can_be_tested():
+    item = claimed(ours=None, holds=None)
+    assert ours_text(item["ours"], 0) == "–" and item["paper"] == "0.333"
+
+
+def test_the_card_escapes_text_and_names_each_number():
+    card = claim_html(claimed(ours={"a<b": 0.5, "n": 3}, statement="x < y & <b>", correction="<i>"))
+    assert "a&lt;b = 0.5, n = 3" in card and "x &lt; y &amp; &lt;b&gt;" in card and "<i>" not in card
+    assert "Corrected" in card and "corrected: <i>" in claim_text(claimed(correction="<i>"))
+    assert "script" not in card and "http" not in card
+
+
+def test_an_id_means_one_thing_in_a_session(capsys):
+    """Running a cell again is fine; another statement under the same id is not."""
+    claim("t-third", **CLAIM)
+    claim("t-third", **CLAIM)
+    with pytest.raises(ValueError, match="'t-third' already stands for another statement"):
+        claim("t-third", **(CLAIM | {"statement": "A third is 0.3."}))
+    record("t-third", 1)  # a record may share its name with a claim
+
+
+def test_an_id_is_used_once_in_a_cell(shell):
+    result = shell.run_cell("from acelib.lab.ledger import record\nrecord('t-a', 1)\nrecord('t-a', 2)")
+    assert "used twice in one cell" in str(result.error_in_exec)
+    for _ in range(2):
+        assert shell.run_cell("record('t-b', 1)", store_history=True).success
+
+
+def notebook(*data, profile="full"):
+    footer = {PROVENANCE_MIME: {"profile": profile, "seed": 0}}
+    outputs = [nbformat.v4.new_output("display_data", data=d) for d in [*data, *([footer] if profile else [])]]
+    stream = nbformat.v4.new_output("stream", text="x")
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# T"), nbformat.v4.new_code_cell("x", outputs=[stream, *outputs])]
+    )
+
+
+def one_of_each():
+    return [ledger.render_record(ledger.record_item("t-a", 1)), ledger.render_claim(claimed())]
+
+
+def test_collect_reads_a_node_and_a_file(tmp_path):
+    node = notebook(*one_of_each())
+    nbformat.write(node, tmp_path / "n.ipynb")
+    expected = ([ledger.record_item("t-a", 1)], [claimed()])
+    assert collect(node) == collect(tmp_path / "n.ipynb") == collect(str(tmp_path / "n.ipynb")) == expected
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "record 't-a'"), (1, "claim 't-third'")])
+def test_collect_refuses_repeated_ids(index, name):
+    both = one_of_each()
+    with pytest.raises(ValueError, match=name):
+        collect(notebook(*both, both[index]))
+
+
+def test_save_ledger_writes_everything_at_once(tmp_path):
+    path = tmp_path / "data" / "ledger" / "04-causal-regressors.json"
+    entry = ledger.save_ledger(notebook(*one_of_each()), path, profile="full")
+    assert json.loads(path.read_text()) == entry
+    assert entry["chapter"] == "04-causal-regressors" and entry["provenance"]["seed"] == 0
+    assert (len(entry["records"]), len(entry["claims"])) == (1, 1)
+    assert [p.name for p in path.parent.iterdir()] == [path.name], "no temporary file stays behind"
+
+
+@pytest.mark.parametrize(("profile", "words"), [("quick", "'quick', not at 'full'"), (None, "no provenance")])
+def test_save_ledger_refuses_a_run_it_cannot_vouch_for(tmp_path, profile, words):
+    with pytest.raises(ValueError, match=words):
+        ledger.save_ledger(notebook(profile=profile), tmp_path / "x.json", profile="full")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,238 @@
+"""Does the book work in a real browser without a network? Chromium without a window, every host but this one blocked.
+
+Where Chromium, its driver or selenium is missing the tests skip and say so; ``ACELIB_BROWSER=required`` makes that a
+failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from acelib.lab.loopback import ensure_loopback
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)  # fmt: skip
+PLAYER = "figure.acelib-player"
+DRAWN = """
+return document.readyState === 'complete' &&
+       (!document.querySelector('article .math') || document.querySelectorAll('mjx-container').length > 0);
+"""
+SEEN = """
+const figure = arguments[0], images = [...figure.querySelectorAll('img')];
+const seen = images.filter(image => image.getBoundingClientRect().height > 0);
+return {seen: seen.length, index: images.indexOf(seen[0]), alt: seen[0].alt, count: images.length,
+        width: seen[0].naturalWidth, says: figure.querySelector('output').textContent,
+        aloud: figure.querySelector('input').getAttribute('aria-valuetext')};
+"""
+# Corners of every picture as pixels (red, green, blue, opacity), drawn on an empty canvas.
+CORNERS = """
+const pictures = [...document.querySelectorAll('article img')];
+return pictures.filter(p => p.naturalWidth > 0 && !/\\.svg/.test(p.src)).map(p => {
+  const canvas = document.createElement('canvas'), pen = canvas.getContext('2d');
+  const [w, h] = [canvas.width, canvas.height] = [p.naturalWidth, p.naturalHeight];
+  pen.drawImage(p, 0, 0);
+  return [[0, 0], [w - 1, 0], [0, h - 1], [w - 1, h - 1]].map(([x, y]) => [...pen.getImageData(x, y, 1, 1).data]);
+});
+"""
+# Contrast of text and the first opaque background behind it (WCAG 2), the lowest over what the selector finds.
+CONTRAST = """
+const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
+const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+  .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+  if (c.length === 3 || c[3] === 1) return c } return [255, 255, 255] };
+const shown = e => e.textContent.trim() && e.getClientRects().length;
+return [...document.querySelectorAll(arguments[0])].filter(shown).map(e => {
+  const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))];
+  return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), e.textContent.trim().slice(0, 60)];
+}).sort((a, b) => a[0] - b[0])[0] || null;
+"""
+CARDS = (
+    '[role="group"][aria-label^="Claim"] *, .acelib-player output, .acelib-player figcaption, .cell_output footer span'
+)
+
+
+def _unavailable(reason: str):
+    if os.environ.get("ACELIB_BROWSER") == "required":
+        pytest.fail(f"ACELIB_BROWSER=required, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium with a profile of its own and a log of what it asks for."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not browser or not driver:
+        _unavailable("Chromium and chromedriver are not installed (apt-get install chromium chromium-driver).")
+    try:
+        from selenium import webdriver
+    except ImportError:
+        _unavailable("selenium is not installed (pip install selenium).")
+    ensure_loopback()
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    chrome.set_page_load_timeout(60)
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where this machine serves the pages; a canvas may not read pictures of file:// pages."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens a page in a window or phone of some width, light or dark, and waits until its equations are drawn."""
+
+    def opened(path: str, *, width: int = 1280, dark: bool = False, base: str = address):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
+        browser.get(f"{base}/{path}")
+        wait(browser, DRAWN, "the page and its equations")
+        return browser
+
+    return opened
+
+
+def wait(browser, script: str, what: str, seconds: float = 30):
+    from selenium.common.exceptions import TimeoutException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    try:
+        return WebDriverWait(browser, seconds).until(lambda b: b.execute_script(script))
+    except TimeoutException:
+        pytest.fail(f"waited {seconds} s for {what}")
+
+
+def all_pages(chapters):
+    return [f"book/{name}.html" for name in (*chapters, "index", "ledger", "status")]
+
+
+def first(chapters) -> str:
+    stem = next(iter(chapters))
+    assert stem.startswith("01-"), f"the first chapter is {stem}"
+    return f"book/{stem}.html"
+
+
+@pytest.mark.parametrize("served", [True, False], ids=["served", "from-disk"])
+def test_slider_of_chapter_one_moves_by_keyboard(open_page, chapters, site, served):
+    """An arrow key changes the picture, its words and the label; the last picture follows from the End key."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page(first(chapters), **({} if served else {"base": site.as_uri()}))
+    figure = browser.find_element(By.CSS_SELECTOR, PLAYER)
+    before = browser.execute_script(SEEN, figure)
+    assert (before["seen"], before["index"]) == (1, 0) and before["width"] > 100
+    slider = figure.find_element(By.CSS_SELECTOR, 'input[type="range"]')
+    slider.send_keys(Keys.ARROW_RIGHT)
+    after = browser.execute_script(SEEN, figure)
+    assert (after["seen"], after["index"]) == (1, 1) and after["width"] > 100
+    assert after["alt"] != before["alt"] and after["says"] != before["says"] == before["aloud"]
+    assert after["says"] == after["aloud"]
+    slider.send_keys(Keys.END)
+    assert browser.execute_script(SEEN, figure)["index"] == before["count"] - 1
+
+
+def test_every_player_moves_alone(open_page, chapters):
+    """Several players on a page, or one shown twice, leave each other in peace."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    for path in all_pages(chapters):
+        browser = open_page(path)
+        browser.execute_script(
+            "document.querySelectorAll(arguments[0]).forEach(f => f.after(f.cloneNode(true)))", PLAYER
+        )
+        figures = browser.find_elements(By.CSS_SELECTOR, PLAYER)
+        for number, figure in enumerate(figures):
+            figure.find_element(By.CSS_SELECTOR, "input").send_keys(Keys.ARROW_RIGHT)
+            places = [browser.execute_script(SEEN, other)["index"] for other in figures]
+            assert places == [1] * (number + 1) + [0] * (len(figures) - number - 1), path
+
+
+def test_equations_are_drawn_without_a_network(open_page, chapters):
+    for stem in chapters:
+        browser = open_page(f"book/{stem}.html")
+        drawn, wrong = browser.execute_script(
+            "return [document.querySelectorAll('mjx-container').length, document.querySelectorAll('mjx-merror').length]"
+        )
+        assert drawn > 0 and wrong == 0, stem
+
+
+def test_pages_ask_no_other_host(open_page, browser, chapters, address):
+    for path in all_pages(chapters):
+        browser.get_log("performance")
+        open_page(path)
+        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        away = [url for url in asked if not re.match(rf"{re.escape(address)}/|data:|blob:|about:|chrome", url)]
+        assert asked and not away, f"{path} asked for {away}"
+
+
+def test_pages_fit_a_phone(open_page, chapters):
+    for path in all_pages(chapters):
+        browser = open_page(path, width=390)
+        root = "document.documentElement.scrollWidth"
+        widths = browser.execute_script(f"return [innerWidth, {root}, document.body.scrollWidth]")
+        assert widths[0] == 390 and max(widths) <= 394, f"{path}: {widths}"
+
+
+def test_slider_can_be_used_on_a_phone(open_page, chapters):
+    from selenium.webdriver.common.by import By
+
+    browser = open_page(first(chapters), width=390)
+    figure = browser.find_element(By.CSS_SELECTOR, PLAYER)
+    box = browser.execute_script(
+        "const r = e => {const b = e.getBoundingClientRect(); return [b.left, b.right, b.width]};"
+        "return [r(arguments[0].querySelector('input')), r(arguments[0].querySelector('img'))]", figure
+    )  # fmt: skip
+    for left, right, width in box:
+        assert left >= 0 and right <= 390 and width >= 100, box
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_figures_stand_on_opaque_white_and_cards_can_be_read(open_page, chapters, dark):
+    """Every corner pixel is white and opaque; the text of cards, captions and footers has a contrast of 4.5 to 1."""
+    for stem in chapters:
+        browser = open_page(f"book/{stem}.html", dark=dark)
+        assert browser.execute_script("return document.documentElement.dataset.theme") == ("dark" if dark else "light")
+        browser.execute_script("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+        wait(browser, "return [...document.images].every(image => image.complete)", "the pictures")
+        corners = browser.execute_script(CORNERS)
+        assert corners, f"{stem} has no picture"
+        for number, picture in enumerate(corners):
+            white = all(pixel[3] == 255 and min(pixel) >= 250 for pixel in picture)
+            assert white, f"{stem}, picture {number}: {picture}"
+        lowest = browser.execute_script(CONTRAST, CARDS)
+        assert lowest and lowest[0] >= 4.5, f"{stem}: contrast {lowest}"
