@@ -171,3 +171,25 @@ def test_both_licences_are_named():
 def test_nothing_installs_the_package_from_an_index():
     for path in [*ROOT.glob("*.md"), ROOT / "Makefile", *(ROOT / "book").glob("*.md")]:
         assert not re.search(r"pip install [^\n]*\bacelib\b", path.read_text()), path.name
+
+
+@pytest.mark.parametrize("name", ["README.md", "book/index.md"])
+def test_the_lines_that_a_reader_copies_run(name):
+    (lines,) = re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(lines, names)
+    effect = names["effect"]
+    assert len(effect) == len(names.get("stderr", names.get("error"))) > 0
+
+
+def test_every_file_that_the_readme_shows_is_there():
+    for link in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).is_file(), link
+
+
+def test_the_theme_keeps_the_buttons_that_jupyter_book_gives_it():
+    """``html_theme_options`` under ``sphinx.config`` replaces, and so loses, the repository and Colab buttons."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert "html_theme_options" not in config["sphinx"]["config"]
+    assert config["launch_buttons"]["colab_url"] == "https://colab.research.google.com"
+    assert config["execute"]["execute_notebooks"] == "off" and config["repository"]["path_to_book"] == ""

@@ -1,0 +1,63 @@
+# Two commands matter: `make book` and `make test`. Each sets up everything it needs by itself.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUILD = $(BIN)/python -P acelib/lab/build.py
+
+.DEFAULT_GOAL := help
+.PHONY: help book test refresh full bench lab lint address clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: $(READY) ## execute the chapters that changed and render the pages into _build/html
+	@$(BUILD) book
+
+test: $(READY) ## run every test: lint, units, notebooks against their stored outputs, pages
+	@$(BIN)/python -m acelib.lab.loopback
+	@failed=; \
+	stage() { printf '\n== %s ==\n' "$$1"; name=$$1; shift; "$$@" || failed="$$failed, $$name"; }; \
+	stage "lint" $(BIN)/ruff check .; \
+	export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1; \
+	stage "unit tests" $(BIN)/python -m pytest tests acelib --doctest-modules -n 2 --dist loadscope \
+	    --ignore=tests/notebooks --ignore=tests/pages --cov=acelib --cov-report=term:skip-covered --cov-fail-under=95; \
+	stage "stored notebooks (nbval)" $(BIN)/python -m pytest book --nbval --nbval-current-env \
+	    --nbval-sanitize-with tests/notebooks/sanitize.cfg -n 2 --dist loadscope; \
+	stage "notebook tests" $(BIN)/python -m pytest tests/notebooks; \
+	stage "page tests" $(BIN)/python -m pytest tests/pages; \
+	if [ -n "$$failed" ]; then printf '\nFAILED:%s\n' "$${failed#,}"; exit 1; fi; printf '\nall tests passed\n'
+
+refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones
+	@$(BUILD) refresh
+
+full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …" for some)
+	@$(BUILD) full $(CHAPTERS)
+
+bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
+	@$(BIN)/python -m acelib.lab.bench
+
+lab: $(READY) ## open the chapters in JupyterLab
+	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab
+	@cd book && ../$(BIN)/jupyter-lab
+
+lint: $(READY) ## check the code's style
+	@$(BIN)/ruff check .
+
+address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
+	@$(BIN)/python -P acelib/lab/address.py "$(URL)"
+
+clean: ## remove what the commands made, except the virtual environment
+	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis
+
+# The stamp keeps the text of what was installed and is written last: a failed install is tried again, a file that was
+# merely touched is not a reason to install anything.
+WANTED = cat constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml
+	@if [ -x $(BIN)/pip ] && $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
+	command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) was not found: install Python 3.11, or name one with \`make PYTHON=/path/to/python3.11 …\`."; exit 1; }; \
+	[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment: on Debian or Ubuntu run \`apt install python3.11-venv\`."; exit 1; }; \
+	echo "installing into $(VENV) (minutes the first time)"; \
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,test]' && $(BIN)/python -m pip check && $(WANTED) > $@

@@ -1,0 +1,184 @@
+"""How fast is it, compared with what? Cases that belong together are measured in turns, in one run.
+
+Every file ``tests/benchmarks/bench_*.py`` offers ``cases()``, a dictionary of functions without arguments, and may
+offer ``per`` (what one call of a case is divided by: values, interventions, …), ``ratios`` (name: (numerator,
+denominator)) and ``expect`` (what a ratio was promised to be, in words). One round calls every case once, so a
+disturbance hits numerator and denominator alike; a ratio is taken inside each round, then its median and quartiles
+over the rounds are reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import gc
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(path: Path) -> ModuleType:
+    """The module in the file ``path``, checked to offer ``cases()``.
+
+    Raises:
+        ValueError: it does not, or ``per``, ``ratios`` or ``expect`` name a case that is not there.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "cases", None)):
+        raise ValueError(f"{path.name}: no function `cases()`, expected one that returns a dictionary of functions.")
+    return module
+
+
+def _check(name: str, module: ModuleType, cases: dict[str, Callable]) -> None:
+    ratios = getattr(module, "ratios", {})
+    named = set(getattr(module, "per", {})) | {case for pair in ratios.values() for case in pair}
+    lost = sorted(named - set(cases)) + sorted(set(getattr(module, "expect", {})) - set(ratios))
+    if lost:
+        raise ValueError(f"{name}: {', '.join(lost)} not among its cases and ratios; correct the name.")
+
+
+def measure(cases: dict[str, Callable[[], object]], *, rounds: int = 11, warmup: int = 2,
+            clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
+    """Seconds of every call, case by case, the cases taken in turns and in changing order.
+
+    Args:
+        cases: Functions without arguments.
+        rounds: Calls of each case that count, at least 9.
+        warmup: Calls of each case beforehand that do not.
+        clock: Returns seconds.
+
+    Raises:
+        ValueError: fewer than 9 rounds, or no case.
+
+    Example:
+        >>> seconds = measure({"nothing": lambda: None}, rounds=9)
+        >>> assert len(seconds["nothing"]) == 9
+    """
+    if rounds < 9 or not cases:
+        raise ValueError(f"rounds, cases: {rounds} and {len(cases)} given, expected at least 9 and 1; "
+                         "a median of fewer says little.")
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    names = list(cases)
+    gc.collect()
+    gc.disable()  # no collection in the middle of a case
+    try:
+        for number in range(-warmup, rounds):
+            shift = number % len(names)
+            for name in names[shift:] + names[:shift]:
+                start = clock()
+                cases[name]()
+                if number >= 0:
+                    seconds[name].append(clock() - start)
+    finally:
+        gc.enable()
+    return seconds
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median and quartiles.
+
+    Example:
+        >>> assert summary([1.0, 2.0, 3.0]) == {"median": 2.0, "lower_quartile": 1.5, "upper_quartile": 2.5}
+    """
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": middle, "lower_quartile": lower, "upper_quartile": upper}
+
+
+def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = time.perf_counter) -> dict[str, dict]:
+    """Seconds (divided by ``per``) of each case and each ratio of one module, as medians and quartiles."""
+    cases = module.cases()
+    _check(module.__name__, module, cases)
+    seconds = measure(cases, rounds=rounds, clock=clock)
+    per, expect = getattr(module, "per", {}), getattr(module, "expect", {})
+    scaled = {name: [value / per.get(name, 1) for value in values] for name, values in seconds.items()}
+    ratios = {}
+    for name, (top, bottom) in getattr(module, "ratios", {}).items():
+        ratios[name] = {"numerator": top, "denominator": bottom, "rounds": rounds}
+        ratios[name] |= summary([a / b for a, b in zip(scaled[top], scaled[bottom], strict=True)])
+        if name in expect:
+            ratios[name]["expected"] = str(expect[name])
+    return {"seconds": {name: summary(values) | {"per": per.get(name, 1)} for name, values in scaled.items()},
+            "ratios": ratios}
+
+
+def device_name() -> str:
+    """The processor, and the GPU where there is one."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = lines[0].split(":", 1)[1].strip() if lines else name
+    import torch
+
+    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
+
+
+def conditions(threads: int) -> dict[str, object]:
+    """Where and with what the numbers were taken."""
+    import numpy
+    import scipy
+    import torch
+
+    return {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "device": device_name(),
+            "cores": os.cpu_count(), "threads": threads, "python": platform.python_version(),
+            "torch": torch.__version__.split("+")[0], "numpy": numpy.__version__, "scipy": scipy.__version__}
+
+
+def show(name: str, result: dict[str, dict]) -> None:
+    """Print one module's times and ratios, median first, quartiles in brackets."""
+    print(f"\n{name}")
+    for case, s in result["seconds"].items():
+        divided = "" if s["per"] == 1 else f"  per 1/{s['per']:g} of a call"
+        print(f"  {case:<44} {1e3 * s['median']:10.4g} ms  "
+              f"[{1e3 * s['lower_quartile']:.4g}, {1e3 * s['upper_quartile']:.4g}]{divided}")
+    for ratio, s in result["ratios"].items():
+        told = f"  (expected {s['expected']})" if "expected" in s else ""
+        print(f"  {ratio:<44} {s['median']:10.4g}     [{s['lower_quartile']:.4g}, {s['upper_quartile']:.4g}]{told}")
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """0 after measuring every module under ``tests/benchmarks`` and writing ``data/benchmarks.json``."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="only these modules (curvature: bench_curvature.py), unwritten")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args(arguments)
+    files = {path.stem.removeprefix("bench_"): path for path in sorted((root / "tests/benchmarks").glob("bench_*.py"))}
+    try:
+        wanted = chosen.names or list(files)
+        if not wanted or set(wanted) - set(files):
+            raise ValueError(f"names: {', '.join(wanted) or 'none'} asked for, expected some of "
+                             f"{', '.join(files) or '(tests/benchmarks is empty)'}.")
+        import torch
+
+        torch.set_num_threads(chosen.threads)
+        results = {}
+        for name in wanted:
+            results[name] = run(load(files[name]), rounds=chosen.rounds)
+            show(name, results[name])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not chosen.names:
+        out = root / "data/benchmarks.json"
+        temporary = out.with_name(out.name + ".tmp")
+        content = {"conditions": conditions(chosen.threads), "rounds": chosen.rounds, "results": results}
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(temporary, out)
+        print(f"\nwritten: {out.relative_to(root)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
