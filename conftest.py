@@ -18,7 +18,7 @@ _strict = IPyNbCell.compare_outputs
 def close(stored: Any, new: Any, tol: float) -> bool:
     """Whether two values are the same within ``tol``; texts and truth values must be equal, dictionaries key by key."""
     if isinstance(stored, dict) or isinstance(new, dict):
-        same_keys = isinstance(stored, dict) and isinstance(new, dict) and list(stored) == list(new)
+        same_keys = isinstance(stored, dict) and isinstance(new, dict) and stored.keys() == new.keys()
         return same_keys and all(close(stored[key], new[key], tol) for key in stored)
     numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (stored, new))
     return abs(stored - new) <= tol if numbers else type(stored) is type(new) and stored == new

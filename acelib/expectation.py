@@ -46,9 +46,12 @@ class Check:
 
     @property
     def relative(self) -> Tensor:
-        """``(outputs,)`` largest absolute error over the values, in units of the reference curve's range."""
-        span = self.reference.amax(0) - self.reference.amin(0)
-        return self.error.abs().amax(0) / span
+        """``(outputs,)`` largest absolute error over the values, in units of the reference curve's range.
+
+        Inf where the reference is flat and the approximation is not; 0 where both are the same.
+        """
+        span, worst = self.reference.amax(0) - self.reference.amin(0), self.error.abs().amax(0)
+        return torch.where(worst > 0, worst / span, worst)
 
     def __repr__(self) -> str:
         worst = ", ".join(f"{r:.3g}" for r in self.relative.tolist()[:6])
@@ -160,7 +163,8 @@ def interventional_expectation(
         budget: model rows "auto" and the checks may spend.
         chunk_size: model rows a call; bounds memory.
         seed: of the subset; None and 0 draw the same documented subset, so results repeat.
-        groups: ``(n,)`` labels of dependent rows (windows of one flight): errors are then cluster-robust.
+        groups: ``(n,)`` labels of dependent rows (windows of one flight): errors are then cluster-robust, and a
+                subset takes whole groups.
         progress: show a progress bar.
         outputs: only these columns of the model's output.
 
@@ -185,7 +189,7 @@ def interventional_expectation(
     call = joint(models, outputs)
     chunk = chunk_size or DEFAULT_CHUNK
     labels = _labels(groups, answer)
-    index = None if method == "monte_carlo" else subset(answer, budget, seed)
+    index = None if method == "monte_carlo" else subset(answer, budget, seed, labels)
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
@@ -210,13 +214,21 @@ def interventional_expectation(
     return _present(answer, estimate, check, method, len(models))
 
 
-def subset(answer: Intervention, budget: int, seed: int | None) -> Tensor | None:
-    """Return the seeded row numbers that fit ``budget`` model rows, at least 100; None where all rows fit."""
+def subset(answer: Intervention, budget: int, seed: int | None, labels: Tensor | None = None) -> Tensor | None:
+    """Return the seeded row numbers that fit ``budget`` model rows, at least 100; None where all rows fit.
+
+    Dependent rows stay together: with ``labels (n,)`` whole groups are drawn, until the next would exceed the budget.
+    """
     wanted = max(MIN_ROWS, budget // len(answer))
     if answer.num_rows <= wanted:
         return None
     generator = torch.Generator().manual_seed(0 if seed is None else seed)
-    return torch.randperm(answer.num_rows, generator=generator)[:wanted].to(answer.means.device)
+    if labels is None:
+        return torch.randperm(answer.num_rows, generator=generator)[:wanted].to(answer.means.device)
+    sizes = labels.bincount().cpu()
+    order = torch.randperm(len(sizes), generator=generator)
+    count = max(2, int((sizes[order].cumsum(0) <= wanted).sum()))
+    return torch.isin(labels, order[:count].to(labels.device)).nonzero()[:, 0]
 
 
 def _labels(groups: Any, answer: Intervention) -> Tensor | None:

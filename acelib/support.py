@@ -3,7 +3,8 @@
 ``do(x_i = a)`` overwrites one coordinate and leaves the others as they were, so the new rows may be impossible:
 a flower with the petal length of one species and the petal width of another. A row has *left the data* where its
 nearest observed row is farther away than 99 % of the observed rows are from theirs (leave-one-out distances, each
-feature in units of its standard deviation).
+feature in units of its standard deviation). In many dimensions all distances are alike and the measure becomes blind:
+a share near 0 is then no proof that the rows are possible, while a large share is always a warning.
 """
 
 from __future__ import annotations

@@ -153,16 +153,32 @@ def test_auto_averages_all_rows_then_a_seeded_subset():
     assert interventional_expectation(net, inputs, 0, [0.0, 1.0], budget=1, method="monte_carlo").num_rows == 3000
 
 
-def test_groups_follow_the_subset():
+def test_a_subset_takes_whole_groups():
+    """A seeded subset of grouped rows holds every row of its groups, and its error is cluster-robust (by a loop)."""
     X = correlated(400, 2)
     inputs, net = InputDistribution.fit(X, domain=(-9, 9)), network(2)
-    labels = torch.arange(400) // 4
-    e = interventional_expectation(net, inputs, 0, [0.0], budget=100, groups=labels)
-    index = subset(inputs.do(0, [0.0]), 100, None)
+    labels = torch.arange(400) % 100
+    e = interventional_expectation(net, inputs, 0, [0.0], budget=122, groups=labels)
+    assert e.num_rows == 120
+    index = subset(inputs.do(0, [0.0]), 122, None, labels)
+    chosen = labels[index].unique()
+    assert len(chosen) == 30 and torch.equal(index, torch.isin(labels, chosen).nonzero()[:, 0])
     y = literal(net, X[index], 0, [0.0])[0, :, 0]
-    sums = [(y[labels[index] == g] - y.mean()).sum().item() for g in labels[index].unique()]
-    expected = sum(s * s for s in sums) * len(sums) / (len(sums) - 1) / 100**2
+    sums = [(y[labels[index] == g] - y.mean()).sum().item() for g in chosen]
+    expected = sum(s * s for s in sums) * 30 / 29 / 120**2
     assert e.covariance()[0, 0].item() == pytest.approx(expected, rel=1e-10)
+    few = subset(inputs.do(0, [0.0]), 1, None, torch.arange(400) // 200)
+    assert len(few) == 400  # two groups at least, or there is no error between them
+
+
+def test_the_relative_error_of_a_flat_reference():
+    inputs = InputDistribution.fit(correlated(30, 2), domain=(-9, 9))
+
+    def model(x):
+        return torch.stack([x[:, 1] ** 4, torch.ones(len(x), dtype=x.dtype)], dim=1)
+
+    e = interventional_expectation(model, inputs, 0, [0.0, 1.0], method="taylor")
+    assert e.check.relative.tolist() == [torch.inf, 0.0]
 
 
 def test_moments_alone_give_an_approximation_with_a_warning():

@@ -135,7 +135,8 @@ def claim_item(
     if ours is None and holds is not None:
         raise ValueError(f"claim {key!r}: ours is missing; a claim that was tested shows the number that decided it.")
     if isinstance(ours, Mapping):
-        ours = {str(name): _scalar(v, f"ours[{str(name)!r}] of claim {key!r}") for name, v in ours.items()}
+        named = sorted((str(name), value) for name, value in ours.items())  # notebooks store keys in this order
+        ours = {name: _scalar(value, f"ours[{name!r}] of claim {key!r}") for name, value in named}
     elif ours is not None:
         ours = _scalar(ours, f"ours of claim {key!r}")
     return {

@@ -9,7 +9,7 @@ from typing import Any
 from acelib.lab.cards import BADGES, badge_html, number_text, ours_text
 from acelib.lab.ledger import PROVENANCE_MIME, VERDICTS, collect, outputs_of
 
-_HEAD = ("Claim", "Paper", "Ours", "Verdict", "Why")
+_HEAD = ("Claim and its test", "Paper", "Ours", "Verdict and reason")
 
 
 def ledger_page(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -28,6 +28,7 @@ def ledger_page(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping
     known = {claim["id"] for claim in everything}
     later = [claim for entry in full for claim in entry["claims"] if claim["id"] not in known]
     lines = [
+        *("---", "html_theme.sidebar_secondary.remove: true", "---", ""),  # the tables need the width
         "# The ledger: paper against ours",
         "",
         "Each claim was written as an inequality before the run that judges it. The verdict follows from the run; the",
@@ -95,11 +96,11 @@ def _table(claims: Sequence[Mapping[str, Any]], full: Sequence[Mapping[str, Any]
 def _row(claim: Mapping[str, Any], where: str) -> str:
     correction = f"<br>Corrected: {_plain(claim['correction'])}" if claim["correction"] else ""
     cells = [
-        f"{_plain(claim['statement'])}<br>{_plain(claim['source'])}<br>`{claim['id']}`{where}",
+        f"**{_plain(claim['statement'])}**<br>{_plain(claim['source'])}, `{claim['id']}`{where}"
+        f"<br>Test: {_plain(claim['inequality'])}",
         _plain(claim["paper"]),
         _plain(ours_text(claim["ours"], claim["tol"])),
-        _badge(claim["verdict"]),
-        f"{_plain(claim['reason'])}{correction}<br>Test: {_plain(claim['inequality'])}",
+        f"{_badge(claim['verdict'])}<br>{_plain(claim['reason'])}{correction}",
     ]
     return "| " + " | ".join(cells) + " |"
 
