@@ -4,6 +4,7 @@ A causal input model answers ``do(feature, values)``; the estimators see only it
 ``InputDistribution.fit`` and ``AverageCausalEffect``.
 """
 
+from . import jets
 from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
 from .attribution import AverageCausalEffect
 from .curvature import UnsupportedOperation, half_trace
@@ -36,4 +37,5 @@ __all__ = [
     "UnsupportedOperation",
     "half_trace",
     "interventional_expectation",
+    "jets",
 ]

@@ -14,8 +14,12 @@ from torch import Tensor
 
 from ._accumulate import RowMoments
 from ._models import Model, accumulator_dtype, check_output, evaluate
+from ._residual import residual_probe
+from ._shared import shared_rows
 from .curvature import half_trace
 from .intervention import Intervention
+
+SHARED_FROM = 64  # inputs from which sharing the first layer between values saves more than it costs
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Estimate:
     num_rows: int = 0
     spread: Tensor | None = None
     individual: Tensor | None = None
+    dropped: tuple[Tensor, Tensor] | None = None
 
 
 def row_average(
@@ -54,6 +59,13 @@ def _whole_blocks(
     model: Model, answer: Intervention, chunk: int, index: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
+    if answer.base_rows is not None and answer.base_rows.shape[1] >= SHARED_FROM and len(answer) <= chunk:
+        rows = answer.base_rows if index is None else answer.base_rows[index]
+        for part in rows.split(chunk // len(answer)):
+            out = shared_rows(model, part, answer.columns, answer.values, shape=answer.shape)
+            check_output(out.flatten(0, 1), out.shape[0] * out.shape[1])
+            yield out, torch.ones(len(part), dtype=out.dtype, device=out.device)
+        return
     parts: list[Tensor] = []
     done = 0
     for which, rows, weights in answer.rows(chunk, index):
@@ -82,7 +94,11 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     rank = factor.shape[-1]
     along = torch.einsum("mok,mkr->omr", slopes.to(dtype), factor.to(dtype))
     values = centre.to(dtype) + curvature.to(dtype)
-    return Estimate(values, _moment_error(along, answer), len(answer) * (rank + 2))
+    dropped = None
+    if answer.residual is not None:
+        rows, whole = answer.residual
+        dropped = residual_probe(flat, answer.means, whole, rows, pinned=answer.pinned, chunk_size=chunk)
+    return Estimate(values, _moment_error(along, answer), len(answer) * (rank + 2), dropped=dropped)
 
 
 def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:

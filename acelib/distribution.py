@@ -240,9 +240,20 @@ class InputDistribution:
                 return off_support(observed, samples, every, wanted)
 
         return Intervention(
-            self.label(feature), columns, values, means, factor, pinned, self.shape,
-            0 if self.samples is None else self.samples.shape[0], self.num_observed, rows, support,
-        )  # fmt: skip
+            name=self.label(feature),
+            columns=columns,
+            values=values,
+            means=means,
+            factor=factor,
+            pinned=pinned,
+            shape=self.shape,
+            num_rows=0 if self.samples is None else self.samples.shape[0],
+            num_observed=self.num_observed,
+            base_rows=self.samples,
+            residual=None if self.samples is None or self.explained > 1 - 1e-9 else (self.samples, self.factor),
+            row_source=rows,
+            support_source=support,
+        )
 
     def _check(self, feature: Feature, values: Any) -> tuple[tuple[int, ...], Tensor]:
         columns = self.feature(feature)

@@ -37,12 +37,17 @@ class Check:
         stderr: ``(m, outputs)`` standard error of the reference.
         error: ``(m, outputs)`` approximation minus reference.
         num_rows: rows behind the reference.
+        dropped: ``(m, outputs)`` second-order term that a truncated factor leaves out of the Taylor expansion,
+            estimated along random directions; None where nothing was truncated.
+        dropped_stderr: its standard error.
     """
 
     reference: Tensor
     stderr: Tensor
     error: Tensor
     num_rows: int
+    dropped: Tensor | None = None
+    dropped_stderr: Tensor | None = None
 
     @property
     def relative(self) -> Tensor:
@@ -254,7 +259,8 @@ def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, m
     if check is not None:
         reference = check.values[:, :width]
         error = estimate.values[:, :width] - reference
-        comparison = Check(reference, _stderr(check)[:, :width], error, check.num_rows)
+        dropped = (None, None) if estimate.dropped is None else (t[:, :width] for t in estimate.dropped)
+        comparison = Check(reference, _stderr(check)[:, :width], error, check.num_rows, *dropped)
     return Expectation(
         feature=answer.name,
         alphas=answer.alphas,

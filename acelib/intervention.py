@@ -31,6 +31,10 @@ class Intervention:
         shape: the shape of one input as the model wants it.
         num_rows: rows available under each value; 0 where the input model has only moments.
         num_observed: rows behind the moments, None where unknown.
+        base_rows: ``(n, k)`` the rows before the columns are set, where setting them is all that the intervention does;
+            then a first layer can be shared between the values.
+        residual: rows ``(n, k)`` and the truncated factor before the columns are pinned ``(k, R)``, to probe what the
+            truncation cut off; None where nothing was.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Intervention:
     shape: tuple[int, ...]
     num_rows: int
     num_observed: int | None = None
+    base_rows: Tensor | None = field(default=None, repr=False)
+    residual: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
     row_source: RowSource | None = field(default=None, repr=False)
     support_source: Callable[[], Tensor] | None = field(default=None, repr=False)
 

@@ -13,7 +13,7 @@ from torch import nn
 from acelib.curvature import ROUTES, half_trace
 
 F64 = torch.float64
-EXACT = ("auto", "jvp_grad", "double_backward", "hessian")
+EXACT = ("auto", "collapsed", "jvp_grad", "double_backward", "hessian")
 K, R, B = 8, 5, 3
 
 
@@ -196,7 +196,7 @@ def row_mask(i):
     return mask
 
 
-@pytest.mark.parametrize("route", ("auto", "double_backward", "hessian"))
+@pytest.mark.parametrize("route", ("auto", "collapsed", "double_backward", "hessian"))
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
 def test_recurrent_kernels_in_float32(kind, route):
     """Fused float32 kernels may lack forward mode: auto must still arrive. Against float64, 1e-4."""

@@ -325,3 +325,39 @@ def test_the_error_of_a_single_row_is_unknown():
     moments = RowMoments(torch.float64, 1)
     moments.add(torch.ones(2, 1, 1), torch.ones(1))
     assert moments.covariance().isnan().all() and moments.individual().shape == (2, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution", "list"])
+@pytest.mark.parametrize("chunk", [40, 1000])
+def test_many_inputs_share_the_first_layer_and_change_nothing(kind, chunk):
+    """From 64 inputs on the first layer is shared between the values; the curves are the literal loop's (1e-12)."""
+    X = correlated(30, 81)
+    if kind == "convolution":
+        X = X.reshape(30, 1, 9, 9)
+        net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(147, 2)).double()
+    else:
+        net = [network(81, seed=s) for s in range(2)] if kind == "list" else network(81)
+    inputs = InputDistribution.fit(X, domain=(-9, 9))
+    e = interventional_expectation(net, inputs, 40, [-1.0, 0.0, 2.0], chunk_size=chunk)
+    rows = X.reshape(30, 81).clone()
+    for value, found, error in zip((-1.0, 0.0, 2.0), e.values, e.stderr, strict=True):
+        rows[:, 40] = value
+        models = net if isinstance(net, list) else [net]
+        y = torch.stack([m(rows.reshape(X.shape)) for m in models]).mean(0).detach()
+        assert torch.allclose(found, y.mean(0), atol=1e-12)
+        assert torch.allclose(error, y.std(0) / 30**0.5, atol=1e-12)
+
+
+def test_a_truncated_factor_reports_what_it_leaves_out():
+    """For a quadratic the dropped term is known: the full expansion minus the truncated one (within 5 errors)."""
+    X = correlated(200, 6)
+    A = torch.diag(torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0, 3.0], dtype=torch.float64))
+
+    def quadratic(x):
+        return ((x @ A) * x).sum(1, keepdim=True)
+
+    inputs = [InputDistribution.fit(X, rank=r, domain=(-9, 9)) for r in (None, 2)]
+    full, part = (interventional_expectation(quadratic, i, 2, [1.0], method="taylor") for i in inputs)
+    assert full.check.dropped is None and part.check.dropped_stderr.item() > 0
+    missing = (full.values - part.values).item()
+    assert abs(part.check.dropped.item() - missing) < 5 * part.check.dropped_stderr.item()
