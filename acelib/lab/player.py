@@ -125,7 +125,11 @@ def player(
 
 
 def _png(figure: Any, dpi: int) -> bytes:
-    """PNG bytes of a frame on opaque white; the same figure gives the same bytes (no date, no version inside)."""
+    """PNG bytes of a frame on opaque white; the same figure gives the same bytes (no date, no version inside).
+
+    A palette of 256 colours holds a line drawing without loss to the eye, at a third of the size: a page carries
+    all frames.
+    """
     if isinstance(figure, (bytes, bytearray)):
         if not bytes(figure).startswith(_PNG):
             raise TypeError("a frame given as bytes must be a PNG file (it starts with the PNG signature).")
@@ -133,8 +137,11 @@ def _png(figure: Any, dpi: int) -> bytes:
     if not hasattr(figure, "savefig"):
         raise TypeError(f"a frame must be a Matplotlib figure or PNG bytes; got {type(figure).__name__}.")
     import matplotlib.pyplot as plt
+    from PIL import Image
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", transparent=False, metadata={"Software": None})
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, facecolor="white", transparent=False)
     plt.close(figure)
-    return buffer.getvalue()
+    picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    picture.save(small, format="PNG", optimize=True)
+    return small.getvalue()
