@@ -1,0 +1,318 @@
+"""Which MNIST networks does the book explain, and what does it know of MNIST without the images?
+
+Four trained networks ship as checkpoints: perceptrons 784-512-256-128-64-10 with tanh, GELU and ReLU, as in the timing
+experiment of Chattopadhyay et al. (2019, Sec. 4.6: MNIST, 4 hidden layers), and a small convolutional network. Beside
+them stand the statistics of the 60,000 training images x in [0, 1]: their mean μ, a factor S of rank 50 with
+Cov ≈ S Sᵀ, and the mean image of each digit. No image itself is stored. ``python -m acelib.lab.mnist`` trains the
+networks again; MNIST then comes through the download registry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from acelib import ConstantFeatureWarning, InputDistribution
+from acelib.lab import paths, registry
+from acelib.lab.datasets import Dataset, load_mnist
+from acelib.lab.networks import mlp
+from acelib.lab.provenance import describe
+from acelib.lab.registry import DataError
+from acelib.lab.training import load_weights, save_weights, train
+
+NAMES = ("tanh", "gelu", "relu", "conv")
+SIZES = (784, 512, 256, 128, 64, 10)
+RANK = 50
+SETTINGS = {"lr": 1e-3, "batch_size": 128}
+PROFILES = {"quick": (1, 6_000), "full": (5, None)}  # epochs, and how many of the training images
+_FILES = tuple(f"mnist/{part}-ubyte.gz" for part in (
+    "train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"
+))  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class MnistMoments:
+    """What is known of the MNIST training images, pixels in [0, 1], row by row from the top left.
+
+    Attributes:
+        mean: The mean image, (784,), float32.
+        factor: (784, 50) with covariance about ``factor @ factor.T``; orthogonal columns, the largest first.
+        class_means: The mean image of each digit, (10, 784).
+        explained: Share of the total variance that ``factor`` holds.
+        provenance: How and from what they were computed.
+    """
+
+    mean: Tensor
+    factor: Tensor
+    class_means: Tensor
+    explained: float
+    provenance: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A network trained on MNIST, with what its explanation needs.
+
+    Attributes:
+        name: One of ``NAMES``.
+        model: (batch, 1, 28, 28) -> (batch, 10) logits, float32, in evaluation mode.
+        mean: The mean training image, (784,).
+        factor: (784, 50) with covariance of the training images about ``factor @ factor.T``.
+        class_means: The mean training image of each digit, (10, 784).
+        explained: Share of the variance that ``factor`` holds.
+        accuracy: Share of the 10,000 test images that the network gets right.
+        provenance: Seed, settings, versions, device, hashes of the data and seconds of the training.
+    """
+
+    name: str
+    model: nn.Sequential
+    mean: Tensor
+    factor: Tensor
+    class_means: Tensor
+    explained: float
+    accuracy: float
+    provenance: dict
+
+    def __repr__(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters())
+        return (
+            f"Pretrained({self.name}: {count} parameters, test accuracy {self.accuracy:.2%}; rank "
+            f"{self.factor.shape[1]} holds {self.explained:.1%} of the variance)"
+        )
+
+
+def network(name: str, *, seed: int = 0) -> nn.Sequential:
+    """An untrained network of one of the four architectures, (batch, 1, 28, 28) -> (batch, 10) logits, float32.
+
+    The convolutional one is 8 maps of 5×5, maximum pooling, 16 maps of 5×5, maximum pooling, 64 neurons, with GELU:
+    curved everywhere, and smooth except where two pixels of a pool change places.
+
+    Args:
+        name: One of ``NAMES``.
+        seed: Of the initial weights, uniform in ±1/√fan_in.
+
+    Raises:
+        ValueError: No such architecture.
+
+    Example:
+        >>> assert network("conv")(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    """
+    _check(name)
+    generator = torch.Generator().manual_seed(seed)
+    if name != "conv":
+        return nn.Sequential(nn.Flatten(), *mlp(SIZES, activation=name, generator=generator, dtype=torch.float32))
+    maps = [_convolution(1, 8, generator), nn.GELU(), nn.MaxPool2d(2)]  # 28 -> 24 -> 12
+    maps += [_convolution(8, 16, generator), nn.GELU(), nn.MaxPool2d(2)]  # 12 -> 8 -> 4
+    head = mlp((16 * 4 * 4, 64, 10), activation="gelu", generator=generator, dtype=torch.float32)
+    return nn.Sequential(*maps, nn.Flatten(), *head)
+
+
+def mnist_moments(*, folder: str | Path | None = None) -> MnistMoments:
+    """Mean, factor of rank 50 and class means of the MNIST training images as ``MnistMoments``; needs no image.
+
+    Args:
+        folder: Where the checkpoints are; by default those that ship with the book.
+
+    Raises:
+        DataError: The file is missing or not what it should be.
+
+    Example:
+        >>> moments = mnist_moments()
+        >>> inputs = InputDistribution.from_moments(moments.mean, moments.factor, low=0, high=1, shape=(1, 28, 28))
+        >>> assert inputs.num_features == 784 and 0.8 < moments.explained < 1
+    """
+    holder = _Statistics()
+    provenance = _read(holder, "inputs", folder)
+    explained = provenance["explained"]
+    return MnistMoments(holder.mean, holder.factor, holder.class_means, explained, provenance)
+
+
+def load_pretrained(name: str, *, folder: str | Path | None = None) -> Pretrained:
+    """One of the networks trained on MNIST, with the statistics of its inputs, as ``Pretrained``; needs no image.
+
+    Args:
+        name: ``"tanh"``, ``"gelu"``, ``"relu"`` or ``"conv"``.
+        folder: Where the checkpoints are; by default those that ship with the book.
+
+    Raises:
+        ValueError: No such network.
+        DataError: A checkpoint is missing or not what it should be.
+
+    References:
+        Chattopadhyay et al. 2019, Sec. 4.6, for the size of the perceptrons.
+
+    Example:
+        >>> net = load_pretrained("tanh")
+        >>> logits = net.model(net.class_means.view(10, 1, 28, 28))
+        >>> assert (logits.argmax(1) == torch.arange(10)).sum() >= 9
+    """
+    model = network(name)
+    provenance = _read(model, name, folder)
+    known = mnist_moments(folder=folder)
+    return Pretrained(
+        name, model.eval(), known.mean, known.factor, known.class_means, known.explained,
+        provenance["accuracy"], provenance,
+    )  # fmt: skip
+
+
+def train_networks(
+    names: Sequence[str] = NAMES,
+    *,
+    profile: str = "full",
+    seed: int = 0,
+    data: tuple[Dataset, Dataset] | None = None,
+    folder: str | Path | None = None,
+    states: str | Path | None = None,
+    resume: bool = True,
+    progress: bool = False,
+) -> dict[str, Pretrained]:
+    """The networks by name, trained with Adam and written as checkpoints, together with the statistics of the inputs.
+
+    A call that was killed goes on from the last finished epoch when it is made again.
+
+    Args:
+        names: Some of ``NAMES``.
+        profile: ``"full"`` for 5 epochs of all images, ``"quick"`` for one epoch of the first 6,000.
+        seed: Of initial weights and order of the images.
+        data: Training and test part with X (n, 28, 28) in [0, 1]; by default MNIST, through the download registry.
+        folder: Where checkpoints are written; by default ``data/checkpoints``, or ``_build/checkpoints`` for a quick
+            run.
+        states: Where the state of an unfinished training is kept; by default ``_build/training``.
+        resume: Whether to use such a state; False starts anew.
+        progress: Whether to show a bar a network.
+
+    Raises:
+        ValueError: An unknown name or profile.
+        DataError: MNIST cannot be had.
+    """
+    for name in names:
+        _check(name)
+    if profile not in PROFILES:
+        raise ValueError(f"profile is {profile!r}, expected 'quick' or 'full'")
+    epochs, rows = PROFILES[profile]
+    base = paths.data_dir() if profile == "full" else paths.build_dir()
+    folder = base / "checkpoints" if folder is None else Path(folder)
+    states = paths.build_dir() / "training" if states is None else Path(states)
+    source = _source(data)
+    learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
+    learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
+    source["fingerprint"] = {"training": learn.fingerprint, "test": test.fingerprint}
+    _save_moments(learn, folder, source, profile)
+    for name in names:
+        started = time.time()
+        settings = {**SETTINGS, "epochs": epochs, "seed": seed}
+        state = states / f"mnist-{profile}-{name}.safetensors"
+        result = train(
+            network(name, seed=seed), learn.X[:, None], learn.y, **settings,
+            checkpoint=state, checkpoint_every=0, resume=resume, progress=progress,
+        )  # fmt: skip
+        facts = describe(seed=seed, profile=profile, started=started)
+        facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
+        facts |= {"seconds": round(result.seconds, 1), "accuracy": _accuracy(result.model.eval(), test)}
+        save_weights(result.model, _path(name, folder), facts)
+    return {name: load_pretrained(name, folder=folder) for name in names}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train from the command line and print what came of it; returns the exit status.
+
+    Args:
+        arguments: Of the command line.
+    """
+    parser = argparse.ArgumentParser(prog="mnist", description="Train the book's MNIST networks and write them.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--profile", choices=PROFILES, default="full")
+    parser.add_argument("--restart", action="store_true", help="do not go on from an unfinished training")
+    chosen = parser.parse_args(arguments)
+    try:
+        trained = train_networks(
+            chosen.names or NAMES, profile=chosen.profile, resume=not chosen.restart, progress=True
+        )
+    except (ValueError, DataError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for net in trained.values():
+        print(f"{net}, {net.provenance['seconds']} s")
+    return 0
+
+
+class _Statistics(nn.Module):
+    """The statistics of the inputs as buffers, so that they are written and checked like a network's weights."""
+
+    def __init__(self, mean: Tensor | None = None, factor: Tensor | None = None, class_means: Tensor | None = None):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(784) if mean is None else mean)
+        self.register_buffer("factor", torch.zeros(784, RANK) if factor is None else factor)
+        self.register_buffer("class_means", torch.zeros(10, 784) if class_means is None else class_means)
+
+
+def _save_moments(learn: Dataset, folder: Path, source: dict, profile: str) -> None:
+    started = time.time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantFeatureWarning)  # 67 pixels at the rim are 0 in every image
+        inputs = InputDistribution.fit(learn.X.flatten(1), rank=RANK)
+    wide = learn.X.flatten(1)
+    # sums in float64: thousands of float32 terms would lose digits
+    class_means = torch.stack([wide[learn.y == digit].double().mean(0) for digit in range(10)]).float()
+    facts = describe(seed=None, profile=profile, started=started)
+    facts |= {"data": source, "rank": RANK, "explained": inputs.explained, "rows": len(learn)}
+    save_weights(_Statistics(inputs.mean, inputs.factor, class_means), _path("inputs", folder), facts)
+
+
+def _source(data: tuple[Dataset, Dataset] | None) -> dict:
+    """Where the data come from, with the checksums of the files; the images themselves are hashed by the caller."""
+    if data is not None:
+        return {"source": data[0].source}
+    entries = {name: registry.entry(name) for name in _FILES}
+    first = entries[_FILES[0]]
+    facts = {key: first[key] for key in ("title", "source", "licence", "citation")}
+    return {**facts, "sha256": {name: known["sha256"] for name, known in entries.items()}}
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, test: Dataset) -> float:
+    """Share of the test images whose largest logit is that of their digit."""
+    batches = zip(test.X[:, None].split(1000), test.y.split(1000), strict=True)
+    return sum(int((model(x).argmax(1) == y).sum()) for x, y in batches) / len(test)
+
+
+def _convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
+    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, 5)  # draws nothing from the global generator
+    bound = 1 / math.sqrt(inputs * 25)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return layer
+
+
+def _read(module: nn.Module, name: str, folder: str | Path | None) -> dict:
+    """Fill the module from a checkpoint and return its provenance."""
+    path = _path(name, folder)
+    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.mnist`"
+    if not path.is_file():
+        raise DataError(f"checkpoint {path} is missing; {remedy}")
+    try:
+        return load_weights(module, path)
+    except ValueError as error:
+        raise DataError(f"checkpoint {path} cannot be used: {error}; {remedy}") from None
+
+
+def _path(name: str, folder: str | Path | None) -> Path:
+    return (paths.data_dir() / "checkpoints" if folder is None else Path(folder)) / f"mnist-{name}.safetensors"
+
+
+def _check(name: str) -> None:
+    if name not in NAMES:
+        raise ValueError(f"name is {name!r}, expected one of {', '.join(NAMES)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
