@@ -26,7 +26,7 @@ from acelib.lab.paths import data_dir
 
 __all__ = [
     "average_curves", "both", "count", "drawn_rows", "errors_of", "full_numbers", "read_off", "spread_pixels",
-    "taylor_curves", "timed_ratio", "timed_seconds",
+    "taylor_curves", "timed_ratio", "timed_seconds", "vector_products",
 ]  # fmt: skip
 
 CHUNK = 8192
@@ -267,3 +267,30 @@ def timed_seconds(module: str, name: str, *, folder: Path | None = None) -> floa
     """The median seconds of one case in ``data/benchmarks.json``, per intervention; None where not measured."""
     found = _benchmarks(folder).get(module, {}).get("seconds", {}).get(name)
     return None if found is None else found["median"]
+
+
+def vector_products(model: Callable[[Tensor], Tensor], point: Tensor, factor: Tensor) -> Tensor:
+    """½ Tr(∇²f S Sᵀ) at one point, ``(outputs,)``, by a plain loop of Hessian-vector products.
+
+    The way to do it without batching: R · ``outputs`` reverse passes over a reverse pass.
+
+    Args:
+        model: ``(batch, k) -> (batch, outputs)``.
+        point: ``(k,)``.
+        factor: ``(k, R)``, its pinned rows zero.
+
+    References:
+        Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
+
+    Example:
+        >>> import torch
+        >>> total = vector_products(lambda x: (x**2).sum(1, keepdim=True), torch.zeros(3), torch.eye(3))
+        >>> assert total.item() == 3
+    """
+    x = point.detach().requires_grad_(True)
+    totals = []
+    for output in model(x[None])[0]:
+        (slope,) = torch.autograd.grad(output, x, create_graph=True)
+        products = (torch.autograd.grad(slope @ s, x, retain_graph=True)[0] @ s for s in factor.T)
+        totals.append(0.5 * sum(products))
+    return torch.stack(totals).detach()

@@ -14,12 +14,14 @@ from torch import nn
 
 from acelib._shared import shared_rows
 from acelib.curvature import half_trace
+from acelib.lab.scaling import vector_products
 
 WIDTHS = (784, 512, 256, 128, 64, 10)
 DIRECTIONS, INTERVENTIONS, ROWS, VALUES = 50, 64, 100, 32
 
 per = {
     "hessian": 1,
+    "loop of Hessian-vector products": 1,
     "jvp of jvp": 16,
     "jvp_grad": 16,
     "central_difference": INTERVENTIONS,
@@ -32,6 +34,7 @@ per = {
 }
 ratios = {
     "full Hessian / collapsed": ("hessian", "collapsed"),
+    "loop of Hessian-vector products / collapsed": ("loop of Hessian-vector products", "collapsed"),
     "jvp of jvp / collapsed": ("jvp of jvp", "collapsed"),
     "jvp_grad / collapsed": ("jvp_grad", "collapsed"),
     "central differences / collapsed": ("central_difference", "collapsed"),
@@ -113,6 +116,7 @@ def cases() -> dict[str, Callable[[], torch.Tensor]]:
 
     return {
         "hessian": lambda: whole_hessian(model, points[0], own[0]),
+        "loop of Hessian-vector products": lambda: vector_products(model, points[0], own[0]),
         "jvp of jvp": lambda: forward_over_forward(model, points[:16], directions),
         "jvp_grad": run("jvp_grad", 16),
         "central_difference": run("central_difference", INTERVENTIONS),
