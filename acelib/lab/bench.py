@@ -147,6 +147,36 @@ def show(name: str, result: dict[str, dict]) -> None:
         print(f"  {ratio:<44} {s['median']:10.4g}     [{s['lower_quartile']:.4g}, {s['upper_quartile']:.4g}]{told}")
 
 
+QUOTED = (
+    ("jets", "full Hessian / collapsed", "exact second-order terms: full Hessian against collapsed forward mode"),
+    ("jets", "collapsed / forward", "collapsed forward mode against a plain forward pass over as many rows"),
+    ("jets", "row average / shared row average", "row average against the same with a shared first layer"),
+    ("expectation", "scikit-learn classifier / row average, 3 outputs",
+     "scikit-learn's brute-force partial dependence against the row average with its error bars, Iris"),
+    ("regressors", "one at a time / together, per curve", "causal regressors fitted one at a time against all at once"),
+)
+MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
+
+
+def quote(content: dict, text: str) -> str:
+    """``text`` with the table between its two marks made anew from the content of ``data/benchmarks.json``.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    if any(text.count(mark) != 1 for mark in MARKS):
+        raise ValueError(f"README.md: expected each of {' and '.join(MARKS)} once; put them where the table belongs.")
+    where = content["conditions"]
+    lines = [MARKS[0], "", f"| ratio of times ({where['threads']} threads, {where['device']}) | median | quartiles |",
+             "|---|---:|---:|"]
+    for module, name, words in QUOTED:
+        r = content["results"].get(module, {}).get("ratios", {}).get(name)
+        if r is not None:
+            lines.append(f"| {words} | {r['median']:.3g} | {r['lower_quartile']:.3g} to {r['upper_quartile']:.3g} |")
+    before, rest = text.split(MARKS[0])
+    return before + "\n".join([*lines, "", MARKS[1]]) + rest.split(MARKS[1])[1]
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """0 after measuring every module under ``tests/benchmarks`` and writing ``data/benchmarks.json``."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
@@ -176,7 +206,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         content = {"conditions": conditions(chosen.threads), "rounds": chosen.rounds, "results": results}
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(temporary, out)
-        print(f"\nwritten: {out.relative_to(root)}")
+        readme = root / "README.md"
+        if readme.exists():
+            readme.write_text(quote(content, readme.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"\nwritten: {out.relative_to(root)} and the table in README.md")
     return 0
 
 

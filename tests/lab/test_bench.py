@@ -119,3 +119,15 @@ def test_the_device_has_a_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
     assert bench.device_name().endswith(", A GPU")
+
+
+def test_the_readme_quotes_the_recorded_run():
+    """The table in README.md is what ``quote`` makes of ``data/benchmarks.json``, so no number there is typed."""
+    content = json.loads((bench.ROOT / "data/benchmarks.json").read_text())
+    text = (bench.ROOT / "README.md").read_text()
+    assert bench.quote(content, text) == text
+    for module, name, _ in bench.QUOTED:
+        assert f"{content['results'][module]['ratios'][name]['median']:.3g}" in text
+    with pytest.raises(ValueError, match="README.md: expected each of"):
+        bench.quote(content, "no marks")
+    assert "full Hessian" not in bench.quote({**content, "results": {}}, text).split(bench.MARKS[0])[1][:200]
