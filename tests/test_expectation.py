@@ -10,6 +10,7 @@ from torch import nn
 
 from acelib import ApproximationWarning, InputDistribution, interventional_expectation
 from acelib._accumulate import RowMoments
+from acelib._residual import residual_probe
 from acelib.expectation import subset
 
 
@@ -360,4 +361,20 @@ def test_a_truncated_factor_reports_what_it_leaves_out():
     full, part = (interventional_expectation(quadratic, i, 2, [1.0], method="taylor") for i in inputs)
     assert full.check.dropped is None and part.check.dropped_stderr.item() > 0
     missing = (full.values - part.values).item()
+    answer = inputs[1].do(2, [1.0])
+    wired, _ = residual_probe(quadratic, answer.means, inputs[1].factor, X, feature=2)  # the factor before it is pinned
+    assert torch.allclose(part.check.dropped, wired, atol=1e-12)
     assert abs(part.check.dropped.item() - missing) < 5 * part.check.dropped_stderr.item()
+
+
+def test_shared_layers_follow_the_subset_and_its_groups():
+    """With many inputs, too, a budget averages exactly the seeded whole groups (literal loop, 1e-12)."""
+    X, net, labels = correlated(400, 81), network(81), torch.arange(400) % 100
+    inputs = InputDistribution.fit(X, domain=(-9, 9))
+    e = interventional_expectation(net, inputs, 40, [0.0, 1.0], budget=244, groups=labels)
+    index = subset(inputs.do(40, [0.0, 1.0]), 244, None, labels)
+    assert e.num_rows == len(index) == 120
+    y = literal(net, X[index], 40, [0.0, 1.0])
+    assert torch.allclose(e.values, y.mean(1), atol=1e-12)
+    sums = torch.stack([(y - y.mean(1, keepdim=True))[:, labels[index] == g].sum(1) for g in labels[index].unique()])
+    assert torch.allclose(e.stderr, (sums.square().sum(0) * 30 / 29).sqrt() / 120, atol=1e-12)
