@@ -1,4 +1,4 @@
-"""Every picture of causal effects, in one house style: white background, colour-blind-safe, labelled directly.
+"""Curves of causal effects and the attributions read off them.
 
 A curve always comes with what it hides: its band (1.96 standard errors), the individual curves it averages (ICE) and
 grey shading where the intervened rows leave the data. Above 50 % of rows off the data the plot also warns.
@@ -6,100 +6,18 @@ grey shading where the intervened rows leave the data. Above 50 % of rows off th
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._warnings import SupportWarning
-from .expectation import Expectation
-from .results import Attribution, CausalRegressors
-from .smoothers import Regressor
-
-# Okabe and Ito's palette, without the yellow, which is too light for lines
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
-BAND = 1.96  # standard errors either side: a nominal 95 % band
-OFF_SUPPORT = 0.5  # share of rows off the data from which a curve is shaded, and a plot warns
-
-STYLE = {
-    "figure.figsize": (6.4, 3.8),
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "savefig.transparent": False,
-    "figure.constrained_layout.use": True,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 11,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "font.size": 10.5,
-    "font.family": "DejaVu Sans",
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "image.cmap": "cividis",
-}
-
-
-def use_style() -> None:
-    """Set the house style for the rest of the process."""
-    mpl.rcParams.update(STYLE)
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Use the house style inside a ``with`` block.
-
-    Example:
-        >>> with style():
-        ...     assert mpl.rcParams["figure.facecolor"] == "white"
-    """
-    with mpl.rc_context(STYLE):
-        yield
-
-
-def label_line(ax: Axes, x: Any, y: Any, text: str, color: str, *, at: float = 1.0) -> None:
-    """Write ``text`` beside a line at the share ``at`` of its points, in the line's colour (no legend needed)."""
-    x, y = np.asarray(x), np.asarray(y)
-    i = round(at * (len(x) - 1))
-    side = dict(ha="left", va="center", xytext=(5, 0)) if at == 1 else dict(ha="center", va="bottom", xytext=(0, 4))
-    ax.annotate(text, (x[i], y[i]), textcoords="offset points", color=color, annotation_clip=False, **side)
-
-
-def shade_off_support(ax: Axes, alphas: Any, support: Any) -> None:
-    """Shade the values at which more than half of the intervened rows leave the data; darker where more do."""
-    alphas, support = np.asarray(alphas, dtype=float), np.asarray(support, dtype=float)
-    if len(alphas) < 2 or np.isnan(support).all():
-        return
-    edges = np.concatenate([[alphas[0]], (alphas[1:] + alphas[:-1]) / 2, [alphas[-1]]])
-    excess = np.clip((np.nan_to_num(support) - OFF_SUPPORT) / (1 - OFF_SUPPORT), 0, 1)
-    for left, right, depth in zip(edges[:-1], edges[1:], excess, strict=True):
-        if depth > 0:
-            ax.axvspan(left, right, color="0.5", alpha=0.10 + 0.20 * depth, lw=0, zorder=0)
-
-
-def warn_off_support(support: Any, name: str) -> None:
-    """Warn with a SupportWarning where most rows of the mean over the values leave the data."""
-    share = float(np.nanmean(support)) if not np.isnan(support).all() else 0.0
-    if share > OFF_SUPPORT:
-        warnings.warn(
-            f"{share:.0%} of the rows under do({name}) leave the data: the curve is mostly the network's "
-            "behaviour on inputs it never met",
-            SupportWarning,
-            stacklevel=3,
-        )
+from ..expectation import Expectation
+from ..results import Attribution, CausalRegressors
+from ..smoothers import Regressor
+from .style import BAND, COLORS, LINESTYLES, label_line, own_axes, shade_off_support, style, warn_off_support
 
 
 def plot_expectation(
@@ -120,7 +38,7 @@ def plot_expectation(
     """
     if e.alphas.ndim != 1:
         raise ValueError(f"do({e.feature}) sets {e.alphas.shape[1]} coordinates at once and has no single axis to plot")
-    ax = _axes(ax)
+    ax = own_axes(ax)
     order = np.argsort(e.alphas.cpu().numpy())
     x, y, s = (t.cpu().numpy()[order] for t in (e.alphas, e.values[:, output], e.stderr[:, output]))
     support = e.support.cpu().numpy()[order]
@@ -148,7 +66,7 @@ def plot_regressor(
     band: str = "sampling",
 ) -> Axes:
     """Draw ACE(a) of one regressor with its 95 % band; return the axes. Tables are drawn as points with error bars."""
-    ax = _axes(ax)
+    ax = own_axes(ax)
     if curve.family == "table":
         y, s = curve.ace(curve.alphas, return_std=True)
         ax.errorbar(curve.alphas, y, BAND * s, fmt="o", color=color, capsize=3)
@@ -211,7 +129,7 @@ def plot_regressors(
 def plot_attribution(a: Attribution, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
     """Draw the effects of one input: bars with error bars, or a map where the input is an image; return the axes."""
     values, errors = a.values.cpu().numpy(), a.stderr.cpu().numpy()
-    ax = _axes(ax)
+    ax = own_axes(ax)
     if values.ndim >= 2 and min(values.shape[-2:]) > 1:
         image = values.reshape(-1, *values.shape[-2:])[0]
         limit = float(np.abs(image).max()) or 1.0
@@ -234,13 +152,6 @@ def _some(individual: Any, count: int) -> Any:
     """At most ``count`` of the individual curves ``(m, r, outputs)``, evenly spaced."""
     r = individual.shape[1]
     return individual[:, np.unique(np.linspace(0, r - 1, min(count, r)).round().astype(int))]
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    with style():
-        return plt.subplots()[1]
 
 
 def _spread_labels(ax: Axes, curves: CausalRegressors, one: Any, inner: Sequence[Any], panels: str) -> None:
