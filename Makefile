@@ -51,7 +51,8 @@ clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis
 
 # The stamp keeps the text of what was installed and is written last: a failed install is tried again, a file that was
-# merely touched is not a reason to install anything.
+# merely touched is not a reason to install anything. Quantus wants opencv-python, which needs a system's libGL; the
+# headless build goes over it and needs nothing.
 WANTED = cat constraints.txt pyproject.toml
 $(READY): constraints.txt pyproject.toml
 	@if [ -x $(BIN)/pip ] && $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
@@ -60,4 +61,6 @@ $(READY): constraints.txt pyproject.toml
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment: on Debian or Ubuntu run \`apt install python3.11-venv\`."; exit 1; }; \
 	echo "installing into $(VENV) (minutes the first time)"; \
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,test]' && $(BIN)/python -m pip check && $(WANTED) > $@
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,test,metrics]' && \
+	$(BIN)/python -m pip install -q --no-deps --force-reinstall -c constraints.txt opencv-python-headless && \
+	$(BIN)/python -m pip check && $(WANTED) > $@

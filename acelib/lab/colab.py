@@ -26,7 +26,7 @@ else:
     folder = os.path.join("/content", REPOSITORY.rsplit("/", 1)[1])
     if not os.path.isdir(folder):
         subprocess.run(["git", "clone", "--depth", "1", "--branch", VERSION, REPOSITORY, folder], check=True)
-    needed = ["captum", "safetensors", "pooch", "platformdirs"]
+    needed = ["captum", "safetensors", "pooch", "platformdirs", "zuko", "SALib", "multiprocess", "dill", "quantus"]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *missing], check=True)
