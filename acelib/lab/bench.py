@@ -180,7 +180,7 @@ def quote(content: dict, text: str) -> str:
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """0 after measuring every module under ``tests/benchmarks`` and writing ``data/benchmarks.json``."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="only these modules (curvature: bench_curvature.py), unwritten")
+    parser.add_argument("names", nargs="*", help="only these modules (jets: bench_jets.py), unwritten")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
