@@ -12,6 +12,9 @@ from .distribution import InputDistribution
 from .domain import FiniteSet, Interval
 from .expectation import Check, Expectation, interventional_expectation
 from .intervention import Intervention
+from .latent import LatentPrior
+from .quantus import quantus_explain
+from .recurrent import FeedbackSequences
 from .regressors import CausalRegressor, CausalTable, SplineRegressor
 from .results import Attribution, CausalRegressors
 
@@ -28,14 +31,17 @@ __all__ = [
     "ConstantFeatureWarning",
     "Expectation",
     "ExtrapolationWarning",
+    "FeedbackSequences",
     "FiniteSet",
     "InputDistribution",
-    "Intervention",
     "Interval",
+    "Intervention",
+    "LatentPrior",
     "SplineRegressor",
     "SupportWarning",
     "UnsupportedOperation",
     "half_trace",
     "interventional_expectation",
     "jets",
+    "quantus_explain",
 ]

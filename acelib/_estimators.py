@@ -6,13 +6,14 @@ of their sampling error across values ``(outputs, m, m)`` and the number of mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ._accumulate import RowMoments
+from ._directional import twice_differentiable
 from ._models import Model, accumulator_dtype, check_output, evaluate
 from ._residual import residual_probe
 from ._shared import shared_rows
@@ -36,11 +37,15 @@ class Estimate:
 
 
 def row_average(
-    model: Model, answer: Intervention, *, chunk: int, index: Tensor | None, groups: Tensor | None, progress: bool
-) -> Estimate:
-    """Average the model over the intervened rows: Eq. 2 with the empirical distribution, exact for these rows."""
-    moments = RowMoments(accumulator_dtype(answer.means.device), answer.num_rows if index is None else len(index))
-    blocks = _whole_blocks(model, answer, chunk, index)
+    model: Model, answer: Intervention, *, chunk: int, index: Tensor | None, groups: Tensor | None, progress: bool,
+    columns: Sequence[int] | None = None,
+) -> Estimate:  # fmt: skip
+    """Average the model over the intervened rows: Eq. 2 with the empirical distribution, exact for these rows.
+
+    ``columns`` are those of the network's outputs that ``model`` returns, where the answer brings the outputs itself.
+    """
+    moments = RowMoments(accumulator_dtype(answer.values.device), answer.num_rows if index is None else len(index))
+    blocks = _whole_blocks(model, answer, chunk, index, columns)
     if progress:
         from tqdm.auto import tqdm
 
@@ -56,7 +61,7 @@ def row_average(
 
 
 def _whole_blocks(
-    model: Model, answer: Intervention, chunk: int, index: Tensor | None
+    model: Model, answer: Intervention, chunk: int, index: Tensor | None, columns: Sequence[int] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
     if answer.base_rows is not None and answer.base_rows.shape[1] >= SHARED_FROM and len(answer) <= chunk:
@@ -68,9 +73,12 @@ def _whole_blocks(
         return
     parts: list[Tensor] = []
     done = 0
-    for which, rows, weights in answer.rows(chunk, index):
-        v, b, k = rows.shape
-        parts.append(evaluate(model, rows.reshape(v * b, k), answer.shape).reshape(v, b, -1))
+    known = answer.outputs(chunk, index)
+    for which, rows, weights in answer.rows(chunk, index) if known is None else known:
+        if known is None:
+            parts.append(evaluate(model, rows.flatten(0, 1), answer.shape).reshape(*rows.shape[:2], -1))
+        else:
+            parts.append(rows if columns is None else rows[..., list(columns)])
         done += len(which)
         if done == len(answer):
             yield torch.cat(parts), weights
@@ -92,13 +100,16 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     slopes = torch.cat([_gradients(flat, mu) for mu in answer.means.split(chunk)])  # (m, outputs, k)
     factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
     rank = factor.shape[-1]
-    along = torch.einsum("mok,mkr->omr", slopes.to(dtype), factor.to(dtype))
-    values = centre.to(dtype) + curvature.to(dtype)
+    slopes, values = slopes.to(dtype), centre.to(dtype) + curvature.to(dtype)
+    if _own_covariances(answer):
+        error = _row_error(slopes, answer, chunk)
+    else:
+        error = _moment_error(torch.einsum("mok,mkr->omr", slopes, factor.to(dtype)), answer)
     dropped = None
     if answer.residual is not None:
         rows, whole = answer.residual
         dropped = residual_probe(flat, answer.means, whole, rows, pinned=answer.pinned, chunk_size=chunk)
-    return Estimate(values, _moment_error(along, answer), len(answer) * (rank + 2), dropped=dropped)
+    return Estimate(values, error, len(answer) * (rank + 2), dropped=dropped)
 
 
 def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
@@ -116,7 +127,30 @@ def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     outputs = torch.cat([evaluate(model, rows, answer.shape) for rows in flat.split(chunk)]).to(dtype)
     plus, minus = outputs.reshape(2, len(answer), rank, -1)
     along = ((plus - minus) / (2 * rank**0.5)).permute(2, 0, 1)
-    return Estimate((plus + minus).mean(1) / 2, _moment_error(along, answer), flat.shape[0])
+    if _own_covariances(answer):  # the slopes g with S^T g = along
+        slopes = (torch.linalg.pinv(factor.to(dtype).mT) @ along.permute(1, 2, 0)).mT
+        error = _row_error(slopes, answer, chunk)
+    else:
+        error = _moment_error(along, answer)
+    return Estimate((plus + minus).mean(1) / 2, error, flat.shape[0])
+
+
+def _own_covariances(answer: Intervention) -> bool:
+    """Whether each value has a covariance of its own, from rows: columns of their factors then do not correspond."""
+    return answer.factor.ndim == 3 and answer.num_rows > 0 and answer.num_rows == answer.num_observed
+
+
+def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
+    """Sampling covariance ``(outputs, m, m)`` of g_v^T mu_v, the same rows under every value: ``slopes (m, o, k)``."""
+    moments = RowMoments(slopes.dtype, answer.num_rows)
+    parts, done = [], 0
+    for which, rows, weights in answer.rows(chunk):
+        parts.append((rows - answer.means[which, None]).to(slopes.dtype) @ slopes[which].mT)
+        done += len(which)
+        if done == len(answer):
+            moments.add(torch.cat(parts), weights)
+            parts, done = [], 0
+    return moments.covariance()
 
 
 def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
@@ -128,7 +162,8 @@ def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
 
 def _gradients(model: Model, points: Tensor) -> Tensor:
     """Return d output / d input at each point, ``(m, outputs, k)``, by one backward pass per output."""
-    with torch.enable_grad():
+    # cuDNN's recurrent kernels have no backward pass in evaluation mode, so the plain ones are used.
+    with torch.enable_grad(), twice_differentiable(recurrent=True):
         x = points.detach().requires_grad_(True)
         out = model(x)
         slopes = []

@@ -52,7 +52,8 @@ def check_mode(model: Model) -> None:
     if not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
-        if module.training and isinstance(module, _ACTIVE_IN_TRAINING):
+        drops = isinstance(module, nn.RNNBase) and module.dropout > 0  # between its layers
+        if module.training and (drops or isinstance(module, _ACTIVE_IN_TRAINING)):
             where = f" '{name}'" if name else ""
             raise ValueError(
                 f"model is in training mode and its layer{where} ({type(module).__name__}) acts differently there; "

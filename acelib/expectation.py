@@ -169,7 +169,7 @@ def interventional_expectation(
         chunk_size: model rows a call; bounds memory.
         seed: of the subset; None and 0 draw the same documented subset, so results repeat.
         groups: ``(n,)`` labels of dependent rows (windows of one flight): errors are then cluster-robust, and a
-                subset takes whole groups.
+                subset takes whole groups. Default: what the input model says of its rows.
         progress: show a progress bar.
         outputs: only these columns of the model's output.
 
@@ -190,7 +190,8 @@ def interventional_expectation(
         raise ValueError(f"budget and chunk_size must be positive, got {budget} and {chunk_size}")
     models = as_models(model)
     answer = inputs.do(feature, values)
-    check_placement(models, answer.means)
+    answer.check_models(models)
+    check_placement(models, answer.values)
     call = joint(models, outputs)
     chunk = chunk_size or DEFAULT_CHUNK
     labels = _labels(groups, answer)
@@ -198,7 +199,9 @@ def interventional_expectation(
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
-        return row_average(call, answer, chunk=chunk, index=index, groups=part, progress=progress)
+        return row_average(
+            call, answer, chunk=chunk, index=index, groups=part, progress=progress, columns=outputs
+        )
 
     if method == "auto":
         method = "monte_carlo" if answer.num_rows else "cubature"
@@ -229,7 +232,7 @@ def subset(answer: Intervention, budget: int, seed: int | None, labels: Tensor |
         return None
     generator = torch.Generator().manual_seed(0 if seed is None else seed)
     if labels is None:
-        return torch.randperm(answer.num_rows, generator=generator)[:wanted].to(answer.means.device)
+        return torch.randperm(answer.num_rows, generator=generator)[:wanted].to(answer.values.device)
     sizes = labels.bincount().cpu()
     order = torch.randperm(len(sizes), generator=generator)
     count = max(2, int((sizes[order].cumsum(0) <= wanted).sum()))
@@ -238,13 +241,13 @@ def subset(answer: Intervention, budget: int, seed: int | None, labels: Tensor |
 
 def _labels(groups: Any, answer: Intervention) -> Tensor | None:
     if groups is None:
-        return None
+        return answer.groups
     _, labels = torch.unique(torch.as_tensor(groups), return_inverse=True)
     if labels.shape != (answer.num_rows,):
         raise ValueError(f"groups must hold one label per row, ({answer.num_rows},), got {tuple(labels.shape)}")
     if int(labels.max()) < 1:
         raise ValueError("groups holds a single group; the error between groups needs at least two")
-    return labels.to(answer.means.device)
+    return labels.to(answer.values.device)
 
 
 def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, method: str, count: int) -> Expectation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class Intervention:
             then a first layer can be shared between the values.
         residual: rows ``(n, k)`` and the truncated factor before the columns are pinned ``(k, R)``, to probe what the
             truncation cut off; None where nothing was.
+        groups: ``(num_rows,)`` labels of rows that are not independent draws (one draw with each of its classes); None
+            where every row is a draw of its own.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Intervention:
     num_observed: int | None = None
     base_rows: Tensor | None = field(default=None, repr=False)
     residual: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    groups: Tensor | None = field(default=None, repr=False)
     row_source: RowSource | None = field(default=None, repr=False)
     support_source: Callable[[], Tensor] | None = field(default=None, repr=False)
 
@@ -74,6 +78,16 @@ class Intervention:
                 "or build it with InputDistribution.fit"
             )
         return self.row_source(chunk, index)
+
+    def check_models(self, models: list[Any]) -> None:
+        """Raise a ValueError where the rows belong to another model; rows of data serve any."""
+
+    def outputs(self, chunk: int, index: Tensor | None = None) -> Iterator[Block] | None:
+        """Return ``(value_index (v,), outputs (v, b, outputs), weights (b,))`` like ``rows``, or None.
+
+        An answer whose rows were simulated with the network knows its outputs there; others leave them to the model.
+        """
+        return None
 
     def support(self) -> Tensor:
         """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""

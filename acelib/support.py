@@ -33,14 +33,8 @@ def off_support(observed: Tensor, rows: Tensor, columns: tuple[int, ...], values
         >>> share = off_support(data, data, (0,), torch.tensor([[0.5]], dtype=torch.float64))
         >>> assert share.item() > 0.9  # but not after do(x0 = 0.5)
     """
-    observed, rows = observed.to(torch.float64), rows.to(torch.float64)
-    scale = observed.std(0, correction=0)
-    typical = scale[scale > 0].median() if (scale > 0).any() else torch.ones(())
-    scale = torch.where(scale > 0, scale, 1e-6 * typical)  # a constant feature that moves has left the data
-    observed, rows = _subset(observed, MAX_OBSERVED, seed) / scale, _subset(rows, MAX_ROWS, seed + 1) / scale
-    own = torch.cdist(observed, observed, compute_mode="donot_use_mm_for_euclid_dist")
-    own.fill_diagonal_(torch.inf)
-    limit = torch.quantile(own.min(1).values, QUANTILE)
+    scale, observed, limit = distance_limit(observed.to(torch.float64), seed=seed)
+    rows = rows[seeded_subset(rows.shape[0], seed=seed + 1).to(rows.device)].to(torch.float64) / scale
     rest = torch.ones(observed.shape[1], dtype=torch.bool, device=observed.device)
     rest[list(columns)] = False
     base = torch.cdist(rows[:, rest], observed[:, rest], compute_mode="donot_use_mm_for_euclid_dist").square()
@@ -52,8 +46,24 @@ def off_support(observed: Tensor, rows: Tensor, columns: tuple[int, ...], values
     return torch.stack(shares)
 
 
-def _subset(rows: Tensor, most: int, seed: int) -> Tensor:
-    if rows.shape[0] <= most:
-        return rows
-    generator = torch.Generator().manual_seed(seed)
-    return rows[torch.randperm(rows.shape[0], generator=generator)[:most].to(rows.device)]
+def distance_limit(observed: Tensor, *, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a row is compared with: the unit ``(k,)``, at most 2000 observed rows in it, and the limit.
+
+    Args:
+        observed: ``(N, k)`` float64 rows of the data, N >= 2.
+        seed: of the subset.
+    """
+    scale = observed.std(0, correction=0)
+    typical = scale[scale > 0].median() if (scale > 0).any() else torch.ones(())
+    scale = torch.where(scale > 0, scale, 1e-6 * typical)  # a constant feature that moves has left the data
+    observed = observed[seeded_subset(observed.shape[0], MAX_OBSERVED, seed=seed).to(observed.device)] / scale
+    own = torch.cdist(observed, observed, compute_mode="donot_use_mm_for_euclid_dist")
+    own.fill_diagonal_(torch.inf)
+    return scale, observed, torch.quantile(own.min(1).values, QUANTILE)
+
+
+def seeded_subset(count: int, most: int = MAX_ROWS, *, seed: int) -> Tensor:
+    """Return all row numbers where there are at most ``most``, else that many drawn without replacement."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]

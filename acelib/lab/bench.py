@@ -154,6 +154,8 @@ QUOTED = (
     ("expectation", "scikit-learn classifier / row average, 3 outputs",
      "scikit-learn's brute-force partial dependence against the row average with its error bars, Iris"),
     ("regressors", "one at a time / together, per curve", "causal regressors fitted one at a time against all at once"),
+    ("recurrent", "one at a time / batched, per sequence and value",
+     "sequences with feedback simulated one at a time against all at once"),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
 

@@ -1,0 +1,338 @@
+"""Who answers do() where a network's outputs become its next inputs? Sequences, simulated from the intervened step on.
+
+In a network that reads its own predictions an input causes later inputs, so do(x_i^t̂ = α) changes their distribution:
+the steps before t̂ keep the data, step t̂ is the data with x_i set to α, and every later step is what the network
+itself predicts from there (Chattopadhyay et al., 2019, Sec. 4.5). Means and covariances of the interventional
+distribution are those of the sequences simulated again under each value.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
+from .._warnings import ConstantFeatureWarning
+from ..distribution import InputDistribution
+from ..domain import Domain, as_domains
+from .networks import (
+    SequenceModel,
+    as_sequence_model,
+    as_sequences,
+    channel_names,
+    checked_step,
+    is_bidirectional,
+    predictions,
+    repeat_state,
+    unfold,
+)
+from .rollout import Feed, RollOut, Simulator
+
+Feature = Any  # a name, an index, a pair (step, channel), or a list of them
+
+
+class FeedbackSequences:
+    """Sequences whose later inputs are the network's own predictions; answers do((step, channel), values).
+
+    The flattened coordinates are the inputs of steps 0 to ``target_step``, ``step * d + channel``, called
+    ``channel[step]``; the network's answer is its output at ``target_step``, after reading them all. Average
+    ``.model``, which is the network unfolded to that step, and no other: the rows belong to the network that simulated
+    them. Cost of a row average: n · m · (target_step − t̂ + 1) steps of the network for n sequences and m values, plus
+    n · t̂ for the states they start from.
+
+    Args:
+        step_model: a sequence model ``(x, state) -> (y, state)``, e.g.
+            ``Recurrent(nn.LSTM(17, 15), nn.Linear(15, 17))``, or a bare nn.RNN, nn.GRU or nn.LSTM.
+        sequences: ``(n, T, d)``, a list of ``(T_i, d)``, or a PackedSequence; those that end before ``target_step`` are
+            left out.
+        target_step: the step of the output; negative ones count from the end of the longest sequence.
+        feedback: how the outputs at t become the inputs at t + 1. None: all of them, in their order (as many outputs as
+            features). A mapping from a channel (name or index) to the output that predicts it: the other channels
+            keep the data. A function ``(batch, outputs) -> (batch, d)``: what it returns.
+        lengths: ``(n,)`` of padded sequences.
+        channels: names of the d features of a step; default ``x0``, ``x1``, ...
+        domain: as in ``InputDistribution.fit``, where a channel's name stands for all its steps.
+
+    Attributes:
+        model: the network unfolded to ``target_step``: what to average.
+        kept: ``(n,)`` numbers of the given sequences that reach the target, one per row.
+
+    Raises:
+        TypeError, ValueError: for a network of the wrong kind, bidirectional or in training mode with dropout, fewer
+            than two sequences that reach the target, or a feedback that does not fit.
+
+    References:
+        Chattopadhyay et al. (2019), Sec. 4.5.
+
+    Example:
+        >>> class Halve(torch.nn.Module):  # predicts that the next input is half of this one
+        ...     def forward(self, x, state=None):
+        ...         return x / 2, ()  # needs no memory
+        >>> inputs = FeedbackSequences(Halve(), torch.rand(4, 6, 1), target_step=3, domain=(0.0, 9.0))
+        >>> answer = inputs.do((1, 0), [8.0])
+        >>> assert answer.means[0, 1:].tolist() == [8.0, 4.0, 2.0]
+    """
+
+    def __init__(
+        self,
+        step_model: SequenceModel,
+        sequences: Any,
+        *,
+        target_step: int,
+        feedback: Mapping[Any, Any] | Callable[[Tensor], Tensor] | None = None,
+        lengths: Any = None,
+        channels: Sequence[str] | None = None,
+        domain: Any = None,
+    ) -> None:
+        source = as_sequence_model(step_model)
+        if is_bidirectional(source):
+            raise ValueError("step_model is bidirectional: it reads later inputs, which a roll-out has yet to predict")
+        check_mode(source)
+        x, lengths = as_sequences(sequences, lengths)
+        names = channel_names(x.shape[2] if channels is None else channels)
+        if len(names) != x.shape[2]:
+            raise ValueError(f"channels has {len(names)} names for {x.shape[2]} features per step; give one each")
+        step = checked_step(target_step, x.shape[1], "target_step")
+        kept = (lengths > step).nonzero()[:, 0]
+        if len(kept) < 2:
+            raise ValueError(
+                f"sequences: {len(kept)} of {len(x)} reach target_step {step}, at least two are needed; choose an "
+                "earlier step or give longer sequences"
+            )
+        rows = x[kept.to(x.device), : step + 1]
+        check_placement([source], rows)
+        self.model = unfold(source, steps=step + 1, features=names)
+        self.kept, self.num_sequences = kept, len(x)
+        self._table = _table(rows, self.model.feature_names, names, domain)
+        self._pins = rows.new_zeros(0)
+        self._simulator = Simulator(self.model, _as_feed(feedback, names, _probe(source, rows)))
+
+    def __repr__(self) -> str:
+        rows, names = len(self.kept), self.model.channels
+        shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        pinned = f", {len(self.fixed)} pinned" if self.fixed else ""
+        return (
+            f"FeedbackSequences({rows} sequences{f' of {self.num_sequences}' if rows < self.num_sequences else ''}, "
+            f"steps 0 to {self.target_step}, {len(names)} channels ({shown}){pinned}, {self._table.mean.dtype}, "
+            f"{self._table.mean.device})"
+        )
+
+    @property
+    def target_step(self) -> int:
+        """The step of the output."""
+        return self.model.step
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(steps, d)`` of one input: steps 0 to ``target_step``."""
+        return self.model.shape
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the k flattened inputs, ``channel[step]``."""
+        return self._table.feature_names
+
+    @property
+    def num_features(self) -> int:
+        """Number of flattened inputs, k = steps * d."""
+        return self._table.num_features
+
+    @property
+    def domain(self) -> tuple[Domain, ...]:
+        """An Interval or a FiniteSet per flattened input."""
+        return self._table.domain
+
+    @property
+    def low(self) -> Tensor:
+        """``(k,)`` lower ends of the domains, float64."""
+        return self._table.low
+
+    @property
+    def high(self) -> Tensor:
+        """``(k,)`` upper ends of the domains, float64."""
+        return self._table.high
+
+    @property
+    def fixed(self) -> tuple[int, ...]:
+        """The flattened coordinates pinned by ``do({...})``."""
+        return self._table.fixed
+
+    @property
+    def samples(self) -> Tensor:
+        """``(n, k)`` sequences up to the target, flattened; simulated under what ``do({...})`` has pinned."""
+        if not self.fixed:
+            return self._table.samples
+        return torch.cat([rows[0] for _, rows, _ in self._pinned().rows(DEFAULT_CHUNK)])
+
+    @property
+    def mean(self) -> Tensor:
+        """``(k,)`` mean of ``samples``."""
+        return self._pinned().means[0] if self.fixed else self._table.mean
+
+    def to(self, target: str | torch.device | torch.dtype) -> FeedbackSequences:
+        """Return the same sequences on another device or in another dtype; the network stays where it is."""
+        moved = copy.copy(self)
+        moved._table, moved._pins = self._table.to(target), self._pins.to(target)
+        return moved
+
+    def feature(self, feature: Feature) -> tuple[int, ...]:
+        """Return the flattened coordinates of a pair (step, channel), a name, an index, or a list of them.
+
+        Raises:
+            ValueError: for a step, channel, name or index that is not there.
+        """
+        if isinstance(feature, tuple) and len(feature) == 2 and isinstance(feature[0], int | np.integer):
+            step = checked_step(int(feature[0]), self.shape[0], f"the step of feature {feature}")
+            return (step * self.shape[1] + _channel(feature[1], self.model.channels),)
+        if isinstance(feature, tuple | list):
+            columns = tuple(c for f in feature for c in self.feature(f))
+            return self._table.feature(columns)
+        return self._table.feature(feature)
+
+    def label(self, feature: Feature) -> str:
+        """Return the feature's name, names joined by a comma for several."""
+        return self._table.label(self.feature(feature))
+
+    def do(self, feature: Feature | Mapping[Feature, float], values: Any = None) -> Any:
+        """Answer an intervention on one input, or on several at once.
+
+        ``do((step, channel), values)`` returns a RollOut, an Intervention for all m values, ``(m,)``; for a list of w
+        inputs, which may lie at different steps, ``(m, w)``. ``do({(step, channel): value, ...})`` pins those inputs
+        and returns FeedbackSequences again.
+
+        Raises:
+            ValueError: for unknown features, NaN, empty or misshapen values, or a feature that is pinned already.
+        """
+        if isinstance(feature, Mapping):
+            if values is not None:
+                raise ValueError("do() takes either a mapping or a feature with values, not both")
+            return self._pin(feature)
+        if values is None:
+            raise ValueError("do(feature, values) needs values; do({feature: value}) returns pinned sequences")
+        check_mode(self.model)
+        check_placement([self.model], self._table.samples)
+        columns, values = self._table._check(self.feature(feature), values)
+        return self._answer(columns, values, self.fixed)
+
+    def _answer(self, columns: tuple[int, ...], values: Tensor, fixed: tuple[int, ...]) -> RollOut:
+        data = self._table.samples.reshape(-1, *self.shape)
+        pins = self._pins[None] if fixed else None
+        name = self._table.label(columns)
+        return RollOut(
+            self._simulator, data, name=name, columns=columns, values=values, fixed=fixed, fixed_values=pins
+        )
+
+    def _pinned(self) -> RollOut:
+        return self._answer(self.fixed, self._pins[None], ())
+
+    def _pin(self, pins: Mapping[Feature, float]) -> FeedbackSequences:
+        if not pins:
+            raise ValueError("do({}) pins nothing; name at least one feature")
+        result = copy.copy(self)
+        for feature, value in pins.items():
+            one = [value] if not isinstance(value, list | tuple) else value
+            columns, values = result._table._check(self.feature(feature), one)
+            if values.shape[0] != 1:
+                raise ValueError(f"do({{{feature!r}: ...}}) pins one value per input, got {values.shape[0]}")
+            result._table = replace(result._table, fixed=result.fixed + columns)
+            result._pins = torch.cat([result._pins, values[0]])
+        return result
+
+
+def _table(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], domain: Any) -> InputDistribution:
+    """The observed sequences ``(n, steps, d)`` as a table of flattened inputs: names, domains and mean."""
+    flat = rows.reshape(len(rows), -1)
+    if isinstance(domain, Mapping):
+        spread = {f"{c}[{t}]": domain[c] for c in channels if c in domain for t in range(rows.shape[1])}
+        domain = spread | {key: value for key, value in domain.items() if key not in channels}
+    domains = as_domains(domain, names, flat.amin(0).double().cpu(), flat.amax(0).double().cpu())
+    constant = [name for name, d in zip(names, domains, strict=True) if d.width == 0]
+    if constant:
+        shown = ", ".join(constant[:10]) + (f" and {len(constant) - 10} more" if len(constant) > 10 else "")
+        warnings.warn(
+            f"constant features have effect 0 unless domain gives them an interval: {shown}",
+            ConstantFeatureWarning,
+            stacklevel=3,
+        )
+    mean = flat.to(accumulator_dtype(flat.device)).mean(0).to(flat.dtype)
+    shape, none = tuple(rows.shape[1:]), flat.new_zeros(len(names), 0)  # the covariance is never asked for here
+    return InputDistribution(mean, none, domains, flat, names, shape, len(rows))
+
+
+def _probe(model: SequenceModel, rows: Tensor) -> int:
+    """Check that the model goes on from its state, and return the number of its outputs."""
+    few = rows[:2, : min(3, rows.shape[1])]
+    with torch.no_grad():
+        whole, state = predictions(model, few)
+        pieces, state = [], None
+        for x in few.split(1, dim=1):
+            y, state = predictions(model, x, state)
+            pieces.append(y)
+            if state is None and rows.shape[1] > 1:
+                raise ValueError(
+                    "step_model returned no state, expected (predictions, state): a roll-out goes on from the state "
+                    "after the data; return () if it has no memory"
+                )
+            if state is not None:
+                repeat_state(state, 1, len(few))  # for its checks
+    gap = (torch.cat(pieces, dim=1) - whole).abs().max()
+    rounding = 1e-6 if whole.dtype == torch.float64 else 1e-2  # kernels of a GPU multiply in reduced precision
+    if not gap <= rounding * whole.abs().max() + torch.finfo(whole.dtype).eps:
+        raise ValueError(
+            f"step_model predicts otherwise step by step than in one call (by {gap:.2g}): it must go on from the state "
+            "it is given, and step t must not read later steps"
+        )
+    return whole.shape[2]
+
+
+def _as_feed(feedback: Any, channels: tuple[str, ...], outputs: int) -> Feed:
+    """The function from outputs ``(batch, outputs)`` and data ``(batch, d)`` of the next step to its inputs."""
+    d = len(channels)
+    if feedback is None:
+        if outputs != d:
+            raise ValueError(
+                f"step_model has {outputs} outputs for {d} features, so feedback must say which output is which "
+                "input: a mapping from channels to outputs"
+            )
+        return lambda y, data: y.clone()
+    if isinstance(feedback, Mapping):
+        into = [_channel(channel, channels) for channel in feedback]
+        source = [int(output) for output in feedback.values()]
+        if not into or len(set(into)) != len(into) or not all(0 <= s < outputs for s in source):
+            raise ValueError(
+                f"feedback must map distinct channels to outputs from 0 to {outputs - 1}, got {dict(feedback)}"
+            )
+
+        def some(y: Tensor, data: Tensor) -> Tensor:
+            x = data.clone()
+            x[:, into] = y[:, source]
+            return x
+
+        return some
+    if not callable(feedback):
+        raise TypeError(f"feedback must be None, a mapping or a function, got {type(feedback).__name__}")
+
+    def own(y: Tensor, data: Tensor) -> Tensor:
+        x = feedback(y)
+        if not isinstance(x, Tensor) or x.shape != data.shape:
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"feedback must return the next inputs, {tuple(data.shape)}, got {got}")
+        return x.to(data.dtype, copy=True).contiguous()
+
+    return own
+
+
+def _channel(channel: Any, channels: tuple[str, ...]) -> int:
+    """Return the number of a channel given by name or number."""
+    if isinstance(channel, str) and channel in channels:
+        return channels.index(channel)
+    if isinstance(channel, int | np.integer) and -len(channels) <= channel < len(channels):
+        return int(channel) % len(channels)
+    raise ValueError(f"channel {channel!r} is not one of the {len(channels)} channels {list(channels)[:20]}")

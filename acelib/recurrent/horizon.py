@@ -1,0 +1,231 @@
+"""How far back does an output depend on the inputs? The causal horizon τ of a recurrent network.
+
+Chattopadhyay et al. (2019), Prop. 3: τ = E_x[max_k(|det ∂y_t/∂x_{t−k}| > 0)]. Where the hidden layer is narrower than
+the input that determinant is 0 for every k, and what a computer reads is rounding noise. So the size of the Jacobian is
+measured by its spectral norm here, the largest effect that a small change of x_{t−k} can have on y_t, relative to that
+of x_t; τ(tolerance) is the largest lag at which it exceeds the tolerance, averaged over the sequences.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._models import check_mode, check_placement
+from .._warnings import ApproximationWarning
+from .networks import (
+    Recurrent,
+    SequenceModel,
+    as_sequence_model,
+    as_sequences,
+    checked_step,
+    is_bidirectional,
+    plain_kernels,
+    predictions,
+)
+
+MEASURES = ("norm", "determinant")
+TOLERANCES = {"norm": (0.1, 0.01, 0.001), "determinant": (0.0,)}
+ROWS = 4096  # rows (a sequence with one output) differentiated at once; bounds memory
+
+
+@dataclass(frozen=True, repr=False)
+class TimeLag:
+    """The horizon τ as a function of the tolerance, and what it was read from; float64, on the CPU.
+
+    Attributes:
+        tolerance: ``(j,)``; for the norm relative to lag 0, for the determinant absolute.
+        lag: ``(j,)`` mean over the sequences of the largest lag above the tolerance, in steps.
+        stderr: ``(j,)`` its standard error over the sequences.
+        censored: ``(j,)`` share of sequences whose largest lag is the longest one looked at: τ may be longer there.
+        sizes: ``(n, lags)`` spectral norm or absolute determinant of ∂y_t/∂x_{t−k}, k = 0, 1, ...; NaN before a
+            sequence begins.
+        measure: "norm" or "determinant".
+    """
+
+    tolerance: Tensor
+    lag: Tensor
+    stderr: Tensor
+    censored: Tensor
+    sizes: Tensor = field()
+    measure: str = "norm"
+
+    @property
+    def relative(self) -> Tensor:
+        """``(n, lags)`` sizes divided by the size at lag 0; inf where only that one is 0, and 0 where both are."""
+        ratio = self.sizes / self.sizes[:, :1]
+        return torch.where(self.sizes == 0, self.sizes, ratio)
+
+    @property
+    def lags(self) -> Tensor:
+        """``(lags,)`` the lags 0, 1, ... of the columns of ``sizes``."""
+        return torch.arange(self.sizes.shape[1])
+
+    def each(self, tolerance: float) -> Tensor:
+        """Return the largest lag above a tolerance for each sequence, ``(n,)``; 0 where none is."""
+        above = (self.relative if self.measure == "norm" else self.sizes) > tolerance
+        return torch.where(above, self.lags, 0).amax(1).double()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(
+            f"{lag:.3g} ± {error:.2g} (> {tolerance:g}{', censored' if cut else ''})"
+            for lag, error, tolerance, cut in zip(
+                *(t.tolist() for t in (self.lag, self.stderr, self.tolerance, self.censored > 0)), strict=True
+            )
+        )
+        return f"TimeLag({self.measure}, {len(self.sizes)} sequences, lags 0 to {self.sizes.shape[1] - 1}: {parts})"
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per tolerance."""
+        import pandas as pd
+
+        return pd.DataFrame({n: getattr(self, n).numpy() for n in ("tolerance", "lag", "stderr", "censored")})
+
+
+def time_lag(
+    model: SequenceModel,
+    sequences: Any,
+    *,
+    target_step: int | None = None,
+    lengths: Any = None,
+    tolerance: float | Sequence[float] | None = None,
+    measure: str = "norm",
+    max_lag: int | None = None,
+    chunk_size: int | None = None,
+) -> TimeLag:
+    """Return the horizon τ in steps, one value per tolerance, with its standard error over the sequences.
+
+    One backward pass per sequence and output gives ∂y_t/∂x_{t−k} at all lags k together; sequences and outputs share
+    a batch. The inputs are taken as given: what flows through a feedback of predictions into inputs is not counted.
+
+    Args:
+        model: a sequence model, e.g. a Recurrent (see ``acelib.recurrent.networks``); its mode is left as it is.
+        sequences: ``(n, T, d)``, a list of ``(T_i, d)``, or a PackedSequence.
+        target_step: the step t of the output; sequences that end before it are left out. Default: each one's last.
+        lengths: ``(n,)`` of padded sequences.
+        tolerance: one or several. For the norm relative to lag 0, default 0.1, 0.01 and 0.001; for the determinant
+            absolute, default 0.
+        measure: "norm", the spectral norm; or "determinant", the paper's form, which needs as many outputs as features
+            and warns where it can only be rounding noise.
+        max_lag: largest lag to look at; default as far as the sequences go.
+        chunk_size: sequences times outputs differentiated at once; bounds memory.
+
+    Raises:
+        ValueError: for a bidirectional or randomly acting network, sequences of the wrong shape, a step that no
+            sequence reaches, a negative tolerance, or the determinant of a Jacobian that is not square.
+
+    References:
+        Chattopadhyay et al. (2019), Prop. 3.
+
+    Example:
+        >>> delay = torch.nn.RNN(1, 4, nonlinearity="relu", bias=False)  # holds x_t, x_{t-1}, x_{t-2}, x_{t-3}
+        >>> state = {"weight_ih_l0": torch.eye(4, 1), "weight_hh_l0": torch.diag(torch.ones(3), -1)}
+        >>> _ = delay.load_state_dict(state)
+        >>> tau = time_lag(Recurrent(delay, lambda h: h[..., 3:]), torch.rand(5, 10, 1))
+        >>> assert tau.lag.tolist() == [3.0, 3.0, 3.0]
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
+    tolerances = torch.as_tensor(TOLERANCES[measure] if tolerance is None else tolerance, dtype=torch.float64)
+    if not bool((tolerances >= 0).all()) or tolerances.ndim > 1 or not tolerances.numel():
+        raise ValueError(f"tolerance must be one or several numbers from 0 up, got {tolerance!r}")
+    if max_lag is not None and max_lag < 0 or chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"max_lag must be at least 0 and chunk_size at least 1, got {max_lag} and {chunk_size}")
+    model = as_sequence_model(model)
+    if is_bidirectional(model):
+        raise ValueError("model is bidirectional, so its outputs depend on later inputs; τ looks back only")
+    check_mode(model)
+    x, lengths = as_sequences(sequences, lengths)
+    check_placement([model], x)
+    targets = _targets(target_step, lengths, x.shape[1])
+    kept = (targets >= 0).nonzero()[:, 0]
+    sizes = torch.full((len(x), int(targets.max()) + 1), torch.nan, dtype=torch.float64)
+    with torch.inference_mode(False), plain_kernels():
+        for step in targets[kept].unique().tolist():
+            rows = (targets == step).nonzero()[:, 0]
+            jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk_size or ROWS)
+            sizes[rows, : jacobian.shape[1]] = _sizes(jacobian, measure).double().cpu()
+    if measure == "determinant":
+        _warn_where_singular(model, jacobian)
+    sizes = sizes[kept, : None if max_lag is None else max_lag + 1]
+    return _present(sizes, tolerances.reshape(-1), measure)
+
+
+def _targets(target_step: int | None, lengths: Tensor, steps: int) -> Tensor:
+    """The step of the output of each sequence, ``(n,)``; -1 where it ends before."""
+    if target_step is None:
+        return lengths - 1
+    step = checked_step(target_step, steps, "target_step")
+    targets = torch.where(lengths > step, step, -1)
+    if not bool((targets >= 0).any()):
+        raise ValueError(f"target_step is {step}, but no sequence is longer than {int(lengths.max())} steps")
+    return targets
+
+
+def _jacobians(model: SequenceModel, x: Tensor, max_lag: int | None, chunk: int) -> Tensor:
+    """∂y_t/∂x_{t−k} for t the last step of ``x (n, t + 1, d)``: ``(n, lags, outputs, d)``."""
+    with torch.no_grad():
+        outputs = predictions(model, x[:1])[0].shape[2]
+    parts = []
+    for block in x.split(max(1, chunk // outputs)):
+        rows = block.repeat(outputs, 1, 1).requires_grad_(True)  # outputs outer
+        with torch.enable_grad():
+            last = predictions(model, rows)[0][:, -1]
+            chosen = torch.arange(outputs, device=x.device).repeat_interleave(len(block))
+            y = last.gather(1, chosen[:, None]).sum()
+            slope = None
+            if y.requires_grad:
+                (slope,) = torch.autograd.grad(y, rows, allow_unused=True)
+        if slope is None:
+            raise ValueError("the model's output carries no gradient: remove torch.no_grad() or detach() from it")
+        slope = slope.flip(1) if max_lag is None else slope.flip(1)[:, : max_lag + 1]
+        parts.append(slope.reshape(outputs, len(block), *slope.shape[1:]).permute(1, 2, 0, 3))
+    return torch.cat(parts)
+
+
+def _sizes(jacobian: Tensor, measure: str) -> Tensor:
+    """Spectral norm or absolute determinant of ``(n, lags, outputs, d)``: ``(n, lags)``."""
+    if not torch.isfinite(jacobian).all():
+        raise ValueError("the model's Jacobian holds NaN or Inf; check its weights and the scale of the sequences")
+    if measure == "norm":
+        return torch.linalg.matrix_norm(jacobian, 2)
+    outputs, features = jacobian.shape[-2:]
+    if outputs != features:
+        raise ValueError(
+            f"measure 'determinant' needs as many outputs as features, got {outputs} and {features}; use 'norm'"
+        )
+    return torch.linalg.det(jacobian).abs()
+
+
+def _warn_where_singular(model: SequenceModel, jacobian: Tensor) -> None:
+    """Warn where the determinant of ``(n, lags, d, d)`` is 0 by construction, or as far as the numbers can tell."""
+    core = model.core if isinstance(model, Recurrent) else None
+    hidden, features = (core.proj_size or core.hidden_size) if core else torch.inf, jacobian.shape[-1]
+    singular = torch.linalg.svdvals(jacobian[:, :2])
+    lost = singular[..., -1] <= features * torch.finfo(jacobian.dtype).eps * singular[..., 0]
+    lost = (lost & (singular[..., 0] > 0)).all(0)
+    if hidden >= features and not lost.any():
+        return
+    why = f"its hidden layer of {hidden} is narrower than the {features} features" if hidden < features else (
+        "its singular values fall below the rounding of the largest"
+    )  # fmt: skip
+    warnings.warn(
+        f"the determinant of the Jacobian is 0 because {why}; what is read is rounding noise, so use measure='norm'",
+        ApproximationWarning,
+        stacklevel=3,
+    )
+
+
+def _present(sizes: Tensor, tolerances: Tensor, measure: str) -> TimeLag:
+    empty = torch.empty(0, dtype=torch.float64)
+    table = TimeLag(tolerances, empty, empty, empty, sizes, measure)
+    each = torch.stack([table.each(t) for t in tolerances.tolist()])  # (j, n)
+    longest = torch.isfinite(sizes).sum(1) - 1
+    spread = each.std(1) if each.shape[1] > 1 else torch.full((len(each),), torch.nan, dtype=torch.float64)
+    stderr = spread / each.shape[1] ** 0.5
+    return TimeLag(tolerances, each.mean(1), stderr, (each == longest).double().mean(1), sizes, measure)
