@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from acelib.lab import registry
+from acelib.lab.dashlink import load_dashlink as load_dashlink  # re-exported
 from acelib.lab.registry import DataError
 
 _IDX_UBYTE = 0x08
