@@ -1,0 +1,161 @@
+"""How many nats of a categorical target do subsets of the noises explain? H(Y) − H(Y | N_u).
+
+The target is a label: drawn from the softmax (its sampling noise stays when all noises are known) or the arg-max class
+(none stays). With p(n) the label's probabilities, ``H(Y | N_u) = E[ h(E[p | N_u]) ]`` with h the entropy of a
+probability vector. The inner mean is an average over m mixtures, and as h is concave the plug-in value is too small by
+about c/m. Two independent inner halves give it twice with error 2c/m and their pool once with c/m, so that
+``2 h(pool) − average of h(half)`` is free of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .games import MAX_EXACT, contributions, subsets_needed
+from .outcome import Outcome
+from .pickfreeze import _HALF_STEP, sizes
+
+CATEGORICAL = ("softmax", "argmax")
+PERMUTATIONS = 4  # orders per scrambling where there are too many inputs for all subsets
+
+
+def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -> Tensor:
+    """Return the label's probabilities ``(batch, groups · classes)`` from a model's outputs of the same shape.
+
+    Args:
+        outputs: ``(batch, groups · classes)`` scores or probabilities.
+        categorical: "softmax": the label drawn from the softmax of the outputs, or from the outputs where they are
+            probabilities already; "argmax": the class with the largest output; None: the outputs must be probabilities.
+        groups: models side by side.
+
+    Raises:
+        ValueError: if there is no categorical target in these outputs.
+    """
+    if categorical is not None and categorical not in CATEGORICAL:
+        raise ValueError(f"categorical must be 'softmax', 'argmax' or None, got {categorical!r}")
+    scores = outputs.reshape(len(outputs), groups, -1)
+    if scores.shape[-1] < 2:
+        raise ValueError(
+            "measure='entropy' needs a categorical target: a continuous one, known exactly once all noises are, has "
+            "entropy minus infinity; use measure='variance' or a model with an output per class"
+        )
+    if categorical == "argmax":
+        return torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(outputs).reshape(outputs.shape)
+    if bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-5).all()):
+        return outputs
+    if categorical is None:
+        raise ValueError(
+            "measure='entropy' needs a categorical target, but the outputs are no probabilities; say "
+            "categorical='softmax' (a label drawn from their softmax) or 'argmax' (the largest), or use "
+            "measure='variance'"
+        )
+    return scores.softmax(-1).reshape(outputs.shape)
+
+
+def entropy(probabilities: Tensor, groups: int) -> Tensor:
+    """Return the entropy ``(batch, groups)`` in nats of probability vectors ``(batch, groups · classes)``.
+
+    Example:
+        >>> h = entropy(torch.tensor([[0.5, 0.5]], dtype=torch.float64), 1)
+        >>> assert abs(float(h) - float(torch.tensor(2.0).log())) < 1e-7
+    """
+    p = probabilities.reshape(*probabilities.shape[:-1], groups, -1)
+    return torch.special.entr(p).sum(-1)
+
+
+def replicate_entropy(
+    what: Outcome,
+    label: Callable[[Tensor], Tensor],
+    groups: int,
+    *,
+    context: str,
+    order: Sequence[int],
+    num_samples: int,
+    inner_samples: int,
+    scramblings: int,
+    seed: int | None,
+    progress: bool,
+) -> tuple[Tensor, Tensor, list[dict[int, Tensor]], int]:
+    """Return contributions and entropies in nats for every scrambling, the tables behind them and the model rows.
+
+    Args:
+        what: the target in terms of the noises.
+        label: from outputs to probabilities.
+        groups: models side by side.
+        context: which subsets to visit.
+        order: positions of the nodes in causal order.
+        num_samples: model rows per subset over all scramblings.
+        inner_samples: mixtures behind each inner mean, a power of two.
+        scramblings: at least 16.
+        seed: of scramblings and permutations.
+        progress: show a progress bar.
+    """
+    k, rng = len(order), np.random.default_rng(seed)
+    outer = max(4, sizes(num_samples, scramblings) // inner_samples)
+    numbers, totals, tables, rows = [], [], [], 0
+    for _ in tqdm(range(scramblings), desc="entropy", disable=not progress, leave=False):
+        estimate = _Conditional(what, label, groups, outer, inner_samples, rng)
+        if context == "shapley" and k > MAX_EXACT:
+            orders = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)]
+            table = {bits: -estimate(bits) for o in orders for bits in [0, *subsets_needed("topological", o)]}
+            each = torch.stack([contributions(table, "topological", o) for o in orders]).mean(0)
+        else:
+            bits = {0, *subsets_needed(context, order)}
+            table = {b: -estimate(b) for b in sorted(bits)}
+            whole = torch.stack([table[b] for b in sorted(bits)]) if context == "shapley" else table
+            each = contributions(whole, context, order)
+        numbers.append(each)
+        totals.append(-table[0])
+        tables.append(table)
+        rows += estimate.rows
+    return torch.stack(numbers), torch.stack(totals), tables, rows
+
+
+class _Conditional:
+    """H(Y | N_u) from one scrambling: outer points fix the subset, two independent inner halves average the rest."""
+
+    def __init__(
+        self,
+        what: Outcome,
+        label: Callable[[Tensor], Tensor],
+        groups: int,
+        outer: int,
+        inner: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.what, self.label, self.groups, self.rows = what, label, groups, 0
+        k = len(what.scm.graph)
+        self.outer, self.inner = outer, inner
+
+        def noise(count: int) -> Tensor:
+            points = qmc.Sobol(k, scramble=True, rng=rng).random(count) + _HALF_STEP
+            return what.noise(torch.from_numpy(points))
+
+        many = outer * inner
+        self.fixed, self.halves = noise(many), [noise(many // 2) for _ in range(2)]
+
+    def __call__(self, bits: int) -> Tensor:
+        """Return H(Y | N_u) ``(groups,)`` for the subset with these bits."""
+        k = self.fixed.shape[1]
+        mask = torch.tensor([bits >> j & 1 == 1 for j in range(k)], device=self.fixed.device)
+        if bits == 2**k - 1:
+            return entropy(self._probabilities(self.fixed), self.groups).mean(0).cpu()
+        outer, inner = (1, len(self.halves[0])) if bits == 0 else (self.outer, self.inner // 2)
+        means = []
+        for half in self.halves:
+            rows = torch.where(mask, self.fixed[:outer, None], half[None, :inner])
+            p = self._probabilities(rows.reshape(-1, k))
+            means.append(p.reshape(outer, inner, -1).mean(1))
+        pool = entropy((means[0] + means[1]) / 2, self.groups)
+        halves = (entropy(means[0], self.groups) + entropy(means[1], self.groups)) / 2
+        return (2 * pool - halves).mean(0).cpu()
+
+    def _probabilities(self, noise: Tensor) -> Tensor:
+        self.rows += len(noise)
+        return self.label(self.what.outputs(noise))

@@ -1,0 +1,115 @@
+"""From uniform points to noises: every distribution is driven through its inverse distribution function.
+
+If u ~ U(0, 1) and F is a distribution function, ``F⁻¹(u)`` has that distribution. Quasi-random points u therefore
+serve every noise, normal or not, continuous or finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+InverseCDF = Callable[[Tensor], Tensor]
+OPEN = 2.0**-32  # uniform points are kept this far from 0 and 1, where a normal noise would be infinite
+
+
+class FiniteNoise:
+    """Noise that takes finitely many values, so that contributions can be enumerated exactly.
+
+    Args:
+        values: ``(g,)`` finite numbers.
+        probabilities: ``(g,)`` non-negative numbers that sum to 1; equal where None.
+
+    Raises:
+        ValueError: for an empty or non-finite grid, or probabilities that are not ones.
+
+    Example:
+        >>> coin = FiniteNoise([-1.0, 1.0])
+        >>> assert coin(torch.tensor([0.2, 0.7])).tolist() == [-1.0, 1.0] and float(coin.variance) == 1.0
+    """
+
+    def __init__(self, values: Any, probabilities: Any = None) -> None:
+        self.values = torch.as_tensor(values, dtype=torch.float64)
+        count = self.values.numel()
+        if self.values.ndim != 1 or not count or not torch.isfinite(self.values).all():
+            raise ValueError("values of a finite noise must be a non-empty list of finite numbers")
+        equal = torch.full((count,), 1 / count, dtype=torch.float64)
+        p = equal if probabilities is None else torch.as_tensor(probabilities, dtype=torch.float64)
+        if p.shape != (count,) or bool((p < 0).any()) or abs(float(p.sum()) - 1) > 1e-9:
+            raise ValueError(f"probabilities must be {count} non-negative numbers that sum to 1, got {p.tolist()}")
+        self.probabilities = p / p.sum()
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return the noise at uniform points ``u``, in u's shape."""
+        edges = self.probabilities.cumsum(0)[:-1].to(u.device)
+        return self.values.to(u)[torch.bucketize(u.contiguous(), edges.to(u.dtype), right=True)]
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of the noise."""
+        mean = self.probabilities @ self.values
+        return self.probabilities @ (self.values - mean) ** 2
+
+    def __repr__(self) -> str:
+        return f"FiniteNoise({self.values.numel()} values)"
+
+
+class EmpiricalNoise(FiniteNoise):
+    """Noise drawn from observed residuals, each with the same probability; sorted, so that it increases with u."""
+
+    def __init__(self, residuals: Any) -> None:
+        super().__init__(torch.as_tensor(residuals, dtype=torch.float64).sort().values)
+
+
+def normal(u: Tensor) -> Tensor:
+    """Return standard normal noise at uniform points ``u``."""
+    return torch.special.ndtri(u)
+
+
+def uniform(u: Tensor) -> Tensor:
+    """Return uniform noise on (0, 1): ``u`` itself."""
+    return u
+
+
+_NAMED: dict[str, InverseCDF] = {"normal": normal, "uniform": uniform}
+
+
+def inverse_cdf(noise: Any, node: str) -> InverseCDF:
+    """Return a function from uniform points to noise for whatever describes it.
+
+    Args:
+        noise: "normal", "uniform", a FiniteNoise, a torch distribution with ``icdf``, a frozen scipy distribution
+            with ``ppf``, or a torch callable ``u -> noise``.
+        node: its name, for the error.
+
+    Raises:
+        ValueError: for an unknown name.
+        TypeError: for anything else.
+    """
+    if isinstance(noise, str):
+        if noise not in _NAMED:
+            raise ValueError(f"noise of {node!r} is {noise!r}, expected one of {list(_NAMED)} or a distribution")
+        return _NAMED[noise]
+    if isinstance(noise, FiniteNoise):
+        return noise
+    if hasattr(noise, "icdf"):
+        return noise.icdf
+    if hasattr(noise, "ppf"):
+        return lambda u: torch.as_tensor(np.asarray(noise.ppf(u.cpu().numpy()))).to(u)
+    if callable(noise):
+        return noise
+    raise TypeError(
+        f"noise of {node!r} must be 'normal', 'uniform', FiniteNoise, a distribution with icdf or ppf, or a function "
+        f"of uniform points, got {type(noise).__name__}"
+    )
+
+
+def drive(u: Tensor, sources: Sequence[InverseCDF]) -> Tensor:
+    """Return noises ``(batch, nodes)`` at uniform points ``u (batch, nodes)``, column by column."""
+    u = u.clamp(OPEN, 1 - OPEN) if u.dtype == torch.float64 else u.clamp(1e-7, 1 - 1e-7)
+    columns = [source(u[:, j]) for j, source in enumerate(sources)]
+    return torch.stack(columns, dim=1)

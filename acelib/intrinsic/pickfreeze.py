@@ -1,0 +1,206 @@
+"""How much variance do subsets of independent noises explain? Pick-freeze on scrambled Sobol' points.
+
+Two independent points A and B of the noises are mixed: coordinates in a subset come from A, the others from B. Two
+mixtures w and w' that differ in the set c of coordinates give Jansen's estimate of the total variance of c,
+
+    D_c = ½ E[(f(w) − f(w'))²] = Var(Y) − V_closed(all but c) .
+
+A plan says which mixtures are evaluated and which pairs are compared. Every one of R independent scramblings of the
+Sobol' sequence gives an independent, unbiased estimate; the spread over them gives the standard error, with R − 1
+degrees of freedom. Points of a single sequence are not independent, and an error computed as if they were is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .games import subset_masks
+
+MIN_SCRAMBLINGS = 16
+_HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which mixtures of two points are evaluated, and what is computed from them.
+
+    Attributes:
+        num_mixtures: mixtures per base point, M.
+        masks: called with a number of points b and a generator; returns bool ``(M, b or 1, k)``, true for A.
+        statistics: called with centred outputs ``(M, b, outputs)`` and the masks; returns ``(S, b, outputs)``.
+    """
+
+    num_mixtures: int
+    masks: Callable[[int, torch.Generator], Tensor]
+    statistics: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Averages within each of R scramblings.
+
+    Attributes:
+        mean: ``(R, outputs)`` mean output.
+        variance: ``(R, outputs)`` values whose average is Var(Y), unbiased.
+        statistics: ``(R, S, outputs)`` the plan's statistics.
+        num_rows: model rows evaluated.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    statistics: Tensor
+    num_rows: int
+
+
+def first_total_plan(k: int) -> Plan:
+    """Mixtures A, B and "A but i from B"; statistics D_all, then D_i (k of them), then D_all-but-i (k of them)."""
+    masks = torch.cat([torch.ones(1, k), torch.zeros(1, k), 1 - torch.eye(k)]).bool()[:, None, :]
+
+    def statistics(f: Tensor, _: Tensor) -> Tensor:
+        return 0.5 * torch.cat([f[:1] - f[1], f[2:] - f[0], f[2:] - f[1]]).square_()
+
+    return Plan(k + 2, lambda b, g: masks, statistics)
+
+
+def chain_plan(order: Sequence[int]) -> Plan:
+    """Mixtures along the prefixes of ``order``; statistic j is the increment of input j in the context before it."""
+    k = len(order)
+    rank = torch.argsort(torch.as_tensor(order))
+    masks = (rank < torch.arange(k + 1)[:, None])[:, None, :]
+
+    def statistics(f: Tensor, _: Tensor) -> Tensor:
+        d = 0.5 * (f[-1] - f).square()
+        return (d[:-1] - d[1:])[rank]
+
+    return Plan(k + 1, lambda b, g: masks, statistics)
+
+
+def permutation_plan(k: int) -> Plan:
+    """As ``chain_plan``, with a random order for every point: the average is the Shapley value."""
+
+    def masks(b: int, generator: torch.Generator) -> Tensor:
+        rank = torch.rand(b, k, generator=generator).argsort(1)
+        return rank < torch.arange(k + 1)[:, None, None]
+
+    def statistics(f: Tensor, mask: Tensor) -> Tensor:
+        d = 0.5 * (f[-1] - f).square()
+        rank = (~mask).sum(0).sub_(1).T  # (k, b): an input of rank r comes from B in r + 1 mixtures
+        return (d[:-1] - d[1:]).gather(0, rank.to(f.device)[..., None].expand(-1, -1, f.shape[-1]))
+
+    return Plan(k + 1, masks, statistics)
+
+
+def subsets_plan(k: int) -> Plan:
+    """All 2^k mixtures; statistic c is D_c from all 2^(k−1) pairs that differ in c.
+
+    The products over all pairs are an autocorrelation over subsets, ``Σ_w f(w) f(w xor c)``, which two Walsh-Hadamard
+    transforms give at once.
+    """
+    masks = subset_masks(k)[:, None, :]
+
+    def statistics(f: Tensor, _: Tensor) -> Tensor:
+        products = _walsh(_walsh(f).square()) / len(f) ** 2
+        return products[:1] - products
+
+    return Plan(2**k, lambda b, g: masks, statistics)
+
+
+def _walsh(f: Tensor) -> Tensor:
+    """The unnormalised Walsh-Hadamard transform over the first dimension."""
+    step = 1
+    while step < len(f):
+        g = f.reshape(-1, 2, step, *f.shape[1:])
+        f = torch.stack([g[:, 0] + g[:, 1], g[:, 0] - g[:, 1]], dim=1).reshape(f.shape)
+        step *= 2
+    return f
+
+
+def sizes(num_samples: int, scramblings: int) -> int:
+    """Return the points n of each scrambling: a power of two with n · scramblings ≥ num_samples.
+
+    Raises:
+        ValueError: for fewer than 16 scramblings or no samples.
+    """
+    if scramblings < MIN_SCRAMBLINGS:
+        raise ValueError(f"scramblings must be at least {MIN_SCRAMBLINGS} for an error bar, got {scramblings}")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be positive, got {num_samples}")
+    return 1 << max(0, (-(-int(num_samples) // scramblings) - 1).bit_length())
+
+
+def scrambled_points(
+    dims: int, n: int, scramblings: int, block: int, seed: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield blocks ``(b, dims)`` of points in the open unit cube, and the scrambling ``(b,)`` each belongs to.
+
+    Args:
+        dims: coordinates of a point.
+        n: points of a scrambling, a power of two.
+        scramblings: independent scramblings of the Sobol' sequence.
+        block: most points at a time, a power of two.
+        seed: of the scramblings; None draws fresh ones.
+    """
+    rng = np.random.default_rng(seed)
+    pieces, together = max(1, n // block), max(1, block // n)
+    for start in range(0, scramblings, together):
+        group = range(start, min(start + together, scramblings))
+        engines = [qmc.Sobol(dims, scramble=True, rng=rng) for _ in group]
+        for _ in range(pieces):
+            drawn = [engine.random(n // pieces) for engine in engines]
+            yield np.concatenate(drawn) + _HALF_STEP, np.repeat(np.arange(len(group)) + start, n // pieces)
+
+
+def replicate(
+    evaluate: Callable[[Tensor, Tensor, Tensor], Tensor],
+    plan: Plan,
+    k: int,
+    *,
+    num_samples: int,
+    scramblings: int,
+    seed: int | None,
+    chunk: int,
+    progress: bool = False,
+) -> Replicates:
+    """Return the averages of a plan within each scrambling.
+
+    Args:
+        evaluate: called with uniform points A and B ``(b, k)`` and masks ``(M, b or 1, k)``; returns outputs
+            ``(M, b, outputs)`` in the accumulators' dtype.
+        plan: the mixtures and their statistics.
+        k: number of noises.
+        num_samples: base points over all scramblings, rounded up to a power of two for each.
+        scramblings: at least 16.
+        seed: of scramblings and permutations.
+        chunk: model rows a block may hold.
+        progress: show a progress bar.
+    """
+    n = sizes(num_samples, scramblings)
+    block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
+    generator = torch.Generator()
+    generator.manual_seed(seed if seed is not None else int(np.random.default_rng().integers(2**62)))
+    sums, shift = None, None
+    blocks = scrambled_points(2 * k, n, scramblings, block, seed)
+    for u, index in tqdm(blocks, desc="pick-freeze", disable=not progress, leave=False):
+        points = torch.from_numpy(u)
+        masks = plan.masks(len(u), generator)
+        f = evaluate(points[:, :k], points[:, k:], masks)
+        shift = f.mean((0, 1)) if shift is None else shift
+        f = f - shift  # centred by a constant: no digits are lost to a large mean
+        parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
+        if sums is None:
+            sums = f.new_zeros(scramblings, *parts.shape[::2])
+        sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
+    averages = (sums / n).cpu()
+    mean, square = averages[:, 0], averages[:, 1]
+    grand = mean.mean(0)
+    # E[mean(f - grand)^2] misses Var(grand), which the spread of the means over scramblings estimates
+    variance = square - 2 * grand * mean + grand**2 + mean.var(0) / scramblings
+    rows = plan.num_mixtures * n * scramblings
+    return Replicates(mean + shift.cpu(), variance, averages[:, 2:], rows)

@@ -1,0 +1,158 @@
+"""What a run of intrinsic contributions brings back: numbers with error bars, a table, a picture, a JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import interval
+
+FORMAT = "acelib.intrinsic/1"
+Closed = Mapping[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, repr=False)
+class IntrinsicContributions:
+    """Intrinsic contributions of every node to one target.
+
+    Attributes:
+        nodes: names of the nodes, in the order of the columns.
+        target: name of the target.
+        measure: "variance" or "entropy".
+        context: "shapley", "topological", "first" or "total".
+        contributions: ``(nodes,)`` float64, in the unit of Var(Y), or in nats.
+        stderr: ``(nodes,)`` standard errors from the scramblings; 0 for an exact method.
+        shares: ``(nodes,)`` contributions divided by Var(Y), or by the entropy of Y.
+        shares_stderr: their standard errors.
+        uncertainty: Var(Y), or the entropy of Y in nats: what there is to attribute.
+        uncertainty_stderr: its standard error.
+        residual: uncertainty minus the sum of the contributions. 0 within its error for variance in the contexts
+            shapley and topological; interactions for first and total; label noise for entropy.
+        residual_stderr: its standard error.
+        order: the causal order; contexts other than topological do not depend on it.
+        method: "sampling", "enumeration" or "closed form".
+        num_samples: base points over all scramblings; 0 for an exact method.
+        num_rows: model rows evaluated.
+        scramblings: independent scramblings, whose number minus 1 is the degrees of freedom; 0 for an exact method.
+        closed: closed index (share explained by a subset) of every subset where all were visited, else empty.
+        closed_stderr: their standard errors.
+        models: ``(S, nodes)`` contributions for each model of a list; None for a single model.
+    """
+
+    nodes: tuple[str, ...]
+    target: str
+    measure: str
+    context: str
+    contributions: Tensor
+    stderr: Tensor
+    shares: Tensor
+    shares_stderr: Tensor
+    uncertainty: float
+    uncertainty_stderr: float
+    residual: float
+    residual_stderr: float
+    order: tuple[str, ...]
+    method: str
+    num_samples: int
+    num_rows: int
+    scramblings: int
+    closed: Closed = field(default_factory=dict)
+    closed_stderr: Closed = field(default_factory=dict)
+    models: Tensor | None = None
+
+    def __getitem__(self, node: str | int) -> float:
+        """Return the contribution of one node, by name or column."""
+        if isinstance(node, str) and node not in self.nodes:
+            raise KeyError(f"no node {node!r} among {list(self.nodes)}")
+        return float(self.contributions[self.nodes.index(node) if isinstance(node, str) else node])
+
+    @property
+    def model_spread(self) -> Tensor | None:
+        """``(nodes,)`` standard deviation of the contributions over the models of a list; None for a single model."""
+        return None if self.models is None else self.models.std(0)
+
+    def interval(self, level: float = 0.95, *, shares: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the two ends ``(nodes,)`` of Student-t intervals of the contributions, or of the shares."""
+        value, error = (self.shares, self.shares_stderr) if shares else (self.contributions, self.stderr)
+        return interval(value, error, self.scramblings, level)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per node: contribution, its error and 95 % interval, share."""
+        import pandas as pd
+
+        low, high = self.interval()
+        columns = {
+            "node": list(self.nodes),
+            "contribution": self.contributions.numpy(),
+            "stderr": self.stderr.numpy(),
+            "low": low.numpy(),
+            "high": high.numpy(),
+            "share": self.shares.numpy(),
+            "share_stderr": self.shares_stderr.numpy(),
+        }
+        if self.models is not None:
+            columns["model_spread"] = self.model_spread.numpy()
+        return pd.DataFrame(columns)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the contributions as bars with 95 % intervals; return the axes."""
+        from ..plots.contributions import plot_contributions
+
+        return plot_contributions(self, **options)
+
+    def __repr__(self) -> str:
+        unit = "Var(Y)" if self.measure == "variance" else "H(Y)"
+        parts = [
+            f"{n} {c:.4g} ± {s:.1g}" for n, c, s in zip(self.nodes, self.contributions, self.stderr, strict=True)
+        ]
+        shown = ", ".join(parts[:8]) + (", …" if len(parts) > 8 else "")
+        how = self.method + (f", {self.num_rows} rows" if self.num_rows else "")
+        return (
+            f"IntrinsicContributions({self.measure}, {self.context}, target {self.target}: {shown}; "
+            f"{unit} {self.uncertainty:.4g}, residual {self.residual:.2g} ± {self.residual_stderr:.1g}; {how})"
+        )
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the result to a JSON file (to a temporary name first) and return its path."""
+        path = Path(path)
+        content: dict[str, Any] = {"format": FORMAT}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, Tensor):
+                value = value.tolist()
+            elif isinstance(value, Mapping):
+                value = [[list(key), number] for key, number in value.items()]
+            content[one.name] = value
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> IntrinsicContributions:
+        """Return the result that ``save`` wrote.
+
+        Raises:
+            ValueError: if the file is missing or is not one of ours.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as saved contributions ({error}); save them again") from error
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ValueError(f"{path} does not hold saved contributions (format {FORMAT})")
+        for name in ("contributions", "stderr", "shares", "shares_stderr", "models"):
+            if content[name] is not None:
+                content[name] = torch.tensor(content[name], dtype=torch.float64)
+        for name in ("closed", "closed_stderr"):
+            content[name] = {tuple(key): number for key, number in content[name]}
+        for name in ("nodes", "order"):
+            content[name] = tuple(content[name])
+        return cls(**content)

@@ -1,0 +1,130 @@
+"""The causal flow: golden contributions with learned mechanisms, its graph enforced, densities and abduction."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from test_intrinsic import GOLDEN, TRIANGLE, outcome, synthetic
+
+from acelib.intrinsic import CausalGraph, CausalModel, FlowModel, intrinsic_contributions
+from acelib.intrinsic.zuko_transform import spline_transform
+
+F64 = torch.float64
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Trained on 16384 rows of the synthetic system; about 5 s on one free thread."""
+    return FlowModel.fit(synthetic().sample(16_384, seed=0), TRIANGLE, epochs=10, batch_size=512)
+
+
+def transform(adjacency):
+    return spline_transform(adjacency, (16,), 8, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("context", ["topological", "shapley", "total"])
+def test_learned_contributions(learned, context):
+    """Shares within 0.03 of the golden values by quadrature."""
+    r = intrinsic_contributions(learned, outcome, context=context, num_samples=2**13)
+    assert (r.shares - torch.tensor(GOLDEN[context])).abs().max() < 0.03
+    assert float(r.shares_stderr.max()) < 0.01 and abs(r.uncertainty - 0.419779) < 0.03
+
+
+def test_likelihood_and_history(learned):
+    """Mean negative log-likelihood of fresh rows within 0.08 nats of the truth, ln(2π e 0.1): the entropy of two
+    normal noises and of a uniform, whose edges a smooth density cannot follow.
+    """
+    truth = math.log(2 * math.pi * math.e * 0.1)
+    fresh = float(-learned.log_prob(synthetic().sample(20_000, seed=9)).mean())
+    assert truth - 0.02 < fresh < truth + 0.08
+    assert len(learned.history) == 10 and learned.history[-1] < learned.history[0]
+    assert abs(learned.history[-1] - fresh) < 0.05 and "nats" in repr(learned)
+
+
+def test_density_integrates_to_one(learned):
+    """p(r | p, q) integrated over r by the trapezoid rule, to 1e-3."""
+    r = torch.linspace(-8, 8, 4001, dtype=F64)
+    rows = torch.stack([torch.full_like(r, 0.5), torch.full_like(r, 1.0), r], dim=1)
+    joint = learned.log_prob(rows).exp()
+    pair = FlowModel.log_prob(learned, rows[:1])  # p(p, q, r) at one r, to divide the marginal out
+    noise = learned.abduct(rows[:1])[0]
+    jacobian = learned.jacobian(rows[:1])[0].diagonal()
+    marginal = math.exp(sum(norm.logpdf(noise[:2].numpy())) + float(jacobian[:2].log().sum()))
+    assert abs(float(torch.trapezoid(joint, r)) / marginal - 1) < 1e-3
+    assert abs(float(pair) - math.log(marginal) - norm.logpdf(float(noise[2])) - float(jacobian[2].log())) < 1e-9
+
+
+def test_abduction_undoes_push(learned):
+    """Noise to data and back to 1e-6; on training data the noises are close to independent normals."""
+    g = torch.Generator().manual_seed(0)
+    noise = torch.randn(500, 3, generator=g, dtype=F64)
+    assert (learned.abduct(learned.push(noise)) - noise).abs().max() < 1e-6
+    found = learned.abduct(synthetic().sample(20_000, seed=3))
+    assert found.mean(0).abs().max() < 0.1 and (found.std(0) - 1).abs().max() < 0.1
+    assert abs(np.corrcoef(found.numpy().T) - np.eye(3)).max() < 0.1
+    assert learned.push(noise.float()).dtype == torch.float32 and isinstance(learned, CausalModel)
+    assert torch.equal(learned.sample(10, seed=4), learned.sample(10, seed=4)) and learned.nodes == ("P", "Q", "R")
+
+
+def test_jacobian_is_that_of_finite_differences_and_follows_the_graph():
+    """Central differences to 1e-6; exact zeros where the graph has no arrow."""
+    graph = CausalGraph({"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"]})
+    model = FlowModel(graph, transform(graph.adjacency()), torch.tensor([1.0, 0, 0, 0]), torch.tensor([2.0, 1, 1, 1]))
+    rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(1), dtype=F64)
+    jacobian = model.jacobian(rows)
+    for j in range(4):
+        step = torch.zeros(4, dtype=F64)
+        step[j] = 1e-5
+        difference = (model.abduct(rows + step) - model.abduct(rows - step)) / 2e-5
+        assert (jacobian[:, :, j] - difference).abs().max() < 1e-6
+    assert jacobian[:, ~graph.adjacency()].abs().max() == 0
+
+
+def test_a_transposed_mask_is_caught():
+    """The same network with its mask transposed: the Jacobian names the arrows that run the wrong way."""
+    graph = CausalGraph(TRIANGLE)
+    FlowModel(graph, transform(graph.adjacency()))
+    with pytest.raises(ValueError, match="noise of 'P' depends on 'Q', which is no parent of it.*mask transposed"):
+        FlowModel(graph, transform(graph.adjacency().T))
+
+
+def test_a_missing_or_an_extra_arrow_is_caught():
+    graph = CausalGraph(TRIANGLE)
+    without, chain = graph.adjacency(), CausalGraph({"P": [], "Q": ["P"], "R": ["Q"]})
+    with pytest.raises(ValueError, match="noise of 'R' depends on 'P', which is no parent"):
+        FlowModel(chain, transform(without))
+    with pytest.raises(ValueError, match="noise of 'R' cannot depend on 'P'"):
+        FlowModel(graph, transform(chain.adjacency()))
+
+
+def test_training_is_seeded_and_leaves_the_global_generator_alone():
+    rows = synthetic().sample(200)
+    before = torch.random.get_rng_state()
+    a, b, c = (FlowModel.fit(rows, TRIANGLE, epochs=2, seed=s) for s in (0, 0, 1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert a.history == b.history and a.history != c.history
+    assert FlowModel.fit(rows, TRIANGLE, epochs=1, seed=None).history != a.history[:1]
+
+
+def test_another_graph_gives_other_contributions():
+    """Trained on the same rows along the reverse order R, Q, P: what P had on its own is now R's."""
+    rows = synthetic().sample(2_000, seed=0)
+    reverse = {"P": ["Q", "R"], "Q": ["R"], "R": []}
+    r = intrinsic_contributions(FlowModel.fit(rows, reverse, epochs=6), outcome, num_samples=2**10)
+    assert float((r.shares - torch.tensor(GOLDEN["shapley"])).abs().max()) > 0.2
+
+
+def test_bad_tables_and_a_missing_package(monkeypatch):
+    rows = synthetic().sample(200)
+    with pytest.raises(ValueError, match="too few to learn"):
+        FlowModel.fit(rows[:50], TRIANGLE)
+    with pytest.raises(ValueError, match="constant in the columns \\['Q'\\]"):
+        FlowModel.fit(rows * torch.tensor([1.0, 0.0, 1.0]), TRIANGLE)
+    with pytest.raises(ValueError, match="at least two nodes"):
+        FlowModel.fit(rows[:, :1], {"P": []})
+    monkeypatch.setitem(sys.modules, "zuko.flows.autoregressive", None)
+    with pytest.raises(ImportError, match="pip install zuko"):
+        FlowModel.fit(rows, TRIANGLE)

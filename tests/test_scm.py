@@ -1,0 +1,210 @@
+"""Graphs, noises, structural and linear models: closed forms, and a clear error for each way to state them wrongly."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import expon, norm
+from torch.distributions import Laplace
+
+from acelib.intrinsic import CausalGraph, CausalModel, EmpiricalNoise, FiniteNoise, LinearModel, StructuralModel
+from acelib.intrinsic.noise import drive, inverse_cdf
+
+F64 = torch.float64
+DIAMOND = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}
+
+
+def test_graph_order_ancestors_and_adjacency():
+    graph = CausalGraph(DIAMOND)
+    assert graph.nodes == ("d", "b", "c", "a") and graph.order == ("a", "b", "c", "d") and len(graph) == 4
+    assert graph.ancestors("d") == {"a", "b", "c"} and graph.ancestors("a") == set()
+    expected = [[1, 1, 1, 0], [0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1]]  # row = child, column = parent
+    assert graph.adjacency().int().tolist() == expected
+    assert graph.index("c") == graph.index(2) == 2 and CausalGraph.of(graph) is graph
+    assert graph.check_order(["a", "c", "b", "d"]) == ("a", "c", "b", "d")
+
+
+@pytest.mark.parametrize(
+    "graph, message",
+    [
+        ({"a": ["b"], "b": ["c"], "c": ["a"]}, "cycle among \\['a', 'b', 'c'\\]"),
+        ({"a": ["a"]}, "cycle among"),
+        ({"b": ["a"]}, "parents \\['a'\\], which are not among its nodes \\['b'\\]; correct .* add 'a': \\[\\]"),
+        ({"a": [], "b": ["a", "a"]}, "parent of 'b' twice"),
+        ({"a": [], "b": "a"}, "write a list"),
+        ({}, "non-empty mapping"),
+        ([("a", "b")], "non-empty mapping"),
+    ],
+)
+def test_graphs_that_are_none(graph, message):
+    with pytest.raises(ValueError, match=message):
+        CausalGraph(graph)
+
+
+def test_unknown_nodes():
+    for node in ("x", 4, -1):
+        with pytest.raises(ValueError, match="no node"):
+            CausalGraph(DIAMOND).index(node)
+
+
+U = torch.linspace(0.01, 0.99, 99, dtype=F64)
+
+
+@pytest.mark.parametrize(
+    "noise, reference",
+    [
+        ("normal", norm.ppf),
+        ("uniform", lambda u: u),
+        (Laplace(torch.tensor(0.0, dtype=F64), torch.tensor(2.0, dtype=F64)), None),
+        (expon(scale=2), expon(scale=2).ppf),
+        (lambda u: u**2, lambda u: u**2),
+        (FiniteNoise([3.0, 5.0], [0.25, 0.75]), lambda u: np.where(u < 0.25, 3.0, 5.0)),
+    ],
+)
+def test_every_kind_of_noise_through_its_inverse(noise, reference):
+    """Against scipy's inverse distribution functions to 1e-9 (Laplace: its formula)."""
+    if reference is None:
+        reference = lambda u: -2 * np.sign(u - 0.5) * np.log1p(-2 * abs(u - 0.5))  # noqa: E731
+    out = drive(U[:, None], [inverse_cdf(noise, "x")])[:, 0]
+    inside = abs(U.numpy() - 0.25) > 1e-9
+    assert abs(out.numpy() - reference(U.numpy()))[inside].max() < 1e-9
+
+
+def test_noises_stay_finite_at_the_ends():
+    for dtype in (F64, torch.float32):
+        assert torch.isfinite(drive(torch.tensor([[0.0], [1.0]], dtype=dtype), [inverse_cdf("normal", "x")])).all()
+
+
+def test_empirical_noise_is_the_residuals():
+    noise = EmpiricalNoise([3.0, 1.0, 2.0])
+    assert noise(torch.tensor([0.1, 0.5, 0.9])).tolist() == [1.0, 2.0, 3.0]
+    assert abs(float(noise.variance) - 2 / 3) < 1e-15 and "3 values" in repr(noise)
+
+
+def test_bad_noises():
+    with pytest.raises(ValueError, match="noise of 'x' is 'cauchy'"):
+        inverse_cdf("cauchy", "x")
+    with pytest.raises(TypeError, match="noise of 'x' must be"):
+        inverse_cdf(3, "x")
+    for values, p in (([], None), ([[1.0]], None), ([math.nan], None)):
+        with pytest.raises(ValueError, match="non-empty list of finite numbers"):
+            FiniteNoise(values, p)
+    for p in ([0.5], [0.5, 0.6], [1.5, -0.5]):
+        with pytest.raises(ValueError, match="sum to 1"):
+            FiniteNoise([0.0, 1.0], p)
+
+
+def test_push_follows_the_equations():
+    """Columns come in the stated order, equations run in causal order; by hand."""
+    scm = StructuralModel(
+        DIAMOND, {"b": lambda a, n: a + n, "c": lambda a, c: a * c, "d": lambda b, c, noise: b - c + noise}
+    )
+    out = scm.push(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))  # noises of d, b, c, a
+    assert out.tolist() == [[6.0 - 12.0 + 1.0, 6.0, 12.0, 4.0]]
+    assert isinstance(scm, CausalModel) and scm.nodes == ("d", "b", "c", "a") and "'d'" in repr(scm)
+    assert torch.equal(scm.sample(5, seed=0), scm.sample(5, seed=0))
+    assert not torch.equal(scm.sample(5, seed=None), scm.sample(5, seed=0))
+
+
+@pytest.mark.parametrize(
+    "mechanisms, noise, message",
+    [
+        ({"c": lambda a, n: a}, "normal", "no function for 'd', which has the parents"),
+        ({"x": lambda n: n}, "normal", "mechanisms names \\['x'\\], unknown to the graph"),
+        (None, {"x": "normal"}, "noise names \\['x'\\], unknown"),
+        ({"d": lambda b, n: b + n}, "normal", "mechanism of 'd' does not take .* a parent is missing"),
+        ({"d": lambda b, c, a, n: b}, "normal", "a parent is missing"),
+        ({"d": lambda c, b, n: b}, "normal", "names its parameter 'c' where the graph passes 'b'"),
+        ({"b": lambda x, c: x}, "normal", "names its parameter 'c' where the graph passes 'noise'"),
+        ({"d": 3.0}, "normal", "mechanism of 'd' must be a function"),
+    ],
+)
+def test_mechanisms_that_do_not_fit_the_graph(mechanisms, noise, message):
+    given = {"b": lambda a, n: a, "c": lambda a, n: a, "d": lambda b, c, n: b}
+    if mechanisms is not None and list(mechanisms) == ["c"]:
+        given = {"b": lambda a, n: a}
+    with pytest.raises(ValueError, match=message):
+        StructuralModel(DIAMOND, given | (mechanisms or {}), noise)
+
+
+def test_mechanism_of_the_wrong_shape():
+    for function in (lambda n: n[:, None], lambda n: 1.0):
+        with pytest.raises(ValueError, match="mechanism of 'a' must return a tensor of shape"):
+            StructuralModel({"a": []}, {"a": function}).sample(4)
+
+
+def test_linear_fit_equals_normal_equations():
+    """Coefficients, intercepts and scales against numpy's least squares to 1e-10; abduction undoes push."""
+    g = np.random.default_rng(0)
+    a = g.normal(2.0, 1.0, 300)
+    b = 1 - 2 * a + g.normal(0, 0.5, 300)
+    c = 3 * a + b + g.exponential(1.0, 300)
+    table = pd.DataFrame({"c": c, "other": a * 0, "a": a, "b": b})
+    graph = {"a": [], "b": ["a"], "c": ["a", "b"]}
+    model = LinearModel.fit(table, graph)
+    design = np.stack([np.ones(300), a, b], axis=1)
+    solution, residual, *_ = np.linalg.lstsq(design, c, rcond=None)
+    assert abs(model.matrix[2, :2].numpy() - solution[1:]).max() < 1e-10
+    assert abs(float(model.intercepts[2]) - solution[0]) < 1e-10
+    assert abs(float(model.scales[2]) - math.sqrt(residual[0] / 300)) < 1e-10
+    rows = torch.tensor(table[["a", "b", "c"]].to_numpy(copy=True))
+    assert (model.push(model.abduct(rows)) - rows).abs().max() < 1e-10
+    assert model.nodes == ("a", "b", "c") and "'c'" in repr(model)
+    moments = model.sample(200_000)
+    assert (moments.mean(0) - rows.mean(0)).abs().max() < 0.05
+    again = LinearModel.fit(table[["a", "b", "c"]].to_numpy(copy=True), graph, names=["a", "b", "c"])
+    assert (again.matrix - model.matrix).abs().max() < 1e-12
+
+
+def test_log_likelihood_is_the_normal_density():
+    """A complete graph is a multivariate normal with the sample moments: its log density by scipy, to 1e-10."""
+    from scipy.stats import multivariate_normal
+
+    rows = np.random.default_rng(1).normal(size=(60, 3)) @ np.array([[1, 2, 0], [0, 1, -1], [0, 0, 0.5]])
+    model = LinearModel.fit(rows, {"a": [], "b": ["a"], "c": ["a", "b"]})
+    density = multivariate_normal(rows.mean(0), np.cov(rows.T, ddof=0)).logpdf(rows).mean()
+    assert abs(model.log_likelihood(rows) - density) < 1e-10
+
+
+def test_empirical_noise_in_a_linear_model():
+    """Residuals as noise: the same closed form, and samples that are data where nothing has parents."""
+    rows = torch.tensor([[1.0, 0.0], [2.0, 5.0], [6.0, 1.0], [0.0, 3.0]], dtype=F64)
+    model = LinearModel.fit(rows, {"a": [], "b": []}, noise="empirical")
+    assert {round(v, 9) for v in model.sample(50)[:, 0].tolist()} == {0.0, 1.0, 2.0, 6.0}
+    assert abs(float(model.contributions("a")[0] - rows[:, 0].var(correction=0))) < 1e-12
+    coins = LinearModel({"a": []}, {}, noise={"a": FiniteNoise([-2.0, 2.0])})
+    assert coins.contributions("a").tolist() == [4.0]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(coefficients={"b": {}}), "coefficients of 'b' are for \\[\\], but its parents"),
+        (dict(coefficients={"b": {"a": 1}, "c": {}}), "coefficients names \\['c'\\]"),
+        (dict(coefficients={"b": {"a": 1}}, scales={"x": 1}), "scales names \\['x'\\]"),
+        (dict(coefficients={"b": {"a": 1}}, noise={"x": "normal"}), "noise names \\['x'\\]"),
+    ],
+)
+def test_linear_models_that_do_not_fit_the_graph(options, message):
+    with pytest.raises(ValueError, match=message):
+        LinearModel({"a": [], "b": ["a"]}, **options)
+
+
+def test_tables_that_cannot_be_fitted():
+    graph, rows = {"a": [], "b": ["a"]}, torch.ones(5, 2, dtype=F64)
+    with pytest.raises(ValueError, match="constant or collinear"):
+        LinearModel.fit(rows, graph)
+    with pytest.raises(ValueError, match="too few for 'b'"):
+        LinearModel.fit(rows[:2], graph)
+    with pytest.raises(ValueError, match="no column for the nodes \\['b'\\]"):
+        LinearModel.fit(rows, graph, names=["a", "x"])
+    with pytest.raises(ValueError, match="X has 2 columns for 1 names"):
+        LinearModel.fit(rows, graph, names=["a"])
+    with pytest.raises(ValueError, match="must be a table"):
+        LinearModel.fit(rows[0], graph)
+    with pytest.raises(ValueError, match="noise must be"):
+        LinearModel.fit(rows, graph, noise="cauchy")
+    with pytest.raises(ValueError, match="NaN or Inf"):
+        LinearModel.fit(rows * math.nan, graph)
