@@ -1,0 +1,205 @@
+"""All parents of a layer at once: only what lies above an intervened layer is run, for many interventions in a batch.
+
+One pass over the inputs is recorded: what every module and torch function returned, in which order. To evaluate
+interventions at a layer, the network is called again; everything that had finished before that layer returns what it
+returned then, the layer returns the changed pre-activations, and the rest runs. ``torch.vmap`` carries the
+interventions as an extra batch dimension, so that work which does not depend on them is done once. Where a network
+cannot be run so, its rows are repeated instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .._models import check_output
+from ._intercept import intercept
+from .trace import Layer, Trace
+
+ELEMENTS = 4_000_000  # activations in the widest tensor of a call; about what a processor's cache serves well
+
+
+@dataclass
+class _Call:
+    """One module call of the recorded pass."""
+
+    module: nn.Module | None
+    inner: list[_Call] = field(default_factory=list)
+    functions: list[tuple[Any, Any]] = field(default_factory=list)  # called between them, with what they returned
+    input: Tensor | None = None
+    output: Tensor | None = None
+    end: int = -1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a graph costs at most, known before it is computed.
+
+    Attributes:
+        rows: for each layer, output side first: parent nodes x inputs, the network rows evaluated from it on.
+        layers: for each of them, how many layers each row passes, itself included.
+    """
+
+    rows: tuple[int, ...]
+    layers: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Rows x layers, summed: the length of the progress bar."""
+        return sum(r * n for r, n in zip(self.rows, self.layers, strict=True))
+
+    def __repr__(self) -> str:
+        return f"Cost({sum(self.rows):,} rows in {len(self.rows)} layers, {self.total:,} row-layers)"
+
+
+def predict_cost(found: Trace, num_inputs: int) -> Cost:
+    """Return the most rows a graph over ``num_inputs`` inputs needs, layer by layer from the output side.
+
+    Example:
+        >>> from acelib.paths.trace import trace_layers
+        >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> assert predict_cost(trace_layers(net, torch.zeros(2, 3)), 10).total == 40 * 1 + 30 * 2
+    """
+    top_down = found.layers[::-1]
+    return Cost(tuple(x.num_nodes * num_inputs for x in top_down), tuple(range(1, len(top_down) + 1)))
+
+
+class Recording:
+    """One pass of a network over a block of inputs, from which any layer's upper part can be run again.
+
+    Args:
+        model: the network, in evaluation mode.
+        found: its trace.
+        inputs: ``(n, *shape)``.
+
+    Attributes:
+        outputs: ``(n, classes)`` what the network returned.
+    """
+
+    def __init__(self, model: nn.Module, found: Trace, inputs: Tensor) -> None:
+        self.model, self.inputs = model, inputs
+        self._modules = list(model.modules())
+        self._keep: Callable[[Tensor], Tensor] = torch.clone if found.overwrites else (lambda t: t)
+        self._layers = {layer.module: layer for layer in found.layers}
+        self._calls: dict[int, _Call] = {}
+        self._root = _Call(None)
+        self._stack, self._ended = [self._root], 0
+        self._versions: list[tuple[Tensor, int]] = []
+        with torch.no_grad(), intercept(self._modules, self._record), _Functions(self._record_function):
+            self.outputs = model(self._keep(inputs))
+        check_output(self.outputs, len(inputs))
+        self._remembers = not found.overwrites and all(t._version == v for t, v in self._versions)
+
+    def input_of(self, layer: Layer) -> Tensor:
+        """Return the input that ``layer`` received, ``(n, ...)``."""
+        return self._calls[layer.index].input
+
+    def output_of(self, layer: Layer) -> Tensor:
+        """Return the pre-activations that ``layer`` returned, ``(n, ...)``."""
+        return self._calls[layer.index].output
+
+    def above(self, layer: Layer, changed: Tensor) -> Tensor:
+        """Return the network's outputs ``(p, n, classes)`` had ``layer`` returned ``changed (p, n, ...)``."""
+        with torch.no_grad():
+            try:
+                return torch.vmap(lambda rows: self._replay(layer, rows, 1, self._remembers))(self._keep(changed))
+            except (RuntimeError, NotImplementedError, ValueError):  # e.g. in-place sums, .item(), missing rules
+                return self.above_by_rows(layer, changed)
+
+    def above_by_rows(self, layer: Layer, changed: Tensor) -> Tensor:
+        """The same by repeating the recorded activations for every intervention: slower, but any network can do it."""
+        with torch.no_grad():
+            return self._replay(layer, self._keep(changed).flatten(0, 1), len(changed)).unflatten(0, changed.shape[:2])
+
+    def _record(self, module: nn.Module, forward: Callable, *args: Any, **kwargs: Any) -> Any:
+        call = _Call(module)
+        self._stack[-1].inner.append(call)
+        if module in self._layers:
+            call.input = self._keep(args[0] if args else kwargs["input"])
+            self._calls[self._layers[module].index] = call
+        self._stack.append(call)
+        out = forward(*args, **kwargs)
+        self._stack.pop()
+        if isinstance(out, Tensor):
+            call.output = self._keep(out)
+        call.end, self._ended = self._ended, self._ended + 1
+        return out
+
+    def _record_function(self, func: Any, args: tuple, kwargs: dict) -> Any:
+        out = func(*args, **kwargs)
+        self._stack[-1].functions.append((func, out))
+        if isinstance(out, Tensor):
+            self._versions.append((out, out._version))
+        return out
+
+    def _replay(self, layer: Layer, rows: Tensor, times: int, remember: bool = False) -> Tensor:
+        """Call the network with ``rows`` in place of what ``layer`` returned, the rest ``times`` times in a row."""
+        wanted, places, reached = self._calls[layer.index], [[self._root, 0, 0]], False
+
+        def function(func: Any, args: tuple, kwargs: dict) -> Any:
+            place = places[-1]
+            known = place[0].functions[place[2]] if place[2] < len(place[0].functions) else (None, None)
+            place[2] += 1
+            if not reached and known[0] is func and isinstance(known[1], Tensor):
+                return known[1]
+            return func(*args, **kwargs)
+
+        def handle(module: nn.Module, forward: Callable, *args: Any, **kwargs: Any) -> Any:
+            nonlocal reached
+            if reached:
+                return forward(*args, **kwargs)
+            place = places[-1]
+            call = place[0].inner[place[1]] if place[1] < len(place[0].inner) else _Call(None)
+            place[1] += 1
+            if call.module is not module:
+                raise TypeError("model calls other modules when its activations change; its forward must be fixed")
+            if call is wanted:
+                reached = True
+                return rows
+            if call.end < wanted.end and call.output is not None:
+                return repeat(self._keep(call.output), times)
+            places.append([call, 0, 0])
+            out = forward(*args, **kwargs)
+            places.pop()
+            return out
+
+        with intercept(self._modules, handle), _Functions(function if remember else None):
+            return self.model(repeat(self._keep(self.inputs), times))
+
+
+class _Functions(TorchFunctionMode):
+    """While active, torch functions and methods that a network calls go through ``handler(func, args, kwargs)``."""
+
+    def __init__(self, handler: Callable | None) -> None:
+        super().__init__()
+        self._handler = handler
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        return self._handler(func, args, kwargs or {}) if self._handler else func(*args, **(kwargs or {}))
+
+
+def repeat(tensor: Tensor, times: int) -> Tensor:
+    """Return ``times`` copies of the rows one after the other."""
+    return tensor if times == 1 else tensor.repeat(times, *[1] * (tensor.ndim - 1))
+
+
+def default_chunk(layer: Layer) -> int:
+    """Return how many rows a call takes from ``layer`` on, so that its widest activation stays within bounds."""
+    return max(1, ELEMENTS // layer.width)
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover ``count`` in pieces of at most ``size``."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def pieces(nodes: Sequence[int], num_inputs: int, chunk: int) -> Iterator[Sequence[int]]:
+    """Yield the nodes in pieces whose rows, and one unchanged copy, fit a call of ``chunk`` rows; at least one."""
+    for part in blocks(len(nodes), max(1, chunk // num_inputs - 1)):
+        yield nodes[part]

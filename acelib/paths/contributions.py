@@ -1,0 +1,90 @@
+"""What does each parent node add to the pre-activations of the next layer?
+
+A Linear or Conv2d is linear in its input, so its output is a bias plus one contribution per parent node: the weights
+from that node alone, applied to that node alone. Setting those weights to u = beta * w changes the pre-activations of
+the targets by (beta - 1) times the contribution, exactly, without editing a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .trace import Layer
+
+
+def contributions(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Sequence[int]) -> Tensor:
+    """Return what each of ``nodes`` adds to the pre-activations of ``targets``, without the bias.
+
+    Args:
+        layer: a traced Linear or Conv2d.
+        activations: its input, ``(n, C, H, W)`` or ``(n, ..., features)``.
+        nodes: p parent nodes.
+        targets: t output channels.
+
+    Returns:
+        ``(p, n, t, h, w)`` for a convolution, ``(p, n, ..., t)`` for a linear layer.
+
+    References:
+        Ahmad et al. (2023), Eq. 3: f(w_ji, a_j), convolution or linear.
+    """
+    index = torch.as_tensor(list(targets), device=activations.device)
+    if layer.kind == "Linear":
+        return _linear(layer, activations, nodes, index)
+    return _conv(layer, activations, nodes, index)
+
+
+def edge_weights(layer: Layer, nodes: Sequence[int], targets: Tensor) -> Tensor:
+    """Return the weights between ``nodes`` and ``targets``: ``(t, p, kh, kw)`` or ``(t, p, block)``; 0 for no edge."""
+    weight = layer.module.weight[targets]
+    if layer.kind == "Linear":
+        columns, mask = _blocks(layer, nodes, weight)
+        return weight[:, columns] * mask
+    module = layer.module
+    parents = torch.as_tensor([layer.nodes[j][0] for j in nodes], device=weight.device)
+    inside, outside = module.in_channels // module.groups, module.out_channels // module.groups
+    same = (targets // outside)[:, None] == (parents // inside)[None, :]
+    return weight[:, parents % inside] * same[:, :, None, None].to(weight.dtype)
+
+
+def reaching(layer: Layer, activations: Tensor, targets: Sequence[int]) -> list[int]:
+    """Return the nodes that can act at all: a weight to a target is not 0 and so is an activation on some input."""
+    weight = layer.module.weight
+    index = torch.as_tensor(list(targets), device=weight.device)
+    connected = edge_weights(layer, range(layer.num_nodes), index).ne(0).flatten(2).any(2).any(0)
+    axis = 1 if layer.kind == "Conv2d" else activations.ndim - 1
+    alive = activations.ne(0).movedim(axis, -1).flatten(0, -2).any(0)
+    living = torch.stack([alive[list(columns)].any() for columns in layer.nodes])
+    return (connected & living).nonzero()[:, 0].tolist()
+
+
+def _blocks(layer: Layer, nodes: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns of each node, ``(p, block)``, the shorter ones filled up, and 1 where a column is its own."""
+    size = max(len(layer.nodes[j]) for j in nodes)
+    filled = [(list(layer.nodes[j]) + [0] * size)[:size] for j in nodes]
+    own = [[1.0] * len(layer.nodes[j]) + [0.0] * (size - len(layer.nodes[j])) for j in nodes]
+    return torch.tensor(filled, device=like.device), torch.tensor(own, device=like.device, dtype=like.dtype)
+
+
+def _linear(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Tensor) -> Tensor:
+    weights = edge_weights(layer, nodes, targets)  # (t, p, block)
+    columns, _ = _blocks(layer, nodes, weights)
+    if columns.shape[1] == 1:
+        return torch.einsum("...p,tp->p...t", activations[..., columns[:, 0]], weights[..., 0])
+    flat = activations[..., columns].flatten(0, -3).transpose(0, 1)  # (p, rows, block)
+    return (flat @ weights.permute(1, 2, 0)).unflatten(1, activations.shape[:-1])
+
+
+def _conv(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Tensor) -> Tensor:
+    module, p, t = layer.module, len(nodes), len(targets)
+    x = activations[:, [layer.nodes[j][0] for j in nodes]]
+    padding = module.padding
+    if module.padding_mode != "zeros":
+        x = F.pad(x, module._reversed_padding_repeated_twice, mode=module.padding_mode)
+        padding = 0
+    kernels = edge_weights(layer, nodes, targets).transpose(0, 1).reshape(p * t, 1, *module.kernel_size)
+    out = F.conv2d(x, kernels, None, module.stride, padding, module.dilation, groups=p)
+    return out.unflatten(1, (p, t)).transpose(0, 1)

@@ -1,0 +1,269 @@
+"""Which nodes carry a class, from its output down to the input? The explanatory graph of Algorithm 1.
+
+Layers are visited from the output side. At each of them every parent node is intervened on along all its weights to
+the targets at once; the significantly necessary ones become, in the layers that produced them, the targets there.
+Where a node descends from several layers, as in a residual stream, it becomes a target in all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .batching import Cost, predict_cost
+from .effects import EPSILON, Run, TreatmentEffects, check_inputs, check_target, draw_betas, seed_generator
+from .significance import check_options
+from .trace import Source
+
+FORMAT = "acelib.graph/1"
+
+
+@dataclass(frozen=True, repr=False)
+class ExplanatoryGraph:
+    """The necessary, noisy and neutral nodes of every layer for one class, and the edges between them.
+
+    Attributes:
+        target: index of the explained output.
+        layers: tested effects of each layer, output side first.
+        num_inputs: inputs behind every effect.
+        observed: mean class output without intervention.
+        observed_stderr: its standard error.
+        intervention: "zero" or the attenuation b.
+        test: "paired" or "unpaired".
+        alpha: level of the tests.
+        correction: None, "holm" or "fdr".
+        cost: the cost predicted beforehand.
+    """
+
+    target: int
+    layers: tuple[TreatmentEffects, ...]
+    num_inputs: int
+    observed: float
+    observed_stderr: float
+    intervention: str | float
+    test: str
+    alpha: float
+    correction: str | None
+    cost: Cost
+
+    def __getitem__(self, name: str) -> TreatmentEffects:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"no layer {name!r} among {[layer.name for layer in self.layers]}")
+
+    @property
+    def necessary(self) -> dict[str, tuple[int, ...]]:
+        """Necessary nodes by layer (G of Algorithm 1)."""
+        return {layer.name: layer.necessary for layer in self.layers}
+
+    @property
+    def irrelevant(self) -> dict[str, tuple[int, ...]]:
+        """Nodes that are not necessary, noisy or neutral, by layer (D of Algorithm 1)."""
+        return {layer.name: tuple(sorted(layer.noisy + layer.neutral)) for layer in self.layers}
+
+    @property
+    def edges(self) -> tuple[tuple[str, int, int], ...]:
+        """All edges (layer, necessary node, target)."""
+        return tuple((layer.name, *pair) for layer in self.layers for pair in layer.edges)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"ExplanatoryGraph(target {self.target}, {self.num_inputs} inputs, intervention {self.intervention}, "
+            f"{self.test} test at {self.alpha:g}, correction {self.correction})"
+        ]
+        for x in self.layers:
+            lines.append(
+                f"  {x.name or '(model)'}: {len(x.necessary)} necessary, {len(x.noisy)} noisy, {len(x.neutral)} "
+                f"neutral of {x.num_nodes} nodes of {', '.join(x.parents)} -> {len(x.targets)} targets"
+            )
+        return "\n".join(lines)
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the graph, a column per layer; return the axes."""
+        from ..plots.graphs import plot_graph
+
+        return plot_graph(self, **options)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per (layer, node), output side first."""
+        import pandas as pd
+
+        return pd.concat([layer.to_frame() for layer in self.layers], ignore_index=True)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the graph to a JSON file (to a temporary name first) and return its path."""
+        path = Path(path)
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        content["format"], content["layers"] = FORMAT, [_plain(layer) for layer in self.layers]
+        content["cost"] = {"rows": self.cost.rows, "layers": self.cost.layers}
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> ExplanatoryGraph:
+        """Return the graph that ``save`` wrote, without the differences input by input.
+
+        Raises:
+            ValueError: if the file is missing or is not one of ours.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as a saved graph ({error}); save it again") from error
+        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+            raise ValueError(f"{path} does not hold a saved graph (format {FORMAT})")
+        content["layers"] = tuple(_read(layer) for layer in content["layers"])
+        content["cost"] = Cost(*(tuple(content["cost"][key]) for key in ("rows", "layers")))
+        return cls(**content)
+
+
+def explanatory_graph(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int,
+    *,
+    alpha: float = 0.05,
+    test: str = "paired",
+    correction: str | None = None,
+    intervention: str | float = "zero",
+    epsilon: float = EPSILON,
+    labels: Any = None,
+    allow_wrong: bool = False,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+    progress: bool = False,
+) -> ExplanatoryGraph:
+    """Return the causal explanatory graph of one class, from its output down to the network's input.
+
+    Args:
+        model: a network ``(batch, *shape) -> (batch, outputs)`` with Linear or Conv2d layers, in evaluation mode,
+            returning the values before the softmax.
+        inputs: ``(n, *shape)``, at least 30; the paper takes 100 correctly classified inputs of the class.
+        target: index of the explained output.
+        alpha: level of the two-sided tests; the sign decides between necessary (negative) and noisy (positive).
+        test: "paired" or "unpaired".
+        correction: None, "holm" or "fdr", over the nodes of each layer.
+        intervention: "zero" or an attenuation b in (0, 1), see ``treatment_effects``.
+        epsilon: half width of the interval around b.
+        labels: ``(n,)`` true classes: then only inputs of class ``target`` that are classified as such are used.
+        allow_wrong: accept inputs of which none is classified as ``target``.
+        chunk_size: network rows a call; bounds memory.
+        seed: of the attenuations; None and 0 draw the same.
+        progress: show a progress bar over the rows x layers that ``cost`` predicts.
+
+    Raises:
+        TypeError: if the model is no module.
+        ValueError: as ``treatment_effects``, and where no input is classified as ``target``.
+
+    References:
+        Ahmad et al. (2023), Algorithm 1.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+        >>> graph = explanatory_graph(net, torch.rand(40, 3), 0)
+        >>> assert [layer.name for layer in graph.layers] == ["2", "0"]
+        >>> assert graph.layers[1].targets == graph.layers[0].necessary
+    """
+    check_options(alpha, test, correction)
+    draw_betas(1, intervention, epsilon, seed_generator(seed))  # refuses bad values before any work
+    if labels is not None:
+        inputs = correctly_classified(model, inputs, labels, target, chunk_size=chunk_size)
+    run = Run(model, inputs, target, chunk_size=chunk_size)
+    if not allow_wrong and not bool((run.outputs.argmax(1) == run.target).any()):
+        raise ValueError(
+            f"inputs: none of the {run.num_inputs} is classified as target {target}, so there is no decision to "
+            "explain; give correctly classified inputs of that class, or allow_wrong=True"
+        )
+    return descend(run, alpha, test, correction, intervention, epsilon, seed, progress)
+
+
+def descend(run: Run, alpha, test, correction, intervention, epsilon, seed, progress=False) -> ExplanatoryGraph:
+    """Return the graph of a prepared run: Algorithm 1 itself."""
+    cost, generator = predict_cost(run.trace, run.num_inputs), seed_generator(seed)
+    wanted: list[Source] = list(run.trace.outputs[run.target])
+    found: list[TreatmentEffects] = []
+    with run.bar(progress, cost.total, "rows x layers") as step:
+        for layer, weight in zip(run.trace.layers[::-1], cost.layers, strict=True):
+            betas = draw_betas(layer.num_nodes, intervention, epsilon, generator)
+            targets = run.trace.targets(layer, wanted)
+
+            def count(rows: int, weight: int = weight) -> None:
+                step(rows * weight)
+
+            options = dict(alpha=alpha, test=test, correction=correction, step=count)
+            effects = run.effects(layer, targets, betas, **options)
+            wanted += [source for j in effects.necessary for source in layer.sources[j]]
+            found.append(effects)
+    y = run.observed.double()
+    return ExplanatoryGraph(
+        run.target, tuple(found), run.num_inputs, float(y.mean()), float(y.std() / len(y) ** 0.5),
+        intervention, test, alpha, correction, cost,
+    )
+
+
+def correctly_classified(
+    model: nn.Module, inputs: Tensor, labels: Any, target: int, *, limit: int | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Return the inputs of class ``target`` that the model classifies as such, ``(m, *shape)``, in their order.
+
+    Args:
+        model: a network ``(batch, *shape) -> (batch, outputs)``.
+        inputs: ``(n, *shape)``.
+        labels: ``(n,)`` true classes.
+        target: index of the class.
+        limit: at most this many.
+        chunk_size: inputs a call.
+
+    Raises:
+        ValueError: if there is none.
+
+    Example:
+        >>> x = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+        >>> assert correctly_classified(nn.Identity(), x, [0, 0], 0).tolist() == [[2.0, 1.0]]
+    """
+    inputs, labels = check_inputs(inputs, 1), torch.as_tensor(labels)
+    if labels.shape != (len(inputs),):
+        raise ValueError(f"labels must hold one class per input, ({len(inputs)},), got {tuple(labels.shape)}")
+    mine = inputs[(labels == target).to(inputs.device)]
+    with torch.no_grad():
+        outs = [model(part) for part in mine.split(chunk_size or 1024)] if len(mine) else []
+    if outs:
+        check_target(target, outs[0].shape[1])
+    right = mine[torch.cat(outs).argmax(1) == target] if outs else mine
+    if not len(right):
+        raise ValueError(
+            f"inputs: no input of class {target} is classified as such ({len(mine)} have that label), so there is no "
+            "decision to explain; give others, or train the model further"
+        )
+    return right[:limit]
+
+
+def _plain(layer: TreatmentEffects) -> dict[str, Any]:
+    """A layer as JSON can hold it; numbers that are not finite become text."""
+    content = {}
+    for f in fields(layer):
+        value = getattr(layer, f.name)
+        if isinstance(value, Tensor) and f.name != "differences":
+            value = [v if abs(v) < float("inf") else str(v) for v in value.tolist()]
+        content[f.name] = value
+    return content | {"differences": None}
+
+
+def _read(content: dict[str, Any]) -> TreatmentEffects:
+    def value(x: Any) -> Any:
+        return tuple(value(y) for y in x) if isinstance(x, list) else x
+
+    tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
+    plain = {k: torch.tensor([float(v) for v in x], dtype=torch.float64) if k in tensors else value(x)
+             for k, x in content.items()}
+    return TreatmentEffects(**plain)

@@ -1,0 +1,222 @@
+"""Do the same nodes come back when the intervention is weaker? Reappearance over random attenuations.
+
+Over many runs the weights are attenuated to beta * w with beta ~ U(b - eps, b + eps), b rising from run to run. A node
+reappears where it is necessary again. An untrained network is the control: only what exceeds it counts, because the
+paired z-score hardly depends on the size of an intervention, and in the last layer not at all.
+
+The output is evaluated on a grid of attenuations only and interpolated between; means and variances of interpolated
+differences follow from those at the grid, so a run costs no evaluation. Some runs are evaluated exactly as a check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .effects import EPSILON, Run, seed_generator
+from .graph import descend
+from .significance import adjust, check_options, p_values, z_scores
+
+
+@dataclass(frozen=True, repr=False)
+class Reliability:
+    """How often the necessary nodes of the first run reappear over the others, layer by layer.
+
+    Attributes:
+        target: index of the explained output.
+        layers: names of the layers, output side first.
+        nodes: for each layer, its necessary nodes in the first run.
+        frequency: for each layer ``(nodes,)`` share of the runs in which each of them is necessary again.
+        attenuations: ``(runs,)`` centre b of each run.
+        by_run: ``(layers, runs)`` share of a layer's nodes that reappear in a run; NaN for a layer without nodes.
+        agreement: ``(layers,)`` share of all nodes that exact runs and interpolated ones class alike.
+        test: "paired" or "unpaired".
+        correction: None, "holm" or "fdr".
+    """
+
+    target: int
+    layers: tuple[str, ...]
+    nodes: tuple[tuple[int, ...], ...]
+    frequency: tuple[Tensor, ...]
+    attenuations: Tensor
+    by_run: Tensor
+    agreement: Tensor
+    test: str
+    correction: str | None
+
+    @property
+    def share(self) -> Tensor:
+        """``(layers,)`` mean share of the nodes that reappear in a run; NaN for a layer without nodes."""
+        return torch.stack([f.mean() for f in self.frequency])
+
+    @property
+    def stderr(self) -> Tensor:
+        """``(layers,)`` standard error of ``share`` over the layer's nodes; NaN below two nodes."""
+        return torch.stack([f.std() / len(f) ** 0.5 if len(f) > 1 else f.new_tensor(torch.nan) for f in self.frequency])
+
+    @property
+    def always(self) -> Tensor:
+        """``(layers,)`` share of the nodes that reappear in every run; NaN for a layer without nodes."""
+        return torch.stack([(f == 1).double().mean() for f in self.frequency])
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{n or '(model)'} {s:.3f}" for n, s in zip(self.layers, self.share.tolist(), strict=True))
+        return f"Reliability(target {self.target}, {len(self.attenuations)} runs, {self.test} test: {shares})"
+
+    def plot(self, **options: Any) -> Any:
+        """Draw the share that reappears against b, a line per layer; return the axes."""
+        from ..plots.graphs import plot_reliability
+
+        return plot_reliability(self, **options)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per layer."""
+        import pandas as pd
+
+        return pd.DataFrame({
+            "layer": self.layers, "nodes": [len(n) for n in self.nodes], "share": self.share.tolist(),
+            "stderr": self.stderr.tolist(), "always": self.always.tolist(), "agreement": self.agreement.tolist(),
+        })
+
+
+def reliability(
+    model: nn.Module,
+    inputs: Tensor,
+    target: int,
+    *,
+    runs: int = 1000,
+    every: int = 10,
+    low: float = 0.01,
+    high: float = 0.5,
+    epsilon: float = EPSILON,
+    alpha: float = 0.05,
+    test: str = "paired",
+    correction: str | None = None,
+    knots: int = 17,
+    checks: int = 2,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+) -> Reliability:
+    """Return how often the nodes of a first run are necessary again over random attenuations.
+
+    The targets of every layer are those of the first run's graph, so that each layer's share is its own.
+
+    Args:
+        model: the network, in evaluation mode.
+        inputs: ``(n, *shape)``, at least 30.
+        target: index of the explained output.
+        runs: number of runs.
+        every: b changes after so many runs.
+        low: b of the first run, which defines the nodes.
+        high: b of the last.
+        epsilon: half width of the interval that a node's beta is drawn from, within [0, 1].
+        alpha: level of the two-sided test.
+        test: "paired" or "unpaired".
+        correction: None, "holm" or "fdr".
+        knots: attenuations at which the network is evaluated.
+        checks: runs that are evaluated exactly as well.
+        chunk_size: network rows a call.
+        seed: of the betas.
+
+    Raises:
+        ValueError: as ``explanatory_graph``, and for an empty or reversed range of b.
+
+    References:
+        Ahmad et al. (2023), Fig. 7.
+
+    Example:
+        >>> found = reliability(nn.Linear(3, 2), torch.rand(40, 3), 0, runs=20)
+        >>> assert bool((found.share[0] == 1) | found.share[0].isnan())  # in a last layer z does not depend on beta
+    """
+    check_options(alpha, test, correction)
+    if not 0 < low <= high < 1 or runs < 1 or every < 1 or knots < 2:
+        raise ValueError(
+            f"reliability needs 0 < low <= high < 1, positive runs and every, and at least 2 knots, got low={low}, "
+            f"high={high}, runs={runs}, every={every}, knots={knots}"
+        )
+    run, generator = Run(model, inputs, target, chunk_size=chunk_size), seed_generator(seed)
+    first = descend(run, alpha, test, correction, low, epsilon, seed)
+    centres = torch.linspace(low, high, -(-runs // every), dtype=torch.float64).repeat_interleave(every)[:runs]
+    grid = torch.linspace(max(0.0, low - epsilon), min(1.0, high + epsilon), knots, dtype=torch.float64)
+    nodes, frequency, by_run, agreement = [], [], [], []
+    for layer, effects in zip(run.trace.layers[::-1], first.layers, strict=True):
+        own = torch.rand(runs, layer.num_nodes, generator=generator, dtype=torch.float64)
+        betas = (centres[:, None] + epsilon * (2 * own - 1)).clamp(float(grid[0]), float(grid[-1]))
+        again, same = torch.zeros(runs, layer.num_nodes, dtype=torch.bool), float("nan")
+        if effects.necessary:
+            table = Interpolated(run, layer, effects.targets, grid)
+            again = _necessary(table.z(betas, test), alpha, correction)
+            same = _agreement(run, layer, effects.targets, betas, again, alpha, test, correction, checks)
+        back = again[:, list(effects.necessary)].double()
+        nodes.append(effects.necessary)
+        frequency.append(back.mean(0))
+        by_run.append(back.mean(1))
+        agreement.append(same)
+    names = tuple(layer.name for layer in first.layers)
+    return Reliability(
+        run.target, names, tuple(nodes), tuple(frequency), centres, torch.stack(by_run), torch.tensor(agreement),
+        test, correction,
+    )
+
+
+class Interpolated:
+    """Means and variances of a layer's differences at any attenuation, from those on a grid.
+
+    Between two knots a difference is (1 - w) d_k + w d_k+1, so its mean and its covariance with the output without
+    intervention are linear in w and its variance is quadratic.
+
+    Args:
+        run: the prepared run.
+        layer: the layer.
+        targets: its targets.
+        grid: ``(k,)`` rising attenuations.
+    """
+
+    def __init__(self, run: Run, layer: Any, targets: tuple[int, ...], grid: Tensor) -> None:
+        y = run.observed.double().cpu()
+        found = torch.stack([run.differences(layer, targets, b.expand(layer.num_nodes)) for b in grid])
+        self.grid, self.count = grid, len(y)
+        self.mean = found.mean(2)  # (knots, nodes)
+        centred, centred_y = found - self.mean[..., None], y - y.mean()
+        self.variance = centred.square().sum(2) / (self.count - 1)
+        self.neighbours = (centred[1:] * centred[:-1]).sum(2) / (self.count - 1)
+        self.with_y, self.of_y = centred @ centred_y / (self.count - 1), y.var()
+        self.silent = found.eq(0).all(2).all(0)
+
+    def z(self, betas: Tensor, test: str) -> Tensor:
+        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``."""
+        k = (torch.searchsorted(self.grid, betas.contiguous()) - 1).clamp(0, len(self.grid) - 2)
+        w = (betas - self.grid[k]) / (self.grid[k + 1] - self.grid[k])
+
+        def at(table: Tensor, shift: int = 0) -> Tensor:
+            return table.gather(0, k + shift)
+
+        mean = (1 - w) * at(self.mean) + w * at(self.mean, 1)
+        variance = (1 - w).square() * at(self.variance) + w.square() * at(self.variance, 1)
+        variance = (variance + 2 * w * (1 - w) * at(self.neighbours)).clamp_min(0)
+        if test == "unpaired":
+            with_y = (1 - w) * at(self.with_y) + w * at(self.with_y, 1)
+            variance = (variance + 2 * with_y).add(self.of_y).clamp_min(0) + self.of_y
+        z = mean / (variance / self.count).sqrt()
+        return torch.where(self.silent | (mean == 0), 0.0, z)
+
+
+def _necessary(z: Tensor, alpha: float, correction: str | None) -> Tensor:
+    p = p_values(z.flatten()).reshape(z.shape)
+    if correction is not None:
+        p = torch.stack([adjust(row, correction) for row in p])
+    return (p < alpha) & (z < 0)
+
+
+def _agreement(run, layer, targets, betas, again, alpha, test, correction, checks) -> float:
+    """Share of nodes that exact runs, evenly spread, class as the interpolated ones do; NaN without checks."""
+    if not checks:
+        return float("nan")
+    same = []
+    for r in torch.linspace(0, len(betas) - 1, checks).round().long().tolist():
+        z, _ = z_scores(run.differences(layer, targets, betas[r]), run.observed.cpu(), test=test)
+        same.append((_necessary(z[None], alpha, correction)[0] == again[r]).double().mean())
+    return float(torch.stack(same).mean())
