@@ -1,0 +1,264 @@
+"""What does each latent of a digit generator do to each pixel? Effects of classes and of normal latents, with errors.
+
+For pixel means x(z, c), z ~ N(0, I) and a one-hot class c: the ACE of c_k is E[x | do(c_k=1)] − E[x | do(c_k=0)], and
+that of z_k = α within a class l is E[x | do(z_k=α, c_l=1)] minus its average over the values (Chattopadhyay et al.
+2019, Sec. 5.4). Of hundreds of pixels only sums and sums of squares are kept: each draw of z gives one contrast a
+pixel, and the error bar is their standard deviation over √draws. The same draws serve every value, latent and class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from acelib.intervention import Intervention
+from acelib.lab.datasets import Dataset
+from acelib.lab.vae import TrainedVae, load_vae, stream
+from acelib.latent import LatentPrior
+
+QUIET = 0.02  # of the pixel range: an effect that nobody sees
+_CHUNK = 500  # decoder rows a call: small enough for the caches, large enough for the matrix products
+_DIGITS_STREAM = 16
+
+Pixels = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelEffects:
+    """Average causal effects on d pixels under m interventions.
+
+    Attributes:
+        mean: ``(m, d)`` E[x | do], pixel means in [0, 1].
+        ace: ``(m, d)`` mean minus baseline.
+        stderr: ``(m, d)`` standard error of ``ace`` from the draws of z; classes are enumerated and add none.
+        draws: Of z behind every number.
+        rows: Decoder rows that it took.
+    """
+
+    mean: Tensor
+    ace: Tensor
+    stderr: Tensor
+    draws: int
+    rows: int
+
+    @property
+    def largest(self) -> Tensor:
+        """``(d,)`` largest absolute effect of each pixel, whatever the value."""
+        return self.ace.abs().amax(0)
+
+    @property
+    def rms(self) -> float:
+        """Root mean square effect over values and pixels."""
+        return self.ace.square().mean().sqrt().item()
+
+
+def class_effects(pixels: Pixels, prior: LatentPrior, *, chunk_size: int = _CHUNK) -> PixelEffects:
+    """ACE of every class latent on every pixel, m = categories: E[x | do(c_k=1)] − E[x | do(c_k=0)].
+
+    One decoder row for each draw and class serves all classes: do(c_k=0) is the weighted mean of the others.
+
+    Args:
+        pixels: ``(batch, k) -> (batch, d)`` pixel means.
+        prior: Of the latents, with at least two classes.
+        chunk_size: Decoder rows a call.
+
+    References:
+        Chattopadhyay et al. 2019, Sec. 5.4 and Fig. 5a.
+
+    Example:
+        >>> prior = LatentPrior(1, 3, [0.2, 0.3, 0.5], dtype=torch.float64)
+        >>> effects = class_effects(lambda x: x[:, 1:] @ torch.tensor([[1.0], [4.0], [8.0]]).double(), prior)
+        >>> assert torch.allclose(effects.ace[2], torch.tensor([8 - (0.2 * 1 + 0.3 * 4) / 0.5]).double())
+    """
+    names = tuple(f"c{k}" for k in range(prior.categories))
+    answer = prior.do(names, torch.eye(prior.categories))
+    p = prior.probabilities.to(answer.means)
+    contrast = torch.eye(len(p)).to(p) * (1 + p / (1 - p)) - p / (1 - p)[:, None]  # [k, l]: 1, else -p_l / (1 - p_k)
+    return _average(pixels, answer, contrast, chunk_size)
+
+
+def latent_effects(
+    pixels: Pixels, prior: LatentPrior, feature: str | int, values: Tensor, *, chunk_size: int = _CHUNK
+) -> PixelEffects:
+    """ACE of a latent set to each of m values on every pixel, against the average over these values.
+
+    Args:
+        pixels: ``(batch, k) -> (batch, d)`` pixel means.
+        prior: Of the latents; ``prior.do({"c8": 1})`` for the effects within a class.
+        feature: A normal latent, such as ``"z0"``.
+        values: ``(m,)`` equally spaced.
+        chunk_size: Decoder rows a call.
+
+    References:
+        Chattopadhyay et al. 2019, Sec. 5.4 and Fig. 5 b–d.
+
+    Example:
+        >>> prior = LatentPrior(2, 2, dtype=torch.float64, draws=50)
+        >>> effects = latent_effects(lambda x: x[:, :1] + x[:, 1:2], prior, "z0", torch.tensor([-1.0, 0.0, 1.0]))
+        >>> assert torch.allclose(effects.ace[:, 0], torch.tensor([-1.0, 0, 1]).double(), atol=1e-12)
+        >>> assert effects.stderr.max() < 1e-12  # z1 moves the mean but not the effect of z0
+    """
+    answer = prior.do(feature, values)
+    contrast = torch.eye(len(answer)).to(answer.means) - 1 / len(answer)
+    return _average(pixels, answer, contrast, chunk_size)
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderMap:
+    """All effects of a decoder: of its classes, and of each normal latent within each class.
+
+    Attributes:
+        classes: Effects of the class latents, m = categories C.
+        alphas: ``(m,)`` values of the normal latents.
+        mean: ``(C, K, m, d)`` E[x | do(z_k=α, c_l=1)], class first.
+        ace: The same minus the average over the values.
+        stderr: Of ``ace``.
+        rows: Decoder rows that it took.
+    """
+
+    classes: PixelEffects
+    alphas: Tensor
+    mean: Tensor
+    ace: Tensor
+    stderr: Tensor
+    rows: int
+
+    @property
+    def rms(self) -> Tensor:
+        """``(K,)`` root mean square effect of each normal latent over classes, values and pixels."""
+        return self.ace.square().mean((0, 2, 3)).sqrt()
+
+    @property
+    def largest(self) -> Tensor:
+        """``(K,)`` largest absolute effect on any pixel of any class."""
+        return self.ace.abs().amax((0, 2, 3))
+
+    @property
+    def quiet(self) -> Tensor:
+        """``(K,)`` share of the pixels, over all classes, that no value moves by 0.02 of the pixel range."""
+        return (self.ace.abs().amax(2) < QUIET).double().mean((0, 2))
+
+
+def map_decoder(
+    pixels: Pixels, prior: LatentPrior, alphas: Tensor, *, classes: tuple[int, ...] | None = None
+) -> DecoderMap:
+    """All effects of a decoder as ``DecoderMap``: classes, and every latent at every value within every class.
+
+    Args:
+        pixels: ``(batch, k) -> (batch, d)`` pixel means.
+        prior: Of the latents.
+        alphas: ``(m,)`` equally spaced values of the normal latents.
+        classes: Only these, for the normal latents.
+
+    Example:
+        >>> prior = LatentPrior(2, 3, draws=20)
+        >>> effects = map_decoder(lambda x: torch.sigmoid(x[:, :1]), prior, torch.linspace(-3, 3, 5))
+        >>> assert effects.ace.shape == (3, 2, 5, 1) and effects.rms[1] < 1e-6 and effects.largest[0] > 0.4
+    """
+    by_class, parts = class_effects(pixels, prior), []
+    for label in range(prior.categories) if classes is None else classes:
+        given = prior.do({f"c{label}": 1})
+        parts.append([latent_effects(pixels, given, f"z{k}", alphas) for k in range(prior.continuous)])
+    stacked = (torch.stack([torch.stack([getattr(e, n) for e in row]) for row in parts]) for n in _FIELDS)
+    return DecoderMap(by_class, alphas, *stacked, by_class.rows + sum(e.rows for row in parts for e in row))
+
+
+_FIELDS = ("mean", "ace", "stderr")
+
+
+def matching_auc(effects: Tensor, class_means: Tensor, *, threshold: float = 0.5) -> Tensor:
+    """AUC of each class's effects for the pixels where each mean digit is dark, ``(C, C)``: row effects, column digit.
+
+    Args:
+        effects: ``(C, d)`` ACE of each class latent.
+        class_means: ``(C, d)`` mean image of each digit.
+        threshold: A pixel belongs to a digit where its mean exceeds this.
+
+    Example:
+        >>> digits = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.8]])
+        >>> matching_auc(torch.tensor([[2.0, 0.0, 1.0], [-1.0, 0.0, 1.0]]), digits).tolist()
+        [[1.0, 0.5], [0.0, 1.0]]
+    """
+    inside = (class_means > threshold).cpu().numpy()
+    scores = effects.double().cpu().numpy()
+    return torch.tensor([[roc_auc_score(digit, score) for digit in inside] for score in scores], dtype=torch.float64)
+
+
+def decoded_digits(num: int = 100, *, seed: int = 0, vae: TrainedVae | None = None) -> Dataset:
+    """Handwritten-looking digits with X (num, 28, 28) in [0, 1], drawn from the generator that ships with the book.
+
+    Each has latents z ~ N(0, I) and a class by its frequency. They stand in where MNIST itself is not at hand.
+
+    Args:
+        num: How many.
+        seed: Of latents and classes.
+        vae: Another generator.
+
+    Raises:
+        DataError: The checkpoint is missing.
+
+    Example:
+        >>> digits = decoded_digits(5, seed=1)
+        >>> assert digits.X.shape == (5, 28, 28) and 0 <= digits.X.min() and digits.X.max() <= 1
+    """
+    vae = load_vae() if vae is None else vae
+    generator = stream(seed, _DIGITS_STREAM)
+    classes = torch.multinomial(vae.class_frequencies, num, replacement=True, generator=generator)
+    z = torch.randn(num, vae.latents, generator=generator)
+    with torch.no_grad():
+        x = vae.pixels(torch.cat([z, torch.eye(len(vae.class_frequencies))[classes]], 1)).reshape(num, *vae.shape)
+    height, width = vae.shape
+    names = tuple(f"row {r}, column {c}" for r in range(height) for c in range(width))
+    digits = tuple(str(d) for d in range(len(vae.class_frequencies)))
+    return Dataset("decoded digits", x, classes, names, digits, source=f"decoded by {vae.name}")
+
+
+class Shuffled(nn.Module):
+    """A decoder whose class inputs are exchanged: ``order[k]`` is decoded where class k is asked for. A control.
+
+    Args:
+        pixels: ``(batch, K + C) -> (batch, d)``, class inputs last.
+        order: ``(C,)`` a permutation of the classes.
+    """
+
+    def __init__(self, pixels: nn.Module, order: Tensor):
+        super().__init__()
+        self.pixels, self.order = pixels, order
+
+    def forward(self, latents: Tensor) -> Tensor:
+        z, c = latents[:, : -len(self.order)], latents[:, -len(self.order) :]
+        return self.pixels(torch.cat([z, c[:, self.order.argsort()]], 1))
+
+
+def _blocks(pixels: Pixels, answer: Intervention, chunk_size: int) -> Iterator[Tensor]:
+    """Pixel means ``(m, b, d)`` of b draws after another, averaged over the classes of each draw."""
+    labels = answer.groups
+    width = 1 if labels is None else int((labels == labels[0]).sum())  # rows of one draw stand together
+    whole = max(1, chunk_size // (len(answer) * width)) * len(answer) * width
+    with torch.no_grad():
+        for _, rows, weights in answer.rows(whole):
+            m, b, k = rows.shape
+            out = pixels(rows.reshape(m * b, k)).reshape(m, b, -1)
+            if width > 1:
+                share = weights[:width] / weights[:width].sum()
+                out = torch.einsum("mbcd,c->mbd", out.reshape(m, b // width, width, -1), share)
+            yield out
+
+
+def _average(pixels: Pixels, answer: Intervention, contrast: Tensor, chunk_size: int) -> PixelEffects:
+    """Mean of the pixels, and mean and error of ``contrast`` ``(m, m)`` applied to each draw's own images."""
+    mean = ace = squares = 0.0
+    draws = 0
+    for out in _blocks(pixels, answer, chunk_size):
+        m, b, d = out.shape
+        effect = (contrast.to(out) @ out.reshape(m, b * d)).reshape(m, b, d)
+        mean, ace = mean + out.sum(1).double(), ace + effect.sum(1).double()
+        squares = squares + torch.einsum("mbd,mbd->md", effect, effect).double()
+        draws += b
+    mean, ace = mean / draws, ace / draws
+    variance = (squares / draws - ace.square()).clamp_min(0) * draws / max(1, draws - 1)
+    return PixelEffects(mean, ace, (variance / draws).sqrt(), draws, answer.num_rows * len(answer))
