@@ -44,7 +44,7 @@ class RowMoments:
         self.shift: Tensor | None = None
         self.rows = _Sums()
         self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
-        self.groups: dict[int, tuple[Tensor, float]] = {}
+        self.groups: tuple[Tensor, Tensor, Tensor] | None = None  # labels (g,), scores (g, outputs, m), weights (g,)
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Take in the outputs of b rows under all m values."""
@@ -61,10 +61,11 @@ class RowMoments:
         self.rows.add(d, w)
         if self.squares is not None:
             self.squares.add(d, w.square())
-        for g in [] if groups is None else groups.unique().tolist():
-            mask = groups == g
-            total, weight = self.groups.get(g, (0.0, 0.0))
-            self.groups[g] = total + (d[..., mask] * w[mask]).sum(2), weight + float(w[mask].sum())
+        if groups is not None:
+            parts = groups, (d * w).permute(2, 0, 1), w
+            if self.groups is not None:
+                parts = map(torch.cat, zip(self.groups, parts, strict=True))
+            self.groups = _by_label(*parts)
 
     @property
     def offset(self) -> Tensor:
@@ -78,9 +79,10 @@ class RowMoments:
 
     def covariance(self) -> Tensor:
         """``(outputs, m, m)`` sampling covariance of the mean; NaN where one row or group leaves it unknown."""
-        if self.groups:
-            count = len(self.groups)
-            scores = torch.stack([total - weight * self.offset for total, weight in self.groups.values()])
+        if self.groups is not None:
+            labels, totals, weights = self.groups
+            count = len(labels)
+            scores = totals - weights[:, None, None] * self.offset
             scatter = torch.einsum("gom,gon->omn", scores, scores)
         else:
             count = self.count
@@ -100,3 +102,10 @@ class RowMoments:
     def individual(self) -> Tensor:
         """``(m, r, outputs)`` outputs of at most ``keep`` rows, evenly spaced: tables are often sorted by class."""
         return torch.cat(self.kept, dim=1)
+
+
+def _by_label(labels: Tensor, scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Add up what stands under the same label: scores ``(g, outputs, m)`` and weights ``(g,)``, labels sorted."""
+    labels, place = labels.unique(return_inverse=True)
+    summed = scores.new_zeros(len(labels), *scores.shape[1:]).index_add_(0, place, scores)
+    return labels, summed, weights.new_zeros(len(labels)).index_add_(0, place, weights)
