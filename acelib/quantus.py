@@ -38,14 +38,14 @@ def quantus_explain(
     Give it to a metric as ``explain_func=quantus_explain`` with ``explain_func_kwargs={"explain": …}``.
 
     Args:
-        model: (batch, *shape) -> (batch, outputs).
-        inputs: (batch, *shape) array.
+        model: ``(batch, *shape) -> (batch, outputs)``.
+        inputs: ``(batch, *shape)`` array.
         targets: (batch,) integers, the output that is explained for each input; one integer serves all.
         explain: What explains. A causal input model stands for the ACE saliency of ``model`` under it; its regressors
             are fitted at the first call and kept while the model's parameters stay as they are. A value beyond its
             domain, such as a metric's noise makes, counts as the nearest end: curves are not extrapolated. An
             ``AverageCausalEffect`` is used as it is. A function ``(model, inputs, targets, **options)`` of tensors
-            returns attributions (batch, *shape), or with one channel only, which is then shared out to all.
+            returns attributions ``(batch, *shape)``, or with one channel only, which is then shared out to all.
         normalise: Whether each attribution is divided by its largest absolute value; the sign stays. (Quantus' own
             normalisation divides by the largest value of the whole batch.)
         device: Where the model is, as Quantus passes it on; by default where its parameters are.

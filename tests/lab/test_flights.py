@@ -1,0 +1,220 @@
+"""Are the flight chapter's maps what their definitions say? Against literal loops, closed forms and scikit-learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from acelib.lab import flights
+from acelib.lab.dashlink import CHANNELS, Flight, Parameter
+from acelib.lab.landings import load_landings
+from acelib.lab.registry import DataError
+from acelib.recurrent import FeedbackSequences
+
+ROWS = torch.Generator().manual_seed(3)
+X = torch.rand(12, 9, 17, generator=ROWS, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def net():
+    made = flights.flight_network(1)
+    with torch.no_grad():
+        for p in made.parameters():
+            p.mul_(2)  # effects that are no rounding
+    return made
+
+
+@pytest.fixture(scope="module")
+def curves(net):
+    return flights.ace_curves(net, X, lags=[1, 3], num=9, target=8)
+
+
+def literal(net, alpha, step, channel, target):
+    """E[LATG | do] by the definition: one landing and one second at a time."""
+    total = 0.0
+    for landing in X:
+        state, y = None, None
+        for t in range(target):
+            x = landing[t].clone() if t <= step else y
+            if t == step:
+                x[channel] = alpha
+            out, state = net(x[None, None], state)
+            y = out[0, 0]
+        total += y[CHANNELS.index("LATG")].item() / len(X)
+    return total
+
+
+def test_curves_are_averages_of_simulated_landings(net, curves):
+    """Prediction minus the Gauss-Legendre mean over α of a slow loop; 9 values carry a smooth curve to 1e-6."""
+    effects, errors = curves.read_off(X[:2])
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    for lag, channel in ((1, 5), (3, 0)):
+        step, place = 8 - lag, [1, 3].index(lag)
+        mean = sum(w / 2 * literal(net, (z + 1) / 2, step, channel, 8) for z, w in zip(nodes, weights, strict=True))
+        for i in range(2):
+            exact = literal(net, X[i, step, channel].item(), step, channel, 8) - mean
+            assert abs(effects[i, place, channel] - exact) < 1e-6
+    assert effects.shape == errors.shape == (2, 2, 17) and (errors > 0).all()
+
+
+def test_pushes_and_distances(curves):
+    """A push is a difference of predictions and stops at the end of the domain; distances are plain arithmetic."""
+    sizes = torch.zeros(17).double()
+    sizes[5] = 0.25
+    x = X[:3].clone()
+    x[0, 7, 5] = 0.9  # 0.25 further would be outside
+    moved = curves.pushed(x, sizes)
+    assert moved.shape == (3, 2, 17) and (moved[..., torch.arange(17) != 5] == 0).all()
+    curve = curves["LATG", 1]
+    at = torch.stack([x[:, 7, 5], torch.tensor([1.0, x[1, 7, 5] + 0.25, x[2, 7, 5] + 0.25]).clamp(max=1)])
+    exact = torch.as_tensor(curve.predict(at[1].double())) - torch.as_tensor(curve.predict(at[0]))
+    assert torch.allclose(moved[:, 0, 5], exact, atol=1e-12)
+    assert torch.allclose(curves.distance(X)[:, 1], (X[:, 5] - 0.5).abs(), atol=1e-12)
+
+
+def test_values_outside_the_domain_count_as_its_end(curves):
+    far = X[:1].clone()
+    far[0, 7] = 3.0
+    end = X[:1].clone()
+    end[0, 7] = 1.0
+    assert torch.equal(curves.read_off(far)[0], curves.read_off(end)[0])
+
+
+def test_baseline_of_the_population_averages_to_zero(curves):
+    """E over the population's values of ACE against that very population is 0, in every cell."""
+    effects, _ = curves.read_off(X, baseline=X)
+    assert effects.mean(0).abs().max() < 1e-10 and effects.abs().max() > 1e-4
+
+
+def test_lags_are_checked(net):
+    with pytest.raises(ValueError, match="lags"):
+        flights.ace_curves(net, X, lags=[0], target=8)
+
+
+def test_integrated_gradients_of_a_linear_network_are_exact(net):
+    """The rows of the Jacobian times x − x′ where the network is linear; and completeness where it is not."""
+
+    def linear(x):
+        total = (x * torch.arange(1.0, 18).double()).cumsum(1)
+        return total, ()
+
+    maps, gap = flights.integrated_gradient_maps(linear, X[:2], torch.zeros(17), lags=[1, 2], target=8, output=4)
+    assert torch.allclose(maps[:, 0, 4], 5 * X[:2, 7, 4], atol=1e-6) and gap < 1e-6
+    assert (maps[..., torch.arange(17) != 4] == 0).all()
+    baseline = X.mean(0)
+    maps, gap = flights.integrated_gradient_maps(net, X[:2], baseline, lags=range(1, 9), target=8, output=5)
+    change = (net(X[:2, :8])[0][:, -1] - net(baseline[None, :8])[0][:, -1])[:, 5]
+    assert torch.allclose(maps.sum((1, 2)), change, atol=1e-6) and gap < 1e-6
+
+
+def test_block_score_and_concentration():
+    cells = flights.block(CHANNELS, [1, 7, 8])
+    assert cells.sum() == 8 and not cells[2].any()
+    maps = torch.ones(2, 3, 17)
+    maps[1, :2] = torch.where(cells[:2], -5.0, 1.0)
+    assert flights.score(maps, cells).tolist() == [1, 5]
+    assert flights.concentration(maps, cells).tolist() == [1, 5]
+
+
+def test_separation_is_the_area_under_the_curve():
+    """scikit-learn's AUC, ties included; the interval has the width of Hanley and McNeil's formula within a quarter."""
+    rng = np.random.default_rng(0)
+    labels = torch.tensor([0] * 80 + [1] * 60)
+    values = torch.tensor(np.round(rng.standard_normal(140) + labels.numpy(), 1))
+    found = flights.separation({"a": values, "b": -values}, labels)
+    auc = roc_auc_score(labels, values)
+    assert abs(found.auc["a"] - auc) < 1e-12 and abs(found.auc["b"] - 1 + auc) < 1e-12
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    error = ((auc * (1 - auc) + 59 * (q1 - auc**2) + 79 * (q2 - auc**2)) / 4800) ** 0.5
+    low, high = found.interval("a")
+    assert abs((high - low) / (2 * 1.96 * error) - 1) < 0.25
+    assert np.allclose(found.draws["a"] + found.draws["b"], 1) and found.difference("a", "a") == (0, 0, 0)
+    assert np.allclose(found.difference("a", "b"), 0, atol=1e-12)  # b is a read backwards
+    assert "a 0." in repr(found)
+    with pytest.raises(ValueError, match="at least 2"):
+        flights.separation({"a": values}, torch.zeros(140))
+    with pytest.raises(ValueError, match="one per landing"):
+        flights.separation({"a": values[:3]}, labels)
+
+
+def test_counted_steps_of_a_roll_out(net):
+    """n·m·(lag) simulated steps and n·(steps before) for the past, as the package says."""
+    inputs = FeedbackSequences(net, X, target_step=7, domain=(0.0, 1.0))
+    with flights.counted_steps(net) as steps:
+        list(inputs.do((5, 0), torch.linspace(0, 1, 4).double()).outputs(100_000))
+    assert steps == [12 * 4 * 3 + 12 * 5]
+
+
+def test_training_lowers_the_error_and_repeats():
+    data = load_landings()
+    part = data.scale(data.X)[:40, :30]
+    stages = ((3, 1e-2), (2, 1e-3))
+    net, history = flights.train_network(part, 2, stages=stages)
+    again, _ = flights.train_network(part, 2, stages=stages)
+    assert len(history) == 5 and history[-1] < 0.7 * history[0] and not net.training
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+    assert next(net.parameters()).dtype == torch.float64
+
+
+def test_shipped_networks_forecast_better_than_no_change():
+    """On the shipped simulated landings, over all channels: smaller error than 'the next second is this one'."""
+    networks, facts = flights.load_networks()
+    data = load_landings()
+    x = data.scale(data.X)[::10]
+    still = (x[:, 1:] - x[:, :-1]).square().mean()
+    for net in networks:
+        assert (net(x[:, :-1])[0] - x[:, 1:]).square().mean() < 0.9 * still
+    assert facts["seeds"] == [0, 1, 2, 3, 4]
+
+
+def test_push_sizes():
+    low, high = torch.tensor([0.0, 1.0]), torch.tensor([4.0, 1.0])
+    assert flights.push_sizes(torch.tensor([1.0, 1.0]), low, high).tolist() == [0.25, 0]
+
+
+def made_up(seconds, name="one.mat"):
+    ramp = {c: Parameter(c, np.arange(seconds, dtype=float), 1.0, "G", c, c) for c in CHANNELS}
+    return Flight(Path(name), ramp, float(seconds))
+
+
+def test_windows_of_one_flight_share_no_second_between_groups():
+    windows = flights.flight_windows([made_up(1000)], length=61, stride=20)
+    used = [set() for _ in windows.groups.unique()]
+    for group, x in zip(windows.groups.tolist(), windows.X, strict=True):
+        used[group] |= set(x[:, 0].tolist())
+        assert x[0, 0] + 60 == x[-1, 0]
+    assert len(used) == 4 and not set.intersection(*used[:2]) and not used[1] & used[2]
+    assert windows.scale(windows.X).max() == 1 and "4 groups" in repr(windows)
+
+
+def test_several_flights_are_groups_and_short_ones_are_refused():
+    windows = flights.flight_windows([made_up(100), made_up(130)], length=61, stride=20)
+    assert windows.groups.tolist() == [0, 0, 1, 1, 1, 1]
+    with pytest.raises(DataError, match="one.mat lasts 50"):
+        flights.flight_windows([made_up(50)])
+
+
+def test_flight_files_come_from_the_readers_folder(tmp_path, monkeypatch):
+    for name in ("b.mat", "a.mat", "c.txt"):
+        (tmp_path / name).touch()
+    assert [f.name for f in flights.flight_files(tmp_path)] == ["a.mat", "b.mat"]
+    monkeypatch.setenv(flights.FLIGHTS_VARIABLE, str(tmp_path))
+    assert len(flights.flight_files()) == 2
+    with pytest.raises(DataError, match="no .mat file"):
+        flights.flight_files(tmp_path / "none")
+
+
+def test_shipped_networks_can_be_made_again(tmp_path, monkeypatch, capsys):
+    """``main`` writes what ``load_networks`` reads, with its provenance."""
+    few = load_landings().subset(torch.arange(0, 450, 30))
+    train = flights.train_network
+    monkeypatch.setattr(flights, "load_landings", lambda: few)
+    monkeypatch.setattr(flights, "train_network", lambda X, seed: train(X[:, :20], seed, stages=((1, 1e-2),)))
+    monkeypatch.setattr(flights.paths, "data_dir", lambda: tmp_path)
+    assert flights.main() == 0
+    networks, facts = flights.load_networks()
+    assert facts["losses"] and "flight-lstm.safetensors" in capsys.readouterr().out
+    again, _ = train(few.scale(few.X)[:, :20], 3, stages=((1, 1e-2),))
+    assert all(torch.equal(a, b) for a, b in zip(networks[3].parameters(), again.parameters(), strict=True))
