@@ -1,0 +1,377 @@
+"""Which maps do other methods draw of the same image? Twelve explainers of an image classifier behind one signature.
+
+Each is a function ``(model, inputs, targets) -> maps``: images (batch, channels, height, width) and one class per image
+in, one map (batch, 1, height, width) per image out, summed over colour channels, sign kept, not yet scaled. Seven come
+from Captum; excitation backprop and RISE are written here from their definitions; class maps of explanatory graphs come
+from ``acelib.paths``. Two are controls: a map that is the
+same for every image, and integrated gradients blurred to the resolution of another method. What a method draws at
+random is drawn from its own seed, the same for every image: a map is then a function of its image.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acelib.paths.graph import ExplanatoryGraph
+from acelib.paths.maps import class_map
+
+Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+PASSING = (nn.ReLU, nn.Dropout, nn.Identity)  # what excitation backprop goes through unchanged
+
+
+def integrated_gradients(*, steps: int = 25) -> Explainer:
+    """Integrated gradients from a black image along the straight line, by Captum; unit of the output.
+
+    Args:
+        steps: Of the Gauss-Legendre sum.
+
+    References:
+        Sundararajan, Taly, Yan 2017, Eq. 1.
+    """
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        from captum.attr import IntegratedGradients
+
+        with _quiet():
+            return _one_channel(IntegratedGradients(model).attribute(inputs, target=targets, n_steps=steps), inputs)
+
+    return explain
+
+
+def gradient_shap(background: Tensor, *, samples: int = 10, noise: float = 0.05, seed: int = 0) -> Explainer:
+    """Expected gradients over random points between an image and random background images, by Captum.
+
+    Args:
+        background: Images (n, channels, height, width) to start from.
+        samples: Random points per image.
+        noise: Standard deviation of the noise on the image, in its unit.
+        seed: Of the points; the same for every image.
+
+    References:
+        Lundberg, Lee 2017, as implemented in Captum's ``GradientShap``.
+    """
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        from captum.attr import GradientShap
+
+        maps = []
+        for x, target in zip(inputs.split(1), targets.split(1), strict=True):  # one by one: the same draws for each
+            with _quiet(), fixed_randomness(seed):
+                options = dict(baselines=background.to(x), n_samples=samples, stdevs=noise)
+                maps.append(GradientShap(model).attribute(x, target=target, **options))
+        return _one_channel(torch.cat(maps), inputs)
+
+    return explain
+
+
+def by_captum(name: str) -> Explainer:
+    """A method of Captum's that needs no options, by the name of its class.
+
+    Args:
+        name: ``"Saliency"`` (absolute gradients), ``"InputXGradient"``, ``"Deconvolution"`` or ``"GuidedBackprop"``;
+            the last two need every ReLU to be a module of its own.
+
+    Raises:
+        ValueError: Another name.
+
+    References:
+        Simonyan et al. 2014; Shrikumar et al. 2017; Zeiler, Fergus 2014; Springenberg et al. 2015.
+    """
+    if name not in ("Saliency", "InputXGradient", "Deconvolution", "GuidedBackprop"):
+        raise ValueError(f"name is {name!r}, expected Saliency, InputXGradient, Deconvolution or GuidedBackprop")
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        import captum.attr
+
+        with _quiet():
+            return _one_channel(getattr(captum.attr, name)(model).attribute(inputs, target=targets), inputs)
+
+    return explain
+
+
+def occlusion(*, window: int = 8, stride: int = 4) -> Explainer:
+    """Fall of the output where a square of the image is made black, averaged over the squares of a pixel, by Captum.
+
+    Args:
+        window: Side of the square in pixels.
+        stride: Pixels from one square to the next.
+
+    References:
+        Zeiler, Fergus 2014, Sec. 4.2.
+    """
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        from captum.attr import Occlusion
+
+        channels = inputs.shape[1]
+        options = dict(sliding_window_shapes=(channels, window, window), strides=(channels, stride, stride))
+        with _quiet(), torch.no_grad():
+            maps = Occlusion(model).attribute(inputs, target=targets, perturbations_per_eval=32, **options)
+        return _one_channel(maps, inputs) / channels  # Captum writes the same effect on every channel
+
+    return explain
+
+
+def excitation_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Marginal winning probabilities of the pixels, (batch, 1, height, width), 0 or more, with a sum of at most 1.
+
+    A token starts at the class's output and moves down: from neuron i to parent j with probability proportional to
+    a_j max(w_ij, 0), the parent's activation times the excitatory part of the weight. Where a neuron has no excited
+    parent the token is lost. In a maximum pool it goes to the winner; ReLU and reshaping let it through.
+
+    Args:
+        model: A ``nn.Sequential`` of Linear, Conv2d, MaxPool2d, AvgPool2d, ReLU, Flatten, Dropout and Identity.
+        inputs: Images; a negative value, such as noise makes, counts as 0: nothing is excited there.
+        targets: One class per image.
+
+    Raises:
+        TypeError: Another module, for which no rule is defined.
+
+    References:
+        J. Zhang et al., Top-down neural attention by excitation backprop, IJCV 126, 2018, Sec. 3.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False))
+        >>> _ = net[1].weight.data.copy_(torch.tensor([[1.0, -1.0, 3.0, 0.0]]))
+        >>> shares = excitation_backprop(net, torch.ones(1, 1, 2, 2), torch.tensor([0]))
+        >>> assert torch.allclose(shares.flatten(), torch.tensor([0.25, 0.0, 0.75, 0.0]))
+    """
+    if not isinstance(model, nn.Sequential):
+        raise TypeError(f"excitation backprop is defined here for nn.Sequential, got {type(model).__name__}")
+    layers = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
+    below = []
+    with torch.no_grad():
+        a = inputs
+        for layer in layers:
+            below.append(a)
+            a = layer(a)
+        token = F.one_hot(targets, a.shape[1]).to(a)
+    for layer, a in zip(reversed(layers), reversed(below), strict=True):
+        token = _token_below(layer, a.clamp_min(0), token)
+    return token.sum(1, keepdim=True)
+
+
+def rise(*, masks: int = 200, cells: int = 7, keep: float = 0.5, seed: int = 0, chunk_size: int = 256) -> Explainer:
+    """Mean probability of the class over random masks that show the pixel, divided by the share of masks that do.
+
+    A mask is a coarse grid of zeros and ones, drawn larger bilinearly and shifted at random.
+
+    Args:
+        masks: How many; the same ones for every image.
+        cells: Of the coarse grid, along each side.
+        keep: Probability of a cell to be shown.
+        seed: Of the masks.
+        chunk_size: Masked images a call.
+
+    References:
+        V. Petsiuk, A. Das, K. Saenko, RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018.
+    """
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        shown = random_masks(masks, tuple(inputs.shape[2:]), cells=cells, keep=keep, seed=seed).to(inputs)
+        maps = []
+        with torch.no_grad():
+            for x, target in zip(inputs, targets.tolist(), strict=True):
+                parts = [torch.softmax(model(x * part), dim=1)[:, target] for part in shown.split(chunk_size)]
+                maps.append(torch.einsum("m,mchw->chw", torch.cat(parts), shown) / (masks * keep))
+        return torch.stack(maps)
+
+    return explain
+
+
+def random_masks(count: int, size: tuple[int, int], *, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:
+    """RISE's masks (count, 1, height, width) in [0, 1], float64, each pixel shown with probability ``keep`` on average.
+
+    Args:
+        count: How many.
+        size: Height and width.
+        cells: Of the coarse grid, along each side.
+        keep: Probability of a cell to be shown.
+        seed: Of the draw.
+
+    Example:
+        >>> masks = random_masks(400, (32, 32), seed=1)
+        >>> assert masks.shape == (400, 1, 32, 32) and abs(masks.mean() - 0.5) < 0.02
+    """
+    generator = torch.Generator().manual_seed(seed)
+    height, width = size
+    step = (-(-height // cells), -(-width // cells))  # pixels a cell, rounded up
+    grid = (torch.rand(count, 1, cells + 1, cells + 1, generator=generator, dtype=torch.float64) < keep).double()
+    large = F.interpolate(grid, size=[(cells + 1) * s for s in step], mode="bilinear", align_corners=False)
+    rows = torch.randint(0, step[0], (count,), generator=generator).tolist()
+    columns = torch.randint(0, step[1], (count,), generator=generator).tolist()
+    cut = [large[i, :, r : r + height, c : c + width] for i, (r, c) in enumerate(zip(rows, columns, strict=True))]
+    return torch.stack(cut)
+
+
+def causal_graph(
+    graphs: Mapping[int, ExplanatoryGraph], *, layer: str | None = None, aggregate: str = "mean", rectify: bool = False
+) -> Explainer:
+    """The class maps of explanatory graphs: what the necessary nodes of a convolution get from their parents.
+
+    Args:
+        graphs: The graph of each class that may be asked for, by class.
+        layer: Name of a convolution; by default the one nearest to the output that has necessary nodes.
+        aggregate: Over the nodes: ``"mean"``, ``"effect"`` or ``"max"``, see ``acelib.paths.class_map``.
+        rectify: Whether negative values are cut off at the end, as the network's own ReLU does node by node.
+
+    References:
+        Ahmad et al. 2023, Eq. 3.
+
+    Example:
+        >>> from acelib.paths import explanatory_graph
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
+        >>> _ = [nn.init.constant_(p, 0.1) for p in net.parameters()]
+        >>> x = torch.rand(30, 1, 4, 4)
+        >>> maps = causal_graph({0: explanatory_graph(net, x, 0)})(net, x[:2], torch.tensor([0, 0]))
+        >>> assert maps.shape == (2, 1, 4, 4)
+    """
+
+    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        maps = torch.empty_like(inputs[:, :1])
+        for target in targets.unique().tolist():
+            if target not in graphs:
+                raise ValueError(f"graphs holds no graph of class {target}, only of {sorted(graphs)}")
+            chosen = targets == target
+            options = dict(layer=layer, aggregate=aggregate, normalise=None)
+            found = class_map(model, inputs[chosen], graphs[target], **options)[:, None].to(maps)
+            maps[chosen] = found.clamp_min(0) if rectify else found
+        return maps
+
+    return explain
+
+
+def constant(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """A control: the same round bump in the middle, (batch, 1, height, width), whatever image, class and network.
+
+    Nothing can be more stable than a map that never changes: its local Lipschitz estimate is 0.
+
+    Args:
+        model: Not used.
+        inputs: Only their size is used.
+        targets: Not used.
+
+    Example:
+        >>> maps = constant(None, torch.rand(2, 1, 8, 8), torch.tensor([0, 1]))
+        >>> assert torch.equal(maps[0], maps[1]) and 0.9 < maps.max() <= 1
+    """
+    height, width = inputs.shape[2:]
+    rows, columns = (torch.linspace(-2, 2, n, dtype=inputs.dtype, device=inputs.device) for n in (height, width))
+    bump = torch.exp(-rows.square()[:, None] / 2 - columns.square()[None] / 2)
+    return bump.expand(len(inputs), 1, height, width)
+
+
+def blurred(explain: Explainer, size: int) -> Explainer:
+    """Another explainer's maps averaged over blocks to size × size pixels and drawn large again: a control.
+
+    Args:
+        explain: Whose maps.
+        size: Pixels along each side that are left, of 32 for a LeNet: 28, 14, 10 or 5 as its feature maps have.
+
+    Example:
+        >>> picture = lambda model, inputs, targets: inputs
+        >>> maps = blurred(picture, 1)(None, torch.rand(1, 1, 8, 8), torch.tensor([0]))
+        >>> assert maps.std() < 1e-6
+    """
+
+    def explain_blurred(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        maps = F.adaptive_avg_pool2d(explain(model, inputs, targets), size)
+        return F.interpolate(maps, size=inputs.shape[2:], mode="bilinear", align_corners=False)
+
+    return explain_blurred
+
+
+def standard_explainers(background: Tensor, *, size: int = 10, seed: int = 0) -> dict[str, Explainer]:
+    """The nine methods and two controls of the book's comparison by name, with the settings stated above.
+
+    Args:
+        background: Images for ``gradient_shap``.
+        size: To which the blurred control is averaged.
+        seed: Of the methods that draw at random.
+
+    Example:
+        >>> assert len(standard_explainers(torch.zeros(2, 1, 32, 32))) == 11
+    """
+    ig = integrated_gradients()
+    return {
+        "IG": ig,
+        "Saliency": by_captum("Saliency"),
+        "InputXGradient": by_captum("InputXGradient"),
+        "GradientShap": gradient_shap(background, seed=seed),
+        "Deconvolution": by_captum("Deconvolution"),
+        "GuidedBackprop": by_captum("GuidedBackprop"),
+        "Occlusion": occlusion(),
+        "MWP": excitation_backprop,
+        "RISE": rise(seed=seed),
+        "constant map": constant,
+        "IG, blurred": blurred(ig, size),
+    }
+
+
+@contextmanager
+def fixed_randomness(seed: int) -> Iterator[None]:
+    """Global random numbers of torch and numpy from the seed inside the block, and as they were after it.
+
+    Other people's code draws from them; ours does not.
+
+    Args:
+        seed: 0 is a seed.
+
+    Example:
+        >>> before = torch.random.get_rng_state()
+        >>> with fixed_randomness(3):
+        ...     first = torch.rand(1)
+        >>> assert torch.equal(torch.random.get_rng_state(), before)
+    """
+    numbers, state = np.random.get_state(), torch.random.get_rng_state()
+    try:
+        torch.random.default_generator.manual_seed(seed)
+        np.random.seed(seed)
+        yield
+    finally:
+        np.random.set_state(numbers)
+        torch.random.set_rng_state(state)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Captum's notes that it sets hooks and gradients, which it takes back by itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Input Tensor")
+        warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
+        yield
+
+
+def _one_channel(maps: Tensor, inputs: Tensor) -> Tensor:
+    return maps.detach().to(inputs.dtype).sum(1, keepdim=True)  # some of Captum's methods answer in float32
+
+
+def _token_below(layer: nn.Module, a: Tensor, token: Tensor) -> Tensor:
+    """Winning probabilities below a layer from those above it; ``a`` are the activations below, 0 or more."""
+    if isinstance(layer, PASSING):
+        return token
+    if isinstance(layer, nn.Flatten):
+        return token.reshape(a.shape)
+    a = a.requires_grad_(True)
+    with torch.enable_grad():
+        if isinstance(layer, nn.Linear):
+            reached = F.linear(a, layer.weight.detach().clamp_min(0))
+        elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+            weight = layer.weight.detach().clamp_min(0)
+            reached = F.conv2d(a, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        elif isinstance(layer, nn.MaxPool2d):
+            return torch.autograd.grad(layer(a), a, token)[0].detach()
+        elif isinstance(layer, nn.AvgPool2d):
+            reached = layer(a)
+        else:
+            raise TypeError(f"excitation backprop has no rule for {type(layer).__name__}; use a plain nn.Sequential")
+        share = torch.where(reached > 0, token / reached.detach().clamp_min(torch.finfo(a.dtype).tiny), 0)
+        return (a * torch.autograd.grad(reached, a, share)[0]).detach()
