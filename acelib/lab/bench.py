@@ -156,7 +156,8 @@ QUOTED = (
     ("regressors", "one at a time / together, per curve", "causal regressors fitted one at a time against all at once"),
     ("recurrent", "one at a time / batched, per sequence and value",
      "sequences with feedback simulated one at a time against all at once"),
-    ("paths", "loop over nodes / graph", "an explanatory graph of LeNet, a loop over nodes against one batched pass a layer"),
+    ("paths", "loop over nodes / graph",
+     "an explanatory graph of LeNet, a loop over nodes against one batched pass a layer"),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
