@@ -20,8 +20,8 @@ from torch import Tensor
 from ._inputs import as_float_tensor, as_values
 from ._inputs import feature_names as check_names
 from ._moments import factorise_rows, factorise_stream, is_batches
-from ._warnings import ConstantFeatureWarning, ExtrapolationWarning
-from .domain import Domain, Interval, as_domains
+from ._warnings import ExtrapolationWarning
+from .domain import Domain, Interval, as_domains, warn_constant
 from .intervention import Intervention, overwrite_rows
 from .support import off_support
 
@@ -97,14 +97,7 @@ class InputDistribution:
             parts = factorise_rows(as_float_tensor(X, "X"), rank=rank)
         names = check_names(feature_names, parts.mean.shape[0])
         domains = as_domains(domain, names, parts.low, parts.high)
-        constant = [n for n, d in zip(names, domains, strict=True) if d.width == 0]
-        if constant:
-            shown = ", ".join(constant[:10]) + (f" and {len(constant) - 10} more" if len(constant) > 10 else "")
-            warnings.warn(
-                f"constant features have effect 0 unless domain gives them an interval: {shown}",
-                ConstantFeatureWarning,
-                stacklevel=2,
-            )
+        warn_constant(names, domains, stacklevel=3)
         return cls(
             parts.mean, parts.factor, domains, parts.rows, names, parts.shape, parts.count, parts.explained,
             observed=parts.rows,

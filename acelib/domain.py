@@ -7,12 +7,15 @@ it sets the baseline, the grid of a causal regressor and the limit beyond which 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ._warnings import ConstantFeatureWarning
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,15 @@ def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tu
         f"domain must be a pair (low, high), a set, a mapping from names, or one of these for each of the "
         f"{len(names)} features, got {type(spec).__name__}"
     )
+
+
+def warn_constant(names: Sequence[str], domains: Sequence[Domain], *, stacklevel: int) -> None:
+    """Name the features whose domain is a single value in one warning; ``stacklevel`` counts from here."""
+    constant = [name for name, domain in zip(names, domains, strict=True) if domain.width == 0]
+    if constant:
+        shown = ", ".join(constant[:10]) + (f" and {len(constant) - 10} more" if len(constant) > 10 else "")
+        warnings.warn(
+            f"constant features have effect 0 unless domain gives them an interval: {shown}",
+            ConstantFeatureWarning,
+            stacklevel=stacklevel,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ._saved import load_json, save_json
 from .expectation import Expectation
 from .regressors import regressor_from_dict
 from .smoothers import Regressor
@@ -109,19 +109,14 @@ class CausalRegressors:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the regressors to a JSON file (to a temporary name first) and return its path."""
-        path = Path(path)
         content = {
-            "format": FORMAT,
             "features": self.features,
             "targets": self.targets,
             "feature_index": self.feature_index,
             "target_index": self.target_index,
             "curves": [[*key, curve.to_dict()] for key, curve in self.curves.items()],
         }
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, path)
-        return path
+        return save_json(path, content, format=FORMAT)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> CausalRegressors:
@@ -130,12 +125,7 @@ class CausalRegressors:
         Raises:
             ValueError: if the file is missing or is not one of ours.
         """
-        try:
-            content = json.loads(Path(path).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as saved regressors ({error}); save them again") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"{path} does not hold saved regressors (format {FORMAT})")
+        content = load_json(path, format=FORMAT, what="saved regressors", remedy="save them again")
         curves = {(f, t): regressor_from_dict(d) for f, t, d in content["curves"]}
         names = ("features", "targets", "feature_index", "target_index")
         return cls(*(tuple(content[n]) for n in names), curves)

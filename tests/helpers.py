@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import Tensor, nn
+
+from acelib.lab.datasets import Dataset
+
+real = pytest.mark.skipif(
+    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
+)
 
 
 def network(k: int, outputs: int = 3, *, activation: type[nn.Module] = nn.Tanh, gain: float = 2.0, seed: int = 0):
@@ -28,3 +37,16 @@ def correlated(n: int, k: int, *, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     mix = torch.randn(k, k, generator=generator, dtype=torch.float64) / k**0.5
     return torch.randn(n, k, generator=generator, dtype=torch.float64) @ mix
+
+
+def made_up_digits() -> tuple[Dataset, Dataset]:
+    """Ten random pictures of 28×28 under noise in [0, 1], 300 rows to learn and 100 to test: easy to tell apart."""
+    generator = torch.Generator().manual_seed(3)
+    templates = torch.rand(10, 28, 28, generator=generator)
+
+    def part(rows: int) -> Dataset:
+        y = torch.arange(rows) % 10
+        X = (templates[y] + 0.2 * torch.randn(rows, 28, 28, generator=generator)).clamp(0, 1)
+        return Dataset("made up", X, y, (), tuple("0123456789"), source="made up for a test")
+
+    return part(300), part(100)

@@ -88,6 +88,12 @@ class CausalGraph:
                 raise ValueError(f"order places {child!r} before its parents {late}; causes come first")
         return order
 
+    def check_known(self, given: Iterable[str], what: str) -> None:
+        """Raise a ValueError where ``given`` (the argument ``what``) names something that is no node."""
+        unknown = [n for n in given if n not in self.parents]
+        if unknown:
+            raise ValueError(f"{what} names {unknown}, unknown to the graph; its nodes are {list(self.nodes)}")
+
     def index(self, node: str | int) -> int:
         """Return the column of a node given by name or number.
 

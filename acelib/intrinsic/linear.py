@@ -48,7 +48,7 @@ class LinearModel:
     ) -> None:
         self.graph = CausalGraph.of(graph)
         for name, given in (("coefficients", coefficients), ("intercepts", intercepts), ("scales", scales)):
-            self._check_names(given or {}, name)
+            self.graph.check_known(given or {}, name)
         k = len(self.graph)
         self.matrix = torch.zeros(k, k, dtype=torch.float64)
         for child, parents in self.graph.parents.items():
@@ -61,13 +61,8 @@ class LinearModel:
             for parent, value in given.items():
                 self.matrix[self.graph.index(child), self.graph.index(parent)] = float(value)
         self.intercepts, self.scales = self._vector(intercepts, 0.0), self._vector(scales, 1.0)
-        self._check_names(noise or {}, "noise")
+        self.graph.check_known(noise or {}, "noise")
         self.noises = {n: inverse_cdf((noise or {}).get(n, "normal"), n) for n in self.graph.nodes}
-
-    def _check_names(self, given: Mapping[str, Any], what: str) -> None:
-        unknown = [n for n in given if n not in self.graph.parents]
-        if unknown:
-            raise ValueError(f"{what} names {unknown}, unknown to the graph; its nodes are {list(self.graph.nodes)}")
 
     def _vector(self, given: Mapping[str, float] | None, default: float) -> Tensor:
         return torch.tensor([float((given or {}).get(n, default)) for n in self.graph.nodes], dtype=torch.float64)

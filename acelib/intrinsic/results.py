@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._saved import load_json, save_json
 from .errors import interval
 
 FORMAT = "acelib.intrinsic/1"
@@ -121,8 +121,7 @@ class IntrinsicContributions:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the result to a JSON file (to a temporary name first) and return its path."""
-        path = Path(path)
-        content: dict[str, Any] = {"format": FORMAT}
+        content: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if isinstance(value, Tensor):
@@ -130,10 +129,7 @@ class IntrinsicContributions:
             elif isinstance(value, Mapping):
                 value = [[list(key), number] for key, number in value.items()]
             content[one.name] = value
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, path)
-        return path
+        return save_json(path, content, format=FORMAT)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> IntrinsicContributions:
@@ -142,12 +138,7 @@ class IntrinsicContributions:
         Raises:
             ValueError: if the file is missing or is not one of ours.
         """
-        try:
-            content = json.loads(Path(path).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as saved contributions ({error}); save them again") from error
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise ValueError(f"{path} does not hold saved contributions (format {FORMAT})")
+        content = load_json(path, format=FORMAT, what="saved contributions", remedy="save them again")
         for name in ("contributions", "stderr", "shares", "shares_stderr", "models"):
             if content[name] is not None:
                 content[name] = torch.tensor(content[name], dtype=torch.float64)

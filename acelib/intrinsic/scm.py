@@ -66,7 +66,7 @@ class StructuralModel:
     ) -> None:
         self.graph = CausalGraph.of(graph)
         self.mechanisms = dict(mechanisms or {})
-        self._check_names(self.mechanisms, "mechanisms")
+        self.graph.check_known(self.mechanisms, "mechanisms")
         for node, parents in self.graph.parents.items():
             if node not in self.mechanisms:
                 if parents:
@@ -75,13 +75,8 @@ class StructuralModel:
             else:
                 _check_signature(self.mechanisms[node], node, parents, self.graph.nodes)
         each = noise if isinstance(noise, Mapping) else dict.fromkeys(self.graph.nodes, noise)
-        self._check_names(each, "noise")
+        self.graph.check_known(each, "noise")
         self.noises = {node: inverse_cdf(each.get(node, "normal"), node) for node in self.graph.nodes}
-
-    def _check_names(self, given: Mapping[str, Any], what: str) -> None:
-        unknown = [n for n in given if n not in self.graph.parents]
-        if unknown:
-            raise ValueError(f"{what} names {unknown}, unknown to the graph; its nodes are {list(self.graph.nodes)}")
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from acelib.lab import paths
+from acelib.lab.registry import DataError
 
 if TYPE_CHECKING:
     from acelib.lab.training import _State
@@ -58,6 +59,25 @@ def load_weights(model: nn.Module, path: str | Path) -> dict:
     tensors, metadata = _read(Path(path), _WEIGHTS)
     _copy(model, tensors, path)
     return metadata
+
+
+def load_shipped(model: nn.Module, path: Path, remedy: str) -> dict:
+    """The metadata of a checkpoint that ought to be there, copied into the module as by ``load_weights``.
+
+    Args:
+        model: A module of the architecture that was saved.
+        path: The checkpoint.
+        remedy: How to get it, for the message.
+
+    Raises:
+        DataError: The checkpoint is missing, or is not what it should be.
+    """
+    if not path.is_file():
+        raise DataError(f"checkpoint {path} is missing; {remedy}")
+    try:
+        return load_weights(model, path)
+    except ValueError as error:
+        raise DataError(f"checkpoint {path} cannot be used: {error}; {remedy}") from None
 
 
 def save_state(path: Path, state: _State, settings: dict) -> None:

@@ -28,7 +28,7 @@ from acelib.lab._flights_scores import Separation, block, concentration, median_
 from acelib.lab._flights_windows import FLIGHTS_VARIABLE, FlightWindows, flight_files, flight_windows
 from acelib.lab.landings import CHANNELS, load_landings
 from acelib.lab.provenance import describe
-from acelib.lab.training import load_weights, save_weights, train
+from acelib.lab.training import load_shipped, save_weights, train
 from acelib.recurrent import FeedbackSequences, Recurrent
 from acelib.results import CausalRegressors
 
@@ -127,13 +127,17 @@ def train_network(
 def load_networks() -> tuple[tuple[Recurrent, ...], dict]:
     """The five shipped networks in float64, trained on the shipped simulated landings, and how they came about.
 
+    Raises:
+        DataError: The checkpoint is missing or not what it should be.
+
     Example:
         >>> from acelib.lab.flights import load_networks
         >>> networks, facts = load_networks()
         >>> assert len(networks) == 5 and facts["seeds"] == [0, 1, 2, 3, 4]
     """
     networks = nn.ModuleList([flight_network(s) for s in SEEDS])
-    facts = load_weights(networks, paths.data_dir() / "checkpoints" / _FILE)
+    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.flights`"
+    facts = load_shipped(networks, paths.data_dir() / "checkpoints" / _FILE, remedy)
     return tuple(networks), facts
 
 

@@ -25,7 +25,7 @@ from acelib.lab import mnist, paths
 from acelib.lab.datasets import Dataset, load_digits8, load_mnist, train_test_split
 from acelib.lab.provenance import describe
 from acelib.lab.registry import DataError
-from acelib.lab.training import load_weights, save_weights, train
+from acelib.lab.training import load_shipped, save_weights, train
 
 SIDE = 32  # pixels of an image's side
 HELD_OUT = 597  # of the 1797 8×8 digits, kept for testing
@@ -169,15 +169,9 @@ def load_lenet(*, folder: str | Path | None = None) -> TrainedLeNet:
         >>> net = load_lenet()
         >>> assert net.accuracy > 0.98 and not net.model.training
     """
-    path = _folder(folder, "full") / CHECKPOINT
-    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.lenet`"
-    if not path.is_file():
-        raise DataError(f"checkpoint {path} is missing; {remedy}")
     model = lenet()
-    try:
-        facts = load_weights(model, path)
-    except ValueError as error:
-        raise DataError(f"checkpoint {path} cannot be used: {error}; {remedy}") from None
+    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.lenet`"
+    facts = load_shipped(model, _folder(folder, "full") / CHECKPOINT, remedy)
     return TrainedLeNet(model.eval(), None, None, facts["accuracy"], facts)
 
 
@@ -212,7 +206,7 @@ def train_mnist(
     folder, states = _folder(folder, profile), paths.build_dir() / "training" if states is None else Path(states)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
-    source = mnist._source(data) | {"fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
+    source = mnist.source_facts(data) | {"fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
     learn, test = _at_32(learn), _at_32(test)
     settings = {**MNIST, "epochs": epochs, "seed": seed}
     result = train(

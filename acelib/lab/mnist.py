@@ -27,7 +27,7 @@ from acelib.lab.datasets import Dataset, load_mnist
 from acelib.lab.networks import mlp
 from acelib.lab.provenance import describe
 from acelib.lab.registry import DataError
-from acelib.lab.training import load_weights, save_weights, train
+from acelib.lab.training import load_shipped, save_weights, train
 
 NAMES = ("tanh", "gelu", "relu", "conv")
 SIZES = (784, 512, 256, 128, 64, 10)
@@ -202,7 +202,7 @@ def train_networks(
     base = paths.data_dir() if profile == "full" else paths.build_dir()
     folder = base / "checkpoints" if folder is None else Path(folder)
     states = paths.build_dir() / "training" if states is None else Path(states)
-    source = _source(data)
+    source = source_facts(data)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
     source["fingerprint"] = {"training": learn.fingerprint, "test": test.fingerprint}
@@ -268,7 +268,7 @@ def _save_moments(learn: Dataset, folder: Path, source: dict, profile: str) -> N
     save_weights(_Statistics(inputs.mean, inputs.factor, class_means), _path("inputs", folder), facts)
 
 
-def _source(data: tuple[Dataset, Dataset] | None) -> dict:
+def source_facts(data: tuple[Dataset, Dataset] | None) -> dict:
     """Where the data come from, with the checksums of the files; the images themselves are hashed by the caller."""
     if data is not None:
         return {"source": data[0].source}
@@ -295,14 +295,8 @@ def _convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Co
 
 def _read(module: nn.Module, name: str, folder: str | Path | None) -> dict:
     """Fill the module from a checkpoint and return its provenance."""
-    path = _path(name, folder)
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.mnist`"
-    if not path.is_file():
-        raise DataError(f"checkpoint {path} is missing; {remedy}")
-    try:
-        return load_weights(module, path)
-    except ValueError as error:
-        raise DataError(f"checkpoint {path} cannot be used: {error}; {remedy}") from None
+    return load_shipped(module, _path(name, folder), remedy)
 
 
 def _path(name: str, folder: str | Path | None) -> Path:

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from acelib.lab import _checkpoint
-from acelib.lab._checkpoint import load_weights, save_weights
+from acelib.lab._checkpoint import load_shipped, load_weights, save_weights
 from acelib.lab.datasets import fingerprint
 from acelib.lab.networks import Probabilities, StackedMLP
 
-__all__ = ["TrainResult", "load_weights", "save_weights", "train"]
+__all__ = ["TrainResult", "load_shipped", "load_weights", "save_weights", "train"]
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 _BLOCK_BYTES = 64 << 20  # shuffled rows are gathered in blocks of at most this size

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acelib.lab import paths
-from acelib.lab._checkpoint import load_weights
+from acelib.lab._checkpoint import load_shipped
 from acelib.lab.networks import mlp
 from acelib.lab.registry import DataError
 
@@ -221,16 +221,14 @@ def load_vae(
     name = Recipe(beta, seed, lr).name if name is None else name
     path = find_checkpoint(name, folder)
     remedy = "make it by `python -m acelib.lab.vae_training`, or restore it if it belongs to the repository"
-    if not path.is_file():
-        raise DataError(f"checkpoint {path} is missing; {remedy}")
     vae, refusal = ConditionalVae(), None
     for with_encoder in (True, False):
         record = _Record(vae, with_encoder=with_encoder)
         try:
-            return trained(record, name, load_weights(record, path))
-        except ValueError as error:
+            return trained(record, name, load_shipped(record, path, remedy))
+        except DataError as error:
             refusal = refusal or error
-    raise DataError(f"checkpoint {path} cannot be used: {refusal}; {remedy}")
+    raise refusal
 
 
 def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:

@@ -22,7 +22,7 @@ from torch import Tensor
 from acelib.lab import _checkpoint, paths
 from acelib.lab._checkpoint import save_weights
 from acelib.lab.datasets import Dataset, fingerprint, load_mnist
-from acelib.lab.mnist import _source as mnist_source
+from acelib.lab.mnist import source_facts as mnist_source
 from acelib.lab.provenance import describe
 from acelib.lab.registry import DataError
 from acelib.lab.training import TrainResult, _Adam, _Flat

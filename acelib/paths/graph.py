@@ -7,7 +7,6 @@ Where a node descends from several layers, as in a residual stream, it becomes a
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._saved import load_json, save_json
 from .batching import Cost, predict_cost
 from .effects import EPSILON, Run, TreatmentEffects, check_inputs, check_target, draw_betas, seed_generator
 from .significance import check_options
@@ -99,14 +99,10 @@ class ExplanatoryGraph:
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the graph to a JSON file (to a temporary name first) and return its path."""
-        path = Path(path)
         content = {f.name: getattr(self, f.name) for f in fields(self)}
-        content["format"], content["layers"] = FORMAT, [_plain(layer) for layer in self.layers]
+        content["layers"] = [_plain(layer) for layer in self.layers]
         content["cost"] = {"rows": self.cost.rows, "layers": self.cost.layers}
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, path)
-        return path
+        return save_json(path, content, format=FORMAT)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ExplanatoryGraph:
@@ -115,12 +111,7 @@ class ExplanatoryGraph:
         Raises:
             ValueError: if the file is missing or is not one of ours.
         """
-        try:
-            content = json.loads(Path(path).read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as a saved graph ({error}); save it again") from error
-        if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-            raise ValueError(f"{path} does not hold a saved graph (format {FORMAT})")
+        content = load_json(path, format=FORMAT, what="a saved graph", remedy="save it again")
         content["layers"] = tuple(_read(layer) for layer in content["layers"])
         content["cost"] = Cost(*(tuple(content["cost"][key]) for key in ("rows", "layers")))
         return cls(**content)

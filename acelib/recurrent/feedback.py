@@ -9,7 +9,6 @@ distribution are those of the sequences simulated again under each value.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,9 +18,8 @@ import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
-from .._warnings import ConstantFeatureWarning
 from ..distribution import InputDistribution
-from ..domain import Domain, as_domains
+from ..domain import Domain, as_domains, warn_constant
 from .networks import (
     SequenceModel,
     as_sequence_model,
@@ -253,14 +251,7 @@ def _table(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], doma
         spread = {f"{c}[{t}]": domain[c] for c in channels if c in domain for t in range(rows.shape[1])}
         domain = spread | {key: value for key, value in domain.items() if key not in channels}
     domains = as_domains(domain, names, flat.amin(0).double().cpu(), flat.amax(0).double().cpu())
-    constant = [name for name, d in zip(names, domains, strict=True) if d.width == 0]
-    if constant:
-        shown = ", ".join(constant[:10]) + (f" and {len(constant) - 10} more" if len(constant) > 10 else "")
-        warnings.warn(
-            f"constant features have effect 0 unless domain gives them an interval: {shown}",
-            ConstantFeatureWarning,
-            stacklevel=3,
-        )
+    warn_constant(names, domains, stacklevel=4)
     mean = flat.to(accumulator_dtype(flat.device)).mean(0).to(flat.dtype)
     shape, none = tuple(rows.shape[1:]), flat.new_zeros(len(names), 0)  # the covariance is never asked for here
     return InputDistribution(mean, none, domains, flat, names, shape, len(rows))

@@ -1,21 +1,18 @@
 """The DASHlink loader on a made-up file of that structure, on damaged ones, and on the real flight if it is there."""
 
 import math
-import os
 import time
 
 import numpy as np
 import pytest
 import scipy.io
+from helpers import real
 
 from acelib.lab import datasets, registry
 from acelib.lab.dashlink import CHANNELS, CODES, FLIGHT, load_dashlink
 from acelib.lab.registry import DataError
 from acelib.lab.resampling import resample
 
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
 SECONDS = 200
 
 

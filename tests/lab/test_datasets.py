@@ -3,13 +3,13 @@
 import gzip
 import hashlib
 import json
-import os
 import struct
 
 import numpy as np
 import pytest
 import sklearn.datasets
 import torch
+from helpers import real
 
 from acelib.lab.datasets import (
     Dataset,
@@ -24,10 +24,6 @@ from acelib.lab.datasets import (
     train_test_split,
 )
 from acelib.lab.registry import DataError
-
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
 
 
 @pytest.mark.parametrize(("load", "raw"), [("iris", "load_iris"), ("cancer", "load_breast_cancer")])

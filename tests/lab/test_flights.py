@@ -218,3 +218,9 @@ def test_shipped_networks_can_be_made_again(tmp_path, monkeypatch, capsys):
     assert facts["losses"] and "flight-lstm.safetensors" in capsys.readouterr().out
     again, _ = train(few.scale(few.X)[:, :20], 3, stages=((1, 1e-2),))
     assert all(torch.equal(a, b) for a, b in zip(networks[3].parameters(), again.parameters(), strict=True))
+
+
+def test_a_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(flights.paths, "data_dir", lambda: tmp_path)
+    with pytest.raises(DataError, match=r"flight-lstm\.safetensors is missing; restore it .* acelib\.lab\.flights"):
+        flights.load_networks()

@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-import os
 
 import numpy as np
 import pytest
 import torch
+from helpers import real
 
 from acelib.lab import landings as lab
 from acelib.lab import paths
@@ -20,9 +20,6 @@ from acelib.lab.landings import compare_rollout, join_landings, load_landings, s
 from acelib.lab.landings import simulate_landings as simulate
 from acelib.lab.registry import DataError
 
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
 QUIET = dict.fromkeys(
     "headwind crosswind gustiness calm drag lift rolling idle reverse crab offset roll slope pilot_noise patchiness "
     "unevenness roughness bank level".split(),

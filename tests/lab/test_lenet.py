@@ -7,6 +7,7 @@ import struct
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import made_up_digits, real
 from torch import nn
 
 from acelib.lab import lenet as module
@@ -15,23 +16,11 @@ from acelib.lab.datasets import Dataset
 from acelib.lab.lenet import accuracy, digits32, enlarge, lenet, load_lenet, main, mnist32, train_digits, train_mnist
 from acelib.lab.registry import DataError
 
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
-
 
 @pytest.fixture(scope="module")
 def images() -> tuple[Dataset, Dataset]:
     """Ten random pictures of 28×28 under noise in [0, 1], 300 rows to learn and 100 to test."""
-    generator = torch.Generator().manual_seed(3)
-    templates = torch.rand(10, 28, 28, generator=generator)
-
-    def part(rows: int) -> Dataset:
-        y = torch.arange(rows) % 10
-        X = (templates[y] + 0.2 * torch.randn(rows, 28, 28, generator=generator)).clamp(0, 1)
-        return Dataset("made up", X, y, (), tuple("0123456789"), source="made up for a test")
-
-    return part(300), part(100)
+    return made_up_digits()
 
 
 def test_architecture_by_hand():

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 import torch
+from helpers import made_up_digits, real
 from torch import nn
 
 from acelib import InputDistribution, lab
@@ -15,25 +16,16 @@ from acelib.lab.datasets import Dataset, load_mnist
 from acelib.lab.mnist import NAMES, load_pretrained, mnist_moments, network, train_networks
 from acelib.lab.registry import DataError
 
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
 LAYERS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
 
 @pytest.fixture(scope="module")
 def images() -> tuple[Dataset, Dataset]:
     """Ten blurred random pictures under noise in [0, 1], 300 rows to learn and 100 to test: easy, and of full rank."""
-    generator = torch.Generator().manual_seed(3)
-    templates = torch.rand(10, 28, 28, generator=generator)
-
-    def part(rows: int) -> Dataset:
-        y = torch.arange(rows) % 10
-        X = (templates[y] + 0.2 * torch.randn(rows, 28, 28, generator=generator)).clamp(0, 1)
-        X[:, 0] = 0  # a constant row of pixels, as MNIST has at its rim
-        return Dataset("made up", X, y, (), tuple("0123456789"), source="made up for a test")
-
-    return part(300), part(100)
+    parts = made_up_digits()
+    for part in parts:
+        part.X[:, 0] = 0  # a constant row of pixels, as MNIST has at its rim
+    return parts
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import struct
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import real
 from torch import nn
 
 from acelib.lab import paths, registry
@@ -26,9 +27,6 @@ from acelib.lab.vae import (
 )
 from acelib.lab.vae_training import SHIPPED
 
-real = pytest.mark.skipif(
-    "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
-)
 NAMES = [recipe.name for recipe in SHIPPED]
 
 

@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import made_up_digits
 
 from acelib.lab import paths, vae_training
 from acelib.lab.datasets import Dataset, load_digits8
@@ -28,15 +29,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def images() -> tuple[Dataset, Dataset]:
     """Ten blurred random pictures of 28×28 under noise, 300 rows to learn and 100 to test."""
-    generator = torch.Generator().manual_seed(3)
-    templates = torch.rand(10, 28, 28, generator=generator)
-
-    def part(rows: int) -> Dataset:
-        y = torch.arange(rows) % 10
-        pictures = (templates[y] + 0.2 * torch.randn(rows, 28, 28, generator=generator)).clamp(0, 1)
-        return Dataset("made up", pictures, y, (), tuple("0123456789"), source="made up for a test")
-
-    return part(300), part(100)
+    return made_up_digits()
 
 
 @pytest.fixture
@@ -117,8 +110,9 @@ def test_killed_process_goes_on(tmp_path):
     """A process that is really killed (SIGKILL) while it trains leaves a state that leads to the same weights."""
     path = tmp_path / "state.safetensors"
     program = (
+        "import sys; sys.path.insert(0, 'tests')\n"
         "from tests.lab.test_vae_training import *\n"
-        "import sys; path = sys.argv[1]\n"
+        "path = sys.argv[1]\n"
         "train_vae(ConditionalVae(**TINY), X, Y, **{**SHORT, 'iterations': 10**7}, checkpoint=path, checkpoint_every=0)"
     )
     # the number of steps decides when to stop and nothing before that, so the long run's state is cut to 60 steps below
