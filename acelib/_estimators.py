@@ -37,9 +37,15 @@ class Estimate:
 
 
 def row_average(
-    model: Model, answer: Intervention, *, chunk: int, index: Tensor | None, groups: Tensor | None, progress: bool,
+    model: Model,
+    answer: Intervention,
+    *,
+    chunk: int,
+    index: Tensor | None,
+    groups: Tensor | None,
+    progress: bool,
     columns: Sequence[int] | None = None,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Average the model over the intervened rows: Eq. 2 with the empirical distribution, exact for these rows.
 
     ``columns`` are those of the network's outputs that ``model`` returns, where the answer brings the outputs itself.

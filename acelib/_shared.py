@@ -71,8 +71,25 @@ class Rows(Tensor):
         raise _NotShared
 
 
-_METADATA = {"shape", "size", "dim", "ndim", "numel", "len", "dtype", "device", "is_floating_point", "requires_grad",
-             "is_cuda", "is_nested", "layout", "nelement", "ndimension", "get_device", "is_complex"}  # fmt: skip
+_METADATA = {
+    "shape",
+    "size",
+    "dim",
+    "ndim",
+    "numel",
+    "len",
+    "dtype",
+    "device",
+    "is_floating_point",
+    "requires_grad",
+    "is_cuda",
+    "is_nested",
+    "layout",
+    "nelement",
+    "ndimension",
+    "get_device",
+    "is_complex",
+}
 
 
 def _shares(answer: Any, memory: Tensor) -> bool:
@@ -145,11 +162,16 @@ def _dropout(func, x, p=0.5, training=True, **_):
 
 
 _AFFINE: dict[str, Callable] = {
-    "linear": _linear, "mul": _scale, "div": _scale, "add": _move, "sub": _move, "dropout": _dropout,
+    "linear": _linear,
+    "mul": _scale,
+    "div": _scale,
+    "add": _move,
+    "sub": _move,
+    "dropout": _dropout,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
     **dict.fromkeys(("reshape", "view", "flatten", "unflatten", "unsqueeze", "squeeze"), _reshape),
     **dict.fromkeys(("to", "double", "contiguous"), _itself),
-}  # fmt: skip
+}
 
 
 def shared_rows(

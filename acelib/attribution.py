@@ -195,9 +195,16 @@ class AverageCausalEffect:
         return self._cache
 
     def _fit(
-        self, column: int, domain: Domain, values: Tensor, targets: list[int], rows: int, family: str, order: int,
+        self,
+        column: int,
+        domain: Domain,
+        values: Tensor,
+        targets: list[int],
+        rows: int,
+        family: str,
+        order: int,
         baseline: Any,
-    ) -> tuple[list[Regressor], Expectation]:  # fmt: skip
+    ) -> tuple[list[Regressor], Expectation]:
         e = interventional_expectation(
             self.models, self.inputs, column, values, budget=rows * len(values), outputs=targets, **self.options
         )

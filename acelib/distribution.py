@@ -99,9 +99,16 @@ class InputDistribution:
         domains = as_domains(domain, names, parts.low, parts.high)
         warn_constant(names, domains, stacklevel=3)
         return cls(
-            parts.mean, parts.factor, domains, parts.rows, names, parts.shape, parts.count, parts.explained,
+            parts.mean,
+            parts.factor,
+            domains,
+            parts.rows,
+            names,
+            parts.shape,
+            parts.count,
+            parts.explained,
             observed=parts.rows,
-        )  # fmt: skip
+        )
 
     @classmethod
     def from_moments(

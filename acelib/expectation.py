@@ -199,9 +199,7 @@ def interventional_expectation(
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
-        return row_average(
-            call, answer, chunk=chunk, index=index, groups=part, progress=progress, columns=outputs
-        )
+        return row_average(call, answer, chunk=chunk, index=index, groups=part, progress=progress, columns=outputs)
 
     if method == "auto":
         method = "monte_carlo" if answer.num_rows else "cubature"

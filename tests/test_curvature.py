@@ -4,7 +4,6 @@ Closed forms are written without autograd. Tolerances: 1e-8 relative for exact r
 differences on smooth functions, 1e-4 for float32 (sums of some hundred rounded products).
 """
 
-
 import numpy as np
 import pytest
 import torch
@@ -83,8 +82,17 @@ def mlp(act, *tail, norm=nn.Identity):
 
 
 def cnn():
-    return nn.Sequential(nn.Unflatten(1, (1, K)), nn.Conv1d(1, 4, 3, padding=1), nn.BatchNorm1d(4), nn.SiLU(),
-                         nn.AvgPool1d(2), nn.Conv1d(4, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(6, 3))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, K)),
+        nn.Conv1d(1, 4, 3, padding=1),
+        nn.BatchNorm1d(4),
+        nn.SiLU(),
+        nn.AvgPool1d(2),
+        nn.Conv1d(4, 3, 3),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(6, 3),
+    )
 
 
 NETWORKS = {
@@ -111,8 +119,9 @@ def literal(model, points, factor, keep=None):
             s = factor[b] if factor.ndim == 3 else factor
             s = s if keep is None else s * keep[b][:, None]
             outputs = model(points[:1]).shape[1]
-            hessians = [torch.autograd.functional.hessian(lambda z, o=o: model(z[None])[0, o], point)
-                        for o in range(outputs)]
+            hessians = [
+                torch.autograd.functional.hessian(lambda z, o=o: model(z[None])[0, o], point) for o in range(outputs)
+            ]
             answer.append(torch.stack([0.5 * (h * (s @ s.T)).sum() for h in hessians]))
     return torch.stack(answer)
 
@@ -138,14 +147,18 @@ def tanh_trace(x, cov):
 CLOSED = {
     "quadratic": (lambda x: (x @ A * x).sum(1, keepdim=True), lambda x, c: torch.einsum("ij,bji->b", A, c)[:, None]),
     "product": (lambda x: x[:, :1] * x[:, 1:2], lambda x, c: c[:, 0, 1, None]),
-    "exp": (lambda x: torch.exp(0.3 * x.sum(1, keepdim=True)),
-            lambda x, c: 0.045 * torch.exp(0.3 * x.sum(1, keepdim=True)) * c.sum((1, 2))[:, None]),
+    "exp": (
+        lambda x: torch.exp(0.3 * x.sum(1, keepdim=True)),
+        lambda x, c: 0.045 * torch.exp(0.3 * x.sum(1, keepdim=True)) * c.sum((1, 2))[:, None],
+    ),
     "cubic": (lambda x: x[:, :1] ** 3 + x[:, 1:2], lambda x, c: 3 * x[:, :1] * c[:, 0, 0, None]),
     "tanh": (lambda x: torch.tanh(x @ W.T) @ OUT, tanh_trace),
     "linear": (lambda x: x[:, :2] * 3 - 1, lambda x, c: torch.zeros(len(x), 2, dtype=F64)),
     "constant": (lambda x: torch.ones(len(x), 2, dtype=x.dtype), lambda x, c: torch.zeros(len(x), 2, dtype=F64)),
-    "mixed": (lambda x: torch.stack([x[:, 0] ** 2, x[:, 1], torch.ones_like(x[:, 0])], 1),
-              lambda x, c: torch.stack([c[:, 0, 0], 0 * c[:, 0, 0], 0 * c[:, 0, 0]], 1)),
+    "mixed": (
+        lambda x: torch.stack([x[:, 0] ** 2, x[:, 1], torch.ones_like(x[:, 0])], 1),
+        lambda x, c: torch.stack([c[:, 0, 0], 0 * c[:, 0, 0], 0 * c[:, 0, 0]], 1),
+    ),
 }
 
 
@@ -170,6 +183,7 @@ def test_piecewise_linear_network_gives_exact_zero(route):
 
 
 # ---------------------------------------------------------------- networks
+
 
 @pytest.mark.parametrize("route", EXACT)
 @pytest.mark.parametrize("name", NETWORKS)
@@ -250,6 +264,7 @@ def test_why_forward_over_forward_is_not_a_route():
 
 # ---------------------------------------------------------------- pinning, chunks, edges
 
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_feature_pinned_and_zeroed_rows_are_the_same(route):
     """feature=i ≡ a pinned column ≡ S with row i zeroed, whose S Sᵀ has row and column i zero."""
@@ -315,6 +330,7 @@ def test_gradient_modes_and_side_effects(route, mode):
 @pytest.mark.parametrize("route", ROUTES)
 def test_models_that_work_in_place_or_are_compiled(route):
     """A model that overwrites its input must not overwrite the caller's points; a compiled one is run plain."""
+
     def overwrite(x):
         return x.mul_(2).pow(2)
 

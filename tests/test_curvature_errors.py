@@ -139,6 +139,7 @@ def test_unsupported_operation_reads_well():
 
 # ---------------------------------------------------------------- operations without a rule
 
+
 class OldSine(torch.autograd.Function):
     """A custom function in the style that torch.func refuses; double backward works."""
 
@@ -168,16 +169,19 @@ def test_falls_back_to_reverse_mode(route):
     same(half_trace(OldSine.apply, Z, S, route=route), SINE, 1e-12)
 
 
-@pytest.mark.parametrize("model, route, name", [
-    (OldSine.apply, "jvp_grad", "autograd.Function"),
-    (OldSine.apply, "collapsed", "autograd.Function"),
-    (OnceSine.apply, "double_backward", "once_differentiable"),
-    (OnceSine.apply, "hessian", "Function"),
-    (OnceSine.apply, "auto", "once_differentiable"),
-    (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "auto", "zeta"),
-    (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "hessian", "zeta"),
-    (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "collapsed", "zeta"),
-])
+@pytest.mark.parametrize(
+    "model, route, name",
+    [
+        (OldSine.apply, "jvp_grad", "autograd.Function"),
+        (OldSine.apply, "collapsed", "autograd.Function"),
+        (OnceSine.apply, "double_backward", "once_differentiable"),
+        (OnceSine.apply, "hessian", "Function"),
+        (OnceSine.apply, "auto", "once_differentiable"),
+        (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "auto", "zeta"),
+        (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "hessian", "zeta"),
+        (lambda x: torch.special.zeta(x.abs() + 2, x.abs() + 1), "collapsed", "zeta"),
+    ],
+)
 def test_unsupported_operations_are_named(model, route, name):
     with pytest.raises(UnsupportedOperation, match=name) as caught:
         half_trace(model, Z, S, route=route)

@@ -27,8 +27,16 @@ GOLDEN = {  # by quadrature, shares of Var(f) = 0.419779
     "shapley": [0.598657, 0.306055, 0.095288],
     "total": [0.606140, 0.361182, 0.142932],
 }
-GOLDEN_CLOSED = {("P",): 0.591174, ("Q",): 0.250928, ("R",): 0.047644, ("P", "Q"): 0.857068, ("P", "R"): 0.638818,
-                 ("Q", "R"): 0.393860, (): 0.0, ("P", "Q", "R"): 1.0}
+GOLDEN_CLOSED = {
+    ("P",): 0.591174,
+    ("Q",): 0.250928,
+    ("R",): 0.047644,
+    ("P", "Q"): 0.857068,
+    ("P", "R"): 0.638818,
+    ("Q", "R"): 0.393860,
+    (): 0.0,
+    ("P", "Q", "R"): 1.0,
+}
 
 
 def chain():
@@ -163,9 +171,7 @@ def test_other_maps_of_the_noise_change_nothing():
     """
     scm, model, noise = finite_model(3)
     mapped = {n: FiniteNoise(torch.exp(-v.values), v.probabilities) for n, v in noise.items()}
-    functions = {
-        n: (lambda f: lambda *args: f(*args[:-1], -torch.log(args[-1])))(scm.mechanisms[n]) for n in scm.nodes
-    }
+    functions = {n: (lambda f: lambda *args: f(*args[:-1], -torch.log(args[-1])))(scm.mechanisms[n]) for n in scm.nodes}
     other = StructuralModel(scm.graph, functions, mapped)
     a, b = (intrinsic_contributions(m, model).contributions for m in (scm, other))
     assert (a - b).abs().max() < 1e-12

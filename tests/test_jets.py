@@ -101,8 +101,10 @@ def mlp(act, norm=nn.Identity):
 
 
 NETWORKS = {
-    **{f"mlp {act.__name__}": lambda act=act: mlp(act) for act in (nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Softplus,
-                                                                 nn.ELU, nn.Mish, nn.ReLU, nn.LeakyReLU)},
+    **{
+        f"mlp {act.__name__}": lambda act=act: mlp(act)
+        for act in (nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Softplus, nn.ELU, nn.Mish, nn.ReLU, nn.LeakyReLU)
+    },
     "mlp layer norm": lambda: mlp(nn.GELU, lambda: nn.LayerNorm(9)),
     "mlp batch norm": lambda: mlp(nn.Tanh, lambda: nn.BatchNorm1d(9)),
     "mlp softmax": lambda: nn.Sequential(mlp(nn.ReLU), nn.Softmax(1)),
@@ -111,14 +113,25 @@ NETWORKS = {
     "residual silu": lambda: Residual(lambda: nn.SiLU(inplace=True)),
     "normalised": Normalised,
     "attention": Attention,
-    "transformer": lambda: nn.Sequential(nn.Unflatten(1, (3, 4)), nn.TransformerEncoderLayer(
-        4, 2, 5, batch_first=True, activation="gelu"), nn.Flatten(), nn.Linear(12, 2)),
-    "transformer first": lambda: nn.Sequential(nn.Unflatten(1, (3, 4)), nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(4, 2, 5, batch_first=True, norm_first=True), 2, enable_nested_tensor=False),
-        nn.Flatten(), nn.Linear(12, 2)),
+    "transformer": lambda: nn.Sequential(
+        nn.Unflatten(1, (3, 4)),
+        nn.TransformerEncoderLayer(4, 2, 5, batch_first=True, activation="gelu"),
+        nn.Flatten(),
+        nn.Linear(12, 2),
+    ),
+    "transformer first": lambda: nn.Sequential(
+        nn.Unflatten(1, (3, 4)),
+        nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(4, 2, 5, batch_first=True, norm_first=True), 2, enable_nested_tensor=False
+        ),
+        nn.Flatten(),
+        nn.Linear(12, 2),
+    ),
     "gru written": WrittenGRU,
-    "gru": lambda: Recurrent(nn.GRU), "lstm": lambda: Recurrent(nn.LSTM), "rnn": lambda: Recurrent(nn.RNN),
-}  # fmt: skip
+    "gru": lambda: Recurrent(nn.GRU),
+    "lstm": lambda: Recurrent(nn.LSTM),
+    "rnn": lambda: Recurrent(nn.RNN),
+}
 
 
 def literal(model, points, factor):
@@ -127,8 +140,9 @@ def literal(model, points, factor):
         rows = []
         for b, point in enumerate(points):
             outputs = range(model(points[:1].clone()).shape[1])
-            hs = [torch.autograd.functional.hessian(lambda z, o=o: model(z[None].clone())[0, o], point)
-                  for o in outputs]  # fmt: skip
+            hs = [
+                torch.autograd.functional.hessian(lambda z, o=o: model(z[None].clone())[0, o], point) for o in outputs
+            ]
             rows.append(torch.stack([0.5 * ((h @ factor[b]) * factor[b]).sum() for h in hs]))
     return torch.stack(rows)
 
@@ -183,8 +197,11 @@ def test_chunks_change_nothing_but_the_rows_in_flight(chunk):
             sizes.append(len(z) * len(z.tangents))
         return net(z)
 
-    close(half_trace(model, x, s, feature=torch.tensor([1, 2, 3]), route="collapsed", chunk_size=chunk),
-          half_trace(net, x, s, feature=torch.tensor([1, 2, 3]), route="hessian"), 1e-12)  # fmt: skip
+    close(
+        half_trace(model, x, s, feature=torch.tensor([1, 2, 3]), route="collapsed", chunk_size=chunk),
+        half_trace(net, x, s, feature=torch.tensor([1, 2, 3]), route="hessian"),
+        1e-12,
+    )
     assert max(sizes) <= chunk
 
 
@@ -209,8 +226,14 @@ def counted(points, rank, factor=None, chunk=None):
     model, s = build(nn.Sequential(nn.Linear(40, 30), nn.Tanh(), nn.Linear(30, 5))), draw(40, rank, seed=2)
     features = torch.arange(points) % 40
     with Counter() as count:
-        half_trace(model, draw(points, 40), factor(s, features) if factor else s,
-                   feature=None if factor else features, route="collapsed", chunk_size=chunk)  # fmt: skip
+        half_trace(
+            model,
+            draw(points, 40),
+            factor(s, features) if factor else s,
+            feature=None if factor else features,
+            route="collapsed",
+            chunk_size=chunk,
+        )
     return count
 
 

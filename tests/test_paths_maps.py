@@ -32,11 +32,16 @@ def one_by_one(net, x, graph):
     layer = graph["second"]
     with torch.no_grad():
         a = F.max_pool2d(F.relu(net.first(x)), 2)
-        return torch.stack([
-            torch.stack([
-                F.conv2d(a[:, j : j + 1], net.second.weight[i : i + 1, j : j + 1])[:, 0] for j in layer.necessary
-            ], 1) for i in layer.targets
-        ], 1)
+        return torch.stack(
+            [
+                torch.stack(
+                    [F.conv2d(a[:, j : j + 1], net.second.weight[i : i + 1, j : j + 1])[:, 0] for j in layer.necessary],
+                    1,
+                )
+                for i in layer.targets
+            ],
+            1,
+        )
 
 
 def test_node_maps_are_the_mean_over_necessary_parents(explained):

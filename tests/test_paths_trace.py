@@ -112,8 +112,9 @@ def test_labels_that_disagree_become_all():
     trace = found(Shuffled(), 2, 4, 4)
     assert [channel for node in trace.layer("three").sources for _, channel in node] == [ALL, 1, ALL, 0, 2]
     assert trace.layer("three").nodes == ((0,), (1, 4), (2,), (3,), (5,)), "channel 1 arrives twice: one node"
-    flat = found(nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 2, 1), nn.Flatten(),
-                               nn.Linear(6, 2)), 4)
+    flat = found(
+        nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 2, 1), nn.Flatten(), nn.Linear(6, 2)), 4
+    )
     assert {channel for node in flat.layers[1].sources for _, channel in node} == {ALL}
 
 

@@ -12,10 +12,10 @@ from packaging.requirements import Requirement
 
 from acelib.lab.build import ROOT
 
-PRETENCE = '''#!/bin/sh
+PRETENCE = """#!/bin/sh
 echo "$@" >> asked
 if [ -f fail ]; then case "$*" in *"$(cat fail)"*) exit 1;; esac; fi
-'''
+"""
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9._!]+)")
 NORMAL = re.compile(r"[-_.]+")
 
@@ -55,8 +55,11 @@ def test_every_declared_need_is_pinned(pins, package):
 def test_what_is_installed_is_what_is_pinned(pins):
     """Every package that an installed, pinned package needs here is pinned too, at the version installed."""
     installed = {normal(dist.metadata["Name"]): dist for dist in importlib.metadata.distributions()}
-    differing = {name: (installed[name].version, version) for name, version in pins.items()
-                 if name in installed and installed[name].version.split("+")[0] != version}
+    differing = {
+        name: (installed[name].version, version)
+        for name, version in pins.items()
+        if name in installed and installed[name].version.split("+")[0] != version
+    }
     assert differing == {}
     needs = [Requirement(text) for name in set(pins) & set(installed) for text in installed[name].requires or []]
     here = {normal(need.name) for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})}

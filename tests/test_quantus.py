@@ -141,9 +141,13 @@ def test_quantus_takes_it(case):
     population = InputDistribution.fit(X, domain=(0.0, 1.0))
     metric = quantus.LocalLipschitzEstimate(nr_samples=2, disable_warnings=True, normalise=False)
     scores = metric(
-        model=model, x_batch=X[:3].numpy(), y_batch=np.array([0, 1, 0]), channel_first=True,
-        explain_func=quantus_explain, explain_func_kwargs={"explain": population},
-    )  # fmt: skip
+        model=model,
+        x_batch=X[:3].numpy(),
+        y_batch=np.array([0, 1, 0]),
+        channel_first=True,
+        explain_func=quantus_explain,
+        explain_func_kwargs={"explain": population},
+    )
     # a linear network's ACE is w (x - 1/2): its estimate is at most the largest |w| of the class
     limit = model[1].weight.abs().amax(1).tolist()
     assert len(scores) == 3 and all(0 < s <= limit[t] * 1.01 for s, t in zip(scores, (0, 1, 0), strict=True))

@@ -101,8 +101,7 @@ def test_the_first_layer_sees_rows_plus_values(name):
     """Not rows times values: its output arrives in the shared form, the next layer's does not."""
     model, shape = MODELS[name]
     seen = {}
-    handles = [m.register_forward_hook(lambda m, a, out, i=i: seen.update({i: type(out)}))
-               for i, m in enumerate(model)]  # fmt: skip
+    handles = [m.register_forward_hook(lambda m, a, out, i=i: seen.update({i: type(out)})) for i, m in enumerate(model)]
     shared_rows(model, draw(N, K), (3,), draw(V, 1), shape=shape)
     for handle in handles:
         handle.remove()

@@ -81,7 +81,9 @@ def test_agrees_with_scipy_and_salib_on_the_same_budget():
     ours = sobol_indices(ishigami, num_inputs=3, num_samples=n, seed=0)
     other = scipy_sobol_indices(
         func=lambda x: ishigami(torch.from_numpy(x.T.copy()))[:, 0].numpy(),
-        n=n, dists=[uniform()] * 3, rng=np.random.default_rng(0),
+        n=n,
+        dists=[uniform()] * 3,
+        rng=np.random.default_rng(0),
     )
     problem = {"num_vars": 3, "names": ["a", "b", "c"], "bounds": [[0.0, 1.0]] * 3}
     points = salib_sample.sample(problem, n, calc_second_order=False, seed=0)
@@ -176,6 +178,7 @@ def test_chain_and_permutation_statistics_equal_the_literal_loop():
 
 def test_scramblings_are_the_same_in_blocks_and_whole():
     """Blocks smaller or larger than a scrambling give the same points, in the open cube, in the same order."""
+
     def gather(block):
         parts = list(scrambled_points(2, 8, 16, block, 5))
         return np.concatenate([p for p, _ in parts]), np.concatenate([i for _, i in parts])

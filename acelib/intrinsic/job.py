@@ -28,8 +28,17 @@ class Job:
     """One call of ``intrinsic_contributions``, its options checked."""
 
     def __init__(
-        self, what: Outcome, measure: str, context: str, names: tuple[str, ...], categorical: str | None,
-        num_samples: int, inner_samples: int, scramblings: int, seed: int | None, progress: bool,
+        self,
+        what: Outcome,
+        measure: str,
+        context: str,
+        names: tuple[str, ...],
+        categorical: str | None,
+        num_samples: int,
+        inner_samples: int,
+        scramblings: int,
+        seed: int | None,
+        progress: bool,
     ) -> None:
         self.what, self.measure, self.context, self.names = what, measure, context, names
         self.order = [what.scm.graph.index(n) for n in names]
@@ -79,8 +88,14 @@ class Job:
         else:
             plan = chain_plan(self.order) if context == "topological" else first_total_plan(k)
         run = replicate(
-            self.what.mixed, plan, k, num_samples=self.num_samples, scramblings=self.scramblings, seed=self.seed,
-            chunk=self.what.chunk, progress=self.progress,
+            self.what.mixed,
+            plan,
+            k,
+            num_samples=self.num_samples,
+            scramblings=self.scramblings,
+            seed=self.seed,
+            chunk=self.what.chunk,
+            progress=self.progress,
         )
         values = run.statistics
         if every:
@@ -92,8 +107,16 @@ class Job:
     def sampled_entropy(self) -> IntrinsicContributions:
         """Return contributions to the entropy of the label from nested averages."""
         values, total, tables, rows = replicate_entropy(
-            self.what, self.label, self.groups, context=self.context, order=self.order, num_samples=self.num_samples,
-            inner_samples=self.inner_samples, scramblings=self.scramblings, seed=self.seed, progress=self.progress,
+            self.what,
+            self.label,
+            self.groups,
+            context=self.context,
+            order=self.order,
+            num_samples=self.num_samples,
+            inner_samples=self.inner_samples,
+            scramblings=self.scramblings,
+            seed=self.seed,
+            progress=self.progress,
         )
         if len(tables[0]) < 2**self.k:
             return self._result(values, total, "sampling", rows)

@@ -109,9 +109,7 @@ class IntrinsicContributions:
 
     def __repr__(self) -> str:
         unit = "Var(Y)" if self.measure == "variance" else "H(Y)"
-        parts = [
-            f"{n} {c:.4g} ± {s:.1g}" for n, c, s in zip(self.nodes, self.contributions, self.stderr, strict=True)
-        ]
+        parts = [f"{n} {c:.4g} ± {s:.1g}" for n, c, s in zip(self.nodes, self.contributions, self.stderr, strict=True)]
         shown = ", ".join(parts[:8]) + (", …" if len(parts) > 8 else "")
         how = self.method + (f", {self.num_rows} rows" if self.num_rows else "")
         return (

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-def spline_transform(
-    adjacency: Tensor, hidden: tuple[int, ...], bins: int, generator: torch.Generator
-) -> nn.Module:
+def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, generator: torch.Generator) -> nn.Module:
     """Return a masked autoregressive rational-quadratic spline transform with weights drawn from ``generator``.
 
     Args:

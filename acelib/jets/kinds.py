@@ -93,8 +93,9 @@ def linear(*at: int) -> Rule:
         jets = jets_in(leaves)
         count = len(jets[0].tangents)
         values = [leaf.value if isinstance(leaf, Jet) else leaf for leaf in leaves]
-        slopes = [leaf.tangents if isinstance(leaf, Jet) else leaf.new_zeros(1).expand(count, *leaf.shape)
-                  for leaf in leaves]  # fmt: skip
+        slopes = [
+            leaf.tangents if isinstance(leaf, Jet) else leaf.new_zeros(1).expand(count, *leaf.shape) for leaf in leaves
+        ]
         second = None
         if any(jet.second is not None for jet in jets):
             bends = [leaf.second if isinstance(leaf, Jet) else None for leaf in leaves]
@@ -116,8 +117,9 @@ def _zip(value: Any, tangents: Any, second: Any) -> Any:
     """Jets from results that may be tuples or lists of tensors."""
     if isinstance(value, Tensor):
         return Jet(value, tangents, second)
-    parts = [_zip(v, t, None if second is None else second[i])
-             for i, (v, t) in enumerate(zip(value, tangents, strict=True))]  # fmt: skip
+    parts = [
+        _zip(v, t, None if second is None else second[i]) for i, (v, t) in enumerate(zip(value, tangents, strict=True))
+    ]
     return tuple(parts)
 
 

@@ -10,13 +10,33 @@ import torch
 RULES: dict[str, Callable[..., Any]] = {}
 
 _SAME = {  # other names of the same operation
-    "truediv": "div", "true_divide": "div", "divide": "div", "itruediv": "div", "rtruediv": "rdiv",
-    "idiv": "div", "multiply": "mul", "rmul": "mul", "imul": "mul", "subtract": "sub", "isub": "sub",
-    "radd": "add", "iadd": "add", "ipow": "pow", "negative": "neg", "absolute": "abs", "concat": "cat",
-    "concatenate": "cat", "expit": "sigmoid", "clip": "clamp", "swapaxes": "transpose",
-    "swapdims": "transpose", "moveaxis": "movedim", "arctan2": "atan2", "log_sigmoid": "logsigmoid",
+    "truediv": "div",
+    "true_divide": "div",
+    "divide": "div",
+    "itruediv": "div",
+    "rtruediv": "rdiv",
+    "idiv": "div",
+    "multiply": "mul",
+    "rmul": "mul",
+    "imul": "mul",
+    "subtract": "sub",
+    "isub": "sub",
+    "radd": "add",
+    "iadd": "add",
+    "ipow": "pow",
+    "negative": "neg",
+    "absolute": "abs",
+    "concat": "cat",
+    "concatenate": "cat",
+    "expit": "sigmoid",
+    "clip": "clamp",
+    "swapaxes": "transpose",
+    "swapdims": "transpose",
+    "moveaxis": "movedim",
+    "arctan2": "atan2",
+    "log_sigmoid": "logsigmoid",
     "linalg_matmul": "matmul",
-}  # fmt: skip
+}
 _AUGMENTED = {"iadd", "isub", "imul", "itruediv", "idiv", "ipow", "setitem"}
 
 

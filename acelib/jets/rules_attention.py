@@ -29,11 +29,32 @@ def _weights(query, key, mask, is_causal, scale=None):
 
 
 def _multi_head(
-    query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn,
-    dropout_p, out_proj_weight, out_proj_bias, training=True, key_padding_mask=None, need_weights=True,
-    attn_mask=None, use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None,
-    static_k=None, static_v=None, average_attn_weights=True, is_causal=False,
-):  # fmt: skip
+    query,
+    key,
+    value,
+    embed_dim_to_check,
+    num_heads,
+    in_proj_weight,
+    in_proj_bias,
+    bias_k,
+    bias_v,
+    add_zero_attn,
+    dropout_p,
+    out_proj_weight,
+    out_proj_bias,
+    training=True,
+    key_padding_mask=None,
+    need_weights=True,
+    attn_mask=None,
+    use_separate_proj_weight=False,
+    q_proj_weight=None,
+    k_proj_weight=None,
+    v_proj_weight=None,
+    static_k=None,
+    static_v=None,
+    average_attn_weights=True,
+    is_causal=False,
+):
     """(L, N, E) or (L, E) inputs, as torch.nn.functional.multi_head_attention_forward takes them."""
     if (training and dropout_p) or add_zero_attn or any(z is not None for z in (bias_k, bias_v, static_k, static_v)):
         raise MissingRule("multi_head_attention_forward with dropout, bias_k, add_zero_attn or static_k")

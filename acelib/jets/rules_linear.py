@@ -39,8 +39,7 @@ def _convolution(func, x, weight, bias=None, *args, **kwargs):
     return image(x, value, slope) if x.ndim == weight.ndim else with_value(_vmapped(slope, x), value)
 
 
-def _batch_norm(func, x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
-                eps=1e-5, *_):  # fmt: skip
+def _batch_norm(func, x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, *_):
     """In evaluation mode: a constant scale and shift per channel."""
     if training or running_mean is None:
         raise MissingRule("batch_norm with the statistics of the batch")

@@ -98,8 +98,18 @@ def _group_norm(func, x, num_groups, weight=None, bias=None, eps=1e-5, *_):
     return _affine(grouped, *(None if z is None else z.reshape(shape) for z in (weight, bias)))
 
 
-def _instance_norm(func, x, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True,
-                   momentum=0.1, eps=1e-5, *_):  # fmt: skip
+def _instance_norm(
+    func,
+    x,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+    *_,
+):
     if use_input_stats:
         return _group_norm(func, x, x.shape[1], weight, bias, eps)
     return torch.nn.functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)

@@ -19,8 +19,11 @@ from acelib import AverageCausalEffect, InputDistribution
 from acelib.intrinsic.games import contributions, subset_masks
 
 METHODS: Mapping[str, str] = {
-    "ace": "ACE", "shap": "Shapley values", "ig": "integrated gradients", "permutation": "permutation",
-}  # fmt: skip
+    "ace": "ACE",
+    "shap": "Shapley values",
+    "ig": "integrated gradients",
+    "permutation": "permutation",
+}
 
 
 def global_shares(

@@ -16,9 +16,17 @@ from acelib.lab.training import train
 
 
 def fit_networks(
-    X: Tensor, y: Tensor, seeds: Sequence[int], *, rows: Tensor | None = None, hidden: int = 16, epochs: int = 100,
-    batch_size: int = 64, lr: float = 5e-3, weight_decay: float = 1e-3,
-) -> list[nn.Sequential]:  # fmt: skip
+    X: Tensor,
+    y: Tensor,
+    seeds: Sequence[int],
+    *,
+    rows: Tensor | None = None,
+    hidden: int = 16,
+    epochs: int = 100,
+    batch_size: int = 64,
+    lr: float = 5e-3,
+    weight_decay: float = 1e-3,
+) -> list[nn.Sequential]:
     """Networks ``(batch, k) -> (batch, 1)`` with one tanh layer, one per seed, in the units of the table.
 
     Args:

@@ -75,8 +75,16 @@ def show_montage(
 def draw_decoder_model(ax: Axes) -> None:
     """Draw the causal graph of a decoder: latents and classes on top, pixels below, and what ties the classes."""
     blue, orange = COLORS[:2]
-    tops = [(0.0, "$z_0$", blue), (1.0, "$z_1$", blue), (2.0, "…", None), (3.0, "$z_9$", blue),
-            (4.6, "$c_0$", orange), (5.6, "$c_1$", orange), (6.6, "…", None), (7.6, "$c_9$", orange)]  # fmt: skip
+    tops = [
+        (0.0, "$z_0$", blue),
+        (1.0, "$z_1$", blue),
+        (2.0, "…", None),
+        (3.0, "$z_9$", blue),
+        (4.6, "$c_0$", orange),
+        (5.6, "$c_1$", orange),
+        (6.6, "…", None),
+        (7.6, "$c_9$", orange),
+    ]
     pixels = [(0.8, "$x_1$", "0.3"), (2.6, "$x_2$", "0.3"), (4.4, "…", None), (6.2, "$x_{784}$", "0.3")]
     for left, _, tone in tops:
         for right, _, other in pixels:

@@ -126,9 +126,14 @@ def scalar_weights(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def imputation_check(
-    networks: nn.Module | Sequence[nn.Module], sequences: Any, positions: Sequence[int] = (0, 1, 2), *,
-    spread: float = 0.2, seed: int = 0, chunk: int = CHUNK,
-) -> ImputationCheck:  # fmt: skip
+    networks: nn.Module | Sequence[nn.Module],
+    sequences: Any,
+    positions: Sequence[int] = (0, 1, 2),
+    *,
+    spread: float = 0.2,
+    seed: int = 0,
+    chunk: int = CHUNK,
+) -> ImputationCheck:
     """How many predictions change when x_i is replaced by a draw from N(0, spread²), as an ``ImputationCheck``.
 
     Every network meets the same sequences and the same drawn values, one position at a time; float32.
@@ -210,9 +215,7 @@ def _replaced(
     return s.mul_(output[0]).add_(output[1]), logits
 
 
-def _in_halves(
-    cell: tuple[float, ...], output: tuple[float, float]
-) -> tuple[tuple[float, ...], tuple[float, float]]:
+def _in_halves(cell: tuple[float, ...], output: tuple[float, float]) -> tuple[tuple[float, ...], tuple[float, float]]:
     """The same recursion for s = (h + 1) / 2: h = 2 s − 1 put into every weight, and both arguments of tanh doubled."""
     w_r, w_z, w_n, u_r, u_z, u_n, b_r, b_z, b_n, c_n = cell
     gates = (w_r, w_z, 2 * w_n, 2 * u_r, 2 * u_z, 4 * u_n, b_r - u_r, b_z - u_z, 2 * b_n, 2 * (c_n - u_n))

@@ -47,9 +47,7 @@ class Attributions:
         return (values.clamp_min(0) if positive else values.abs()).mean(0)
 
 
-def taylor_curve(
-    model: Callable, mean: Tensor, factor: Tensor, feature: int | Tensor, alphas: Tensor
-) -> Tensor:
+def taylor_curve(model: Callable, mean: Tensor, factor: Tensor, feature: int | Tensor, alphas: Tensor) -> Tensor:
     """f(μ) + ½ Tr(∇²f(μ) Σ) under do(x_feature = α) for each α, ``(m,)``.
 
     Args:

@@ -102,8 +102,10 @@ class Draws:
         return Draws(
             {name: value[columns] for name, value in self.parameters.items()},
             {name: value[:, columns] for name, value in self.noise.items()},
-            self.friction[:, columns], self.uneven[:, columns], self.sensor[:, :, columns],
-        )  # fmt: skip
+            self.friction[:, columns],
+            self.uneven[:, columns],
+            self.sensor[:, :, columns],
+        )
 
 
 def draw(num: int, kind: str, seed: int, first: int = 0, replaced: Mapping[str, object] | None = None) -> Draws:

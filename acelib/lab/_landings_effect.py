@@ -22,12 +22,24 @@ from acelib.lab._landings_sensors import CHANNELS, UNITS, measure
 
 # channel: (state, or force over the second before, that is pushed; size in SI units or degrees; size in its own units)
 PUSHES: dict[str, tuple[str, float, float] | None] = {
-    "ALT": ("static", 5.0, 5.0), "AOA1": ("vane", 1.0, 1.0), "AOA2": ("vane", 1.0, 1.0),
-    "CAS": ("headgust", 2 * KNOT, 2.0), "GS": ("u", 2 * KNOT, 2.0), "LATG": ("fy", 0.02 * G, 0.02),
-    "LONG": ("fx", 0.02 * G, 0.02), "MH": ("psi", np.pi / 180, 1.0), "MSQT_1": None, "MSQT_2": None, "NSQT": None,
-    "PTCH": ("theta", 0.5, 0.5), "ROLL": ("phi", 0.5, 0.5), "TAT": ("warmth", 1.0, 1.0), "VRTG": ("fz", 0.05 * G, 0.05),
-    "WD": ("sidegust", 2 * KNOT, 2.0), "WS": ("headgust", 2 * KNOT, 2.0),
-}  # fmt: skip
+    "ALT": ("static", 5.0, 5.0),
+    "AOA1": ("vane", 1.0, 1.0),
+    "AOA2": ("vane", 1.0, 1.0),
+    "CAS": ("headgust", 2 * KNOT, 2.0),
+    "GS": ("u", 2 * KNOT, 2.0),
+    "LATG": ("fy", 0.02 * G, 0.02),
+    "LONG": ("fx", 0.02 * G, 0.02),
+    "MH": ("psi", np.pi / 180, 1.0),
+    "MSQT_1": None,
+    "MSQT_2": None,
+    "NSQT": None,
+    "PTCH": ("theta", 0.5, 0.5),
+    "ROLL": ("phi", 0.5, 0.5),
+    "TAT": ("warmth", 1.0, 1.0),
+    "VRTG": ("fz", 0.05 * G, 0.05),
+    "WD": ("sidegust", 2 * KNOT, 2.0),
+    "WS": ("headgust", 2 * KNOT, 2.0),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +86,17 @@ class StateEffect:
 
 
 def state_effect(
-    causes: Sequence[str] = CHANNELS, lags: Sequence[int] = tuple(range(1, 11)), *, target: str = "LATG",
-    time: int = 60, num: int = 100, kind: str = "slippery", seed: int = 0, first: int = 0,
+    causes: Sequence[str] = CHANNELS,
+    lags: Sequence[int] = tuple(range(1, 11)),
+    *,
+    target: str = "LATG",
+    time: int = 60,
+    num: int = 100,
+    kind: str = "slippery",
+    seed: int = 0,
+    first: int = 0,
     parameters: Mapping[str, float | np.ndarray] | None = None,
-) -> StateEffect:  # fmt: skip
+) -> StateEffect:
     """What a push of each channel's state does to a later reading, by simulating again with the same noise.
 
     Args:

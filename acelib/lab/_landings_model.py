@@ -33,10 +33,36 @@ _TRANSFER = 0.24  # height of the centre of gravity over wheelbase
 _REFERENCE = 54.0  # m/s, at which the lift is stated
 
 STATES = (
-    "x", "y", "psi", "u", "v", "r", "theta", "theta_rate", "theta_aim", "phi", "phi_rate", "z", "z_rate", "steer",
-    "rudder", "brake", "reverse", "headgust", "sidegust", "upgust", "pilot", "rough", "bank", "heat", "warmth",
-    "static", "vane", "psi_aim", "exit",
-)  # fmt: skip
+    "x",
+    "y",
+    "psi",
+    "u",
+    "v",
+    "r",
+    "theta",
+    "theta_rate",
+    "theta_aim",
+    "phi",
+    "phi_rate",
+    "z",
+    "z_rate",
+    "steer",
+    "rudder",
+    "brake",
+    "reverse",
+    "headgust",
+    "sidegust",
+    "upgust",
+    "pilot",
+    "rough",
+    "bank",
+    "heat",
+    "warmth",
+    "static",
+    "vane",
+    "psi_aim",
+    "exit",
+)
 
 State = dict[str, np.ndarray]
 
@@ -162,8 +188,13 @@ def _pilot(s: State, p: State, air: State, t: float) -> State:
     ease = np.where(rolling, np.clip(1.5 - np.abs(s["psi"]) / (3 * _DEG), 0, 1), 1)  # off the brakes to keep straight
     brake = level * ease * np.clip((s["u"] - wanted) / 3, 0, 1) * (t >= p["brake_delay"])
     reverse = p["reverse"] * G * (t >= p["reverse_delay"]) * (s["u"] > 60 * KNOT)
-    return {"turn": turn, "steer": steer, "rudder": np.clip(3 * (rate - s["r"]), -0.4, 0.4), "brake": brake,
-            "reverse": reverse}  # fmt: skip
+    return {
+        "turn": turn,
+        "steer": steer,
+        "rudder": np.clip(3 * (rate - s["r"]), -0.4, 0.4),
+        "brake": brake,
+        "reverse": reverse,
+    }
 
 
 def _move(s: State, p: State, act: State) -> None:

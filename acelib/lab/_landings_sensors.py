@@ -13,17 +13,62 @@ from acelib.lab._landings_draw import Draws
 from acelib.lab._landings_model import KNOT, G, State
 
 CHANNELS = (
-    "ALT", "AOA1", "AOA2", "CAS", "GS", "LATG", "LONG", "MH", "MSQT_1", "MSQT_2", "NSQT", "PTCH", "ROLL", "TAT",
-    "VRTG", "WD", "WS",
-)  # fmt: skip
+    "ALT",
+    "AOA1",
+    "AOA2",
+    "CAS",
+    "GS",
+    "LATG",
+    "LONG",
+    "MH",
+    "MSQT_1",
+    "MSQT_2",
+    "NSQT",
+    "PTCH",
+    "ROLL",
+    "TAT",
+    "VRTG",
+    "WD",
+    "WS",
+)
 UNITS = (
-    "FEET", "DEG", "DEG", "KNOTS", "KNOTS", "G", "G", "DEG", "", "", "", "DEG", "DEG", "DEG", "G", "DEG", "KNOTS",
-)  # fmt: skip
+    "FEET",
+    "DEG",
+    "DEG",
+    "KNOTS",
+    "KNOTS",
+    "G",
+    "G",
+    "DEG",
+    "",
+    "",
+    "",
+    "DEG",
+    "DEG",
+    "DEG",
+    "G",
+    "DEG",
+    "KNOTS",
+)
 STEPS = {
-    "ALT": 1.0, "AOA1": 0.0439453125, "AOA2": 0.0439453125, "CAS": 0.0625, "GS": 0.125, "LATG": 0.000508,
-    "LONG": 0.000508, "MH": 0.0054931640625, "MSQT_1": 1.0, "MSQT_2": 1.0, "NSQT": 1.0, "PTCH": 0.010986328125,
-    "ROLL": 0.010986328125, "TAT": 0.25, "VRTG": 0.002288818359375, "WD": 0.703125, "WS": 0.99609375,
-}  # fmt: skip
+    "ALT": 1.0,
+    "AOA1": 0.0439453125,
+    "AOA2": 0.0439453125,
+    "CAS": 0.0625,
+    "GS": 0.125,
+    "LATG": 0.000508,
+    "LONG": 0.000508,
+    "MH": 0.0054931640625,
+    "MSQT_1": 1.0,
+    "MSQT_2": 1.0,
+    "NSQT": 1.0,
+    "PTCH": 0.010986328125,
+    "ROLL": 0.010986328125,
+    "TAT": 0.25,
+    "VRTG": 0.002288818359375,
+    "WD": 0.703125,
+    "WS": 0.99609375,
+}
 CAS_FLOOR, CAS_REGAINED, GS_FLOOR, TAS_FLOOR = 30.0, 35.0, 50.6, 100.0  # knots
 RUNWAY, VARIATION = -62.0, 2.6  # degrees: magnetic heading of the runway, true minus magnetic
 _DEG = np.pi / 180

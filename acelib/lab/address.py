@@ -31,8 +31,10 @@ def check(url: str) -> str:
     """
     tidy = re.sub(r"(\.git)?/?$", "", url.strip())
     if not FORM.fullmatch(tidy):
-        raise ValueError(f"URL: {url!r} is not the address of a repository, expected https://github.com/owner/name; "
-                         "call `make address URL=https://github.com/owner/name`.")
+        raise ValueError(
+            f"URL: {url!r} is not the address of a repository, expected https://github.com/owner/name; "
+            "call `make address URL=https://github.com/owner/name`."
+        )
     return tidy
 
 

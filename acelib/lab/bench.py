@@ -48,8 +48,13 @@ def _check(name: str, module: ModuleType, cases: dict[str, Callable]) -> None:
         raise ValueError(f"{name}: {', '.join(lost)} not among its cases and ratios; correct the name.")
 
 
-def measure(cases: dict[str, Callable[[], object]], *, rounds: int = 11, warmup: int = 2,
-            clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
+def measure(
+    cases: dict[str, Callable[[], object]],
+    *,
+    rounds: int = 11,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of every call, case by case, the cases taken in turns and in changing order.
 
     Args:
@@ -66,8 +71,9 @@ def measure(cases: dict[str, Callable[[], object]], *, rounds: int = 11, warmup:
         >>> assert len(seconds["nothing"]) == 9
     """
     if rounds < 9 or not cases:
-        raise ValueError(f"rounds, cases: {rounds} and {len(cases)} given, expected at least 9 and 1; "
-                         "a median of fewer says little.")
+        raise ValueError(
+            f"rounds, cases: {rounds} and {len(cases)} given, expected at least 9 and 1; a median of fewer says little."
+        )
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     gc.collect()
@@ -108,8 +114,10 @@ def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = ti
         ratios[name] |= summary([a / b for a, b in zip(scaled[top], scaled[bottom], strict=True)])
         if name in expect:
             ratios[name]["expected"] = str(expect[name])
-    return {"seconds": {name: summary(values) | {"per": per.get(name, 1)} for name, values in scaled.items()},
-            "ratios": ratios}
+    return {
+        "seconds": {name: summary(values) | {"per": per.get(name, 1)} for name, values in scaled.items()},
+        "ratios": ratios,
+    }
 
 
 def device_name() -> str:
@@ -130,9 +138,16 @@ def conditions(threads: int) -> dict[str, object]:
     import scipy
     import torch
 
-    return {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "device": device_name(),
-            "cores": os.cpu_count(), "threads": threads, "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0], "numpy": numpy.__version__, "scipy": scipy.__version__}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": device_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+    }
 
 
 def show(name: str, result: dict[str, dict]) -> None:
@@ -140,8 +155,10 @@ def show(name: str, result: dict[str, dict]) -> None:
     print(f"\n{name}")
     for case, s in result["seconds"].items():
         divided = "" if s["per"] == 1 else f"  per 1/{s['per']:g} of a call"
-        print(f"  {case:<44} {1e3 * s['median']:10.4g} ms  "
-              f"[{1e3 * s['lower_quartile']:.4g}, {1e3 * s['upper_quartile']:.4g}]{divided}")
+        print(
+            f"  {case:<44} {1e3 * s['median']:10.4g} ms  "
+            f"[{1e3 * s['lower_quartile']:.4g}, {1e3 * s['upper_quartile']:.4g}]{divided}"
+        )
     for ratio, s in result["ratios"].items():
         told = f"  (expected {s['expected']})" if "expected" in s else ""
         print(f"  {ratio:<44} {s['median']:10.4g}     [{s['lower_quartile']:.4g}, {s['upper_quartile']:.4g}]{told}")
@@ -151,13 +168,22 @@ QUOTED = (
     ("jets", "full Hessian / collapsed", "exact second-order terms: full Hessian against collapsed forward mode"),
     ("jets", "collapsed / forward", "collapsed forward mode against a plain forward pass over as many rows"),
     ("jets", "row average / shared row average", "row average against the same with a shared first layer"),
-    ("expectation", "scikit-learn classifier / row average, 3 outputs",
-     "scikit-learn's brute-force partial dependence against the row average with its error bars, Iris"),
+    (
+        "expectation",
+        "scikit-learn classifier / row average, 3 outputs",
+        "scikit-learn's brute-force partial dependence against the row average with its error bars, Iris",
+    ),
     ("regressors", "one at a time / together, per curve", "causal regressors fitted one at a time against all at once"),
-    ("recurrent", "one at a time / batched, per sequence and value",
-     "sequences with feedback simulated one at a time against all at once"),
-    ("paths", "loop over nodes / graph",
-     "an explanatory graph of LeNet, a loop over nodes against one batched pass a layer"),
+    (
+        "recurrent",
+        "one at a time / batched, per sequence and value",
+        "sequences with feedback simulated one at a time against all at once",
+    ),
+    (
+        "paths",
+        "loop over nodes / graph",
+        "an explanatory graph of LeNet, a loop over nodes against one batched pass a layer",
+    ),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
@@ -172,8 +198,12 @@ def quote(content: dict, text: str) -> str:
     if any(text.count(mark) != 1 for mark in MARKS):
         raise ValueError(f"README.md: expected each of {' and '.join(MARKS)} once; put them where the table belongs.")
     where = content["conditions"]
-    lines = [MARKS[0], "", f"| ratio of times ({where['threads']} threads, {where['device']}) | median | quartiles |",
-             "|---|---:|---:|"]
+    lines = [
+        MARKS[0],
+        "",
+        f"| ratio of times ({where['threads']} threads, {where['device']}) | median | quartiles |",
+        "|---|---:|---:|",
+    ]
     for module, name, words in QUOTED:
         r = content["results"].get(module, {}).get("ratios", {}).get(name)
         if r is not None:
@@ -193,8 +223,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         wanted = chosen.names or list(files)
         if not wanted or set(wanted) - set(files):
-            raise ValueError(f"names: {', '.join(wanted) or 'none'} asked for, expected some of "
-                             f"{', '.join(files) or '(tests/benchmarks is empty)'}.")
+            raise ValueError(
+                f"names: {', '.join(wanted) or 'none'} asked for, expected some of "
+                f"{', '.join(files) or '(tests/benchmarks is empty)'}."
+            )
         import torch
 
         torch.set_num_threads(chosen.threads)

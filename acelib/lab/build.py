@@ -203,9 +203,16 @@ def execute(
     running, failed = out.with_name(f"{out.stem}.running.ipynb"), out.with_name(f"{out.stem}.failed.ipynb")
     try:
         with _environment(one_thread=profile == "quick"):
-            papermill.execute_notebook(str(path), str(running), parameters=values, cwd=str(path.parent),
-                                       kernel_name="python3", progress_bar=False, log_output=False,
-                                       extra_arguments=["--IPKernelApp.log_level=50"])
+            papermill.execute_notebook(
+                str(path),
+                str(running),
+                parameters=values,
+                cwd=str(path.parent),
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                extra_arguments=["--IPKernelApp.log_level=50"],
+            )
     except Exception as error:
         if running.exists():
             os.replace(running, failed)
@@ -304,16 +311,34 @@ def render(notebooks: dict[str, Path], *, root: Path | None = None, out=None) ->
     site, work, pages = out / "site", out / "render", out / "html"
     _stage(notebooks, root, site)
     shutil.rmtree(work, ignore_errors=True)  # fresh doctrees: an incremental call forgets the warnings of the last one
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')",
-               "build", str(site), "--path-output", str(work), "-W", "-n", "--keep-going", "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')",
+        "build",
+        str(site),
+        "--path-output",
+        str(work),
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
     made = work / "_build" / "html"
     write_text(out / "render.log", run.stdout + run.stderr)
     if run.returncode or not (made / "index.html").exists():
         said = COLOUR.sub("", run.stdout + run.stderr).splitlines()
         told = list(dict.fromkeys(line for line in said if re.search(r"WARNING|ERROR|CRITICAL", line))) or said[-25:]
-        raise RenderError("\n".join(["jupyter-book did not render the pages without a warning:", *told,
-                                     f"(everything it said: {out / 'render.log'})"]))
+        raise RenderError(
+            "\n".join(
+                [
+                    "jupyter-book did not render the pages without a warning:",
+                    *told,
+                    f"(everything it said: {out / 'render.log'})",
+                ]
+            )
+        )
     shutil.rmtree(pages, ignore_errors=True)
     os.replace(made, pages)
     return pages
@@ -356,7 +381,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="build", description="Execute, render and store the book.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("book", help="execute what changed and render the pages").add_argument(
-        "--jobs", type=int, default=2, help="chapters executed at a time")
+        "--jobs", type=int, default=2, help="chapters executed at a time"
+    )
     commands.add_parser("refresh", help="keep the executed chapters as the stored ones")
     commands.add_parser("stored", help="render the stored notebooks as they are").add_argument("--to", required=True)
     commands.add_parser("full", help="execute at the full profile").add_argument("chapters", nargs="*")

@@ -75,7 +75,7 @@ def claim_html(item: Mapping[str, Any]) -> str:
     )
     return (
         f'<div role="group" aria-label="Claim {item["id"]}: {item["verdict"]}" style="border:1px solid {LINE};'
-        f'border-radius:6px;padding:.6em .9em;margin:.6em 0;max-width:46em;{PAPER};'
+        f"border-radius:6px;padding:.6em .9em;margin:.6em 0;max-width:46em;{PAPER};"
         'overflow-wrap:anywhere;line-height:1.45">'
         f'<div style="margin-bottom:.35em">{badge_html(item["verdict"])} '
         f'<code style="background:transparent;color:inherit">{item["id"]}</code> '

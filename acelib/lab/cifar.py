@@ -112,8 +112,10 @@ def cifar_study(
         part = sum(len(layer.necessary) for layer in graph.layers) / nodes
         cut = fidelity(model, graph, test.X, test.y, shares=(0.0, share), draws=draws, seed=seed, chunk_size=250)
         rows.append((seconds, part, cut))
-    last = {side: {r: torch.stack([getattr(c, side)[r][1] for *_, c in rows]).double() for r in RANKINGS}
-            for side in ("own", "others")}  # fmt: skip
+    last = {
+        side: {r: torch.stack([getattr(c, side)[r][1] for *_, c in rows]).double() for r in RANKINGS}
+        for side in ("own", "others")
+    }
     untouched = torch.stack([cut.own["necessary"][0] for *_, cut in rows]).double()
     seconds, parts = (torch.tensor([row[i] for row in rows], dtype=torch.float64) for i in (0, 1))
     overall = accuracy(model, test.X, test.y, batch_size=250)

@@ -10,7 +10,7 @@ from acelib.lab.address import current
 
 TAGS = ["skip-execution", "nbval-skip", "remove-cell"]
 
-_TEMPLATE = '''\
+_TEMPLATE = """\
 # Set-up for Colab: fetches the book and the packages that are missing there. Elsewhere it does nothing.
 REPOSITORY, VERSION = "{url}", "{branch}"
 try:
@@ -32,7 +32,7 @@ else:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *missing], check=True)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    os.chdir(os.path.join(folder, "book"))'''
+    os.chdir(os.path.join(folder, "book"))"""
 
 
 def setup_source(url: str, branch: str = "main") -> str:

@@ -21,11 +21,28 @@ from acelib.lab._contributions_methods import METHODS, global_shares, marginal_s
 from acelib.lab._contributions_networks import fit_networks, fused
 
 __all__ = [
-    "DISGUISES", "METHODS", "closed_from_components", "complete_graph", "conditional_variances", "disguised",
-    "fit_networks", "fused", "g_function", "g_indices", "global_shares", "ishigami", "ishigami_indices",
-    "linear_orders", "marginal_shapley", "mean_distance", "quadrature_noises", "random_grid", "stilled", "synthetic",
+    "DISGUISES",
+    "METHODS",
+    "closed_from_components",
+    "complete_graph",
+    "conditional_variances",
+    "disguised",
+    "fit_networks",
+    "fused",
+    "g_function",
+    "g_indices",
+    "global_shares",
+    "ishigami",
+    "ishigami_indices",
+    "linear_orders",
+    "marginal_shapley",
+    "mean_distance",
+    "quadrature_noises",
+    "random_grid",
+    "stilled",
+    "synthetic",
     "synthetic_target",
-]  # fmt: skip
+]
 
 Target = Callable[[Tensor], Tensor]
 _STEP = 0.1**0.5  # standard deviation of the noises of Q and R

@@ -23,14 +23,38 @@ from acelib.lab.resampling import resample
 
 FLIGHT = "dashlink/666200402020631.mat"
 CHANNELS = (
-    "ALT", "AOA1", "AOA2", "CAS", "GS", "LATG", "LONG", "MH", "MSQT_1", "MSQT_2", "NSQT", "PTCH", "ROLL", "TAT",
-    "VRTG", "WD", "WS",
-)  # fmt: skip
+    "ALT",
+    "AOA1",
+    "AOA2",
+    "CAS",
+    "GS",
+    "LATG",
+    "LONG",
+    "MH",
+    "MSQT_1",
+    "MSQT_2",
+    "NSQT",
+    "PTCH",
+    "ROLL",
+    "TAT",
+    "VRTG",
+    "WD",
+    "WS",
+)
 CIRCULAR = frozenset(("CRSS", "HDGS", "MH", "TH", "TRK", "TRKM", "WD"))  # degrees that jump from 180 to −180
 CODES: dict[str, float] = {
-    "LATG": -1.0833, "LONG": -1.0833, "VRTG": -3.375, "OIT_1": -390, "OIT_2": -390, "OIT_3": -390, "OIT_4": -390,
-    "LATP": 0, "LONP": 0.3515625, "GMT_HOUR": 45, "GMT_MINUTE": 165,
-}  # fmt: skip
+    "LATG": -1.0833,
+    "LONG": -1.0833,
+    "VRTG": -3.375,
+    "OIT_1": -390,
+    "OIT_2": -390,
+    "OIT_3": -390,
+    "OIT_4": -390,
+    "LATP": 0,
+    "LONP": 0.3515625,
+    "GMT_HOUR": 45,
+    "GMT_MINUTE": 165,
+}
 _FIELDS = ("data", "Rate", "Units", "Description", "Alpha")
 _SQUAT = ("MSQT_1", "MSQT_2")
 _REMEDY = "fetch it again, or compare its size and checksum with those of the publisher"
@@ -160,9 +184,15 @@ class Flight:
         return instant
 
     def window(
-        self, start: float, stop: float, channels: Sequence[str] = CHANNELS, rate: float = 1.0, *, how: str = "hold",
+        self,
+        start: float,
+        stop: float,
+        channels: Sequence[str] = CHANNELS,
+        rate: float = 1.0,
+        *,
+        how: str = "hold",
         since: str = "touchdown",
-    ) -> Window:  # fmt: skip
+    ) -> Window:
         """Some parameters at common times, X (times, channels): at start, start + 1/rate, … up to and including stop.
 
         Args:

@@ -33,10 +33,27 @@ from acelib.recurrent import FeedbackSequences, Recurrent
 from acelib.results import CausalRegressors
 
 __all__ = [
-    "FLIGHTS_VARIABLE", "FlightCurves", "FlightWindows", "Separation", "SETTINGS", "TARGET", "ace_curves", "block",
-    "concentration", "counted_steps", "flight_files", "flight_network", "flight_windows", "integrated_gradient_maps",
-    "load_networks", "median_interval", "push_sizes", "score", "separation", "train_network",
-]  # fmt: skip
+    "FLIGHTS_VARIABLE",
+    "FlightCurves",
+    "FlightWindows",
+    "Separation",
+    "SETTINGS",
+    "TARGET",
+    "ace_curves",
+    "block",
+    "concentration",
+    "counted_steps",
+    "flight_files",
+    "flight_network",
+    "flight_windows",
+    "integrated_gradient_maps",
+    "load_networks",
+    "median_interval",
+    "push_sizes",
+    "score",
+    "separation",
+    "train_network",
+]
 
 TARGET = 60  # s after touchdown; said by the network after it has read second 59
 OUTPUT = "LATG"
@@ -89,9 +106,14 @@ def flight_network(
 
 
 def train_network(
-    X: Tensor, seed: int = 0, *, stages: Sequence[tuple[int, float]] = SETTINGS["stages"],
-    batch_size: int = SETTINGS["batch_size"], hidden: int = HIDDEN, progress: bool = False,
-) -> tuple[Recurrent, Tensor]:  # fmt: skip
+    X: Tensor,
+    seed: int = 0,
+    *,
+    stages: Sequence[tuple[int, float]] = SETTINGS["stages"],
+    batch_size: int = SETTINGS["batch_size"],
+    hidden: int = HIDDEN,
+    progress: bool = False,
+) -> tuple[Recurrent, Tensor]:
     """A network trained to predict the next second, in float64, and its mean squared error in each epoch (epochs,).
 
     Training itself runs in float32, with the data as inputs at every step.
@@ -116,9 +138,16 @@ def train_network(
     model, history = _Predictions(net.requires_grad_(True).train()), []
     for stage, (epochs, lr) in enumerate(stages):
         result = train(
-            model, X[:, :-1], X[:, 1:], loss="mse", lr=lr, batch_size=batch_size, epochs=epochs,
-            seed=seed + 1000 * stage, progress=progress,
-        )  # fmt: skip
+            model,
+            X[:, :-1],
+            X[:, 1:],
+            loss="mse",
+            lr=lr,
+            batch_size=batch_size,
+            epochs=epochs,
+            seed=seed + 1000 * stage,
+            progress=progress,
+        )
         model = result.model
         history.append(result.history)
     return model.net.double().eval().requires_grad_(False), torch.cat(history)
@@ -218,10 +247,18 @@ class FlightCurves:
 
 
 def ace_curves(
-    net: Recurrent, X: Tensor, *, lags: Sequence[int] = tuple(range(1, 11)), num: int = 33, target: int = TARGET,
-    output: str = OUTPUT, channels: Sequence[str] = CHANNELS, domain: tuple[float, float] = (0.0, 1.0),
-    method: str = "monte_carlo", groups: Any = None,
-) -> FlightCurves:  # fmt: skip
+    net: Recurrent,
+    X: Tensor,
+    *,
+    lags: Sequence[int] = tuple(range(1, 11)),
+    num: int = 33,
+    target: int = TARGET,
+    output: str = OUTPUT,
+    channels: Sequence[str] = CHANNELS,
+    domain: tuple[float, float] = (0.0, 1.0),
+    method: str = "monte_carlo",
+    groups: Any = None,
+) -> FlightCurves:
     """Causal regressors of all channels at some lags, from sequences simulated again under each value.
 
     Args:
@@ -250,18 +287,28 @@ def ace_curves(
     inputs = FeedbackSequences(net, X, target_step=target - 1, channels=channels, domain=domain)
     features = [inputs.feature((target - lag, c))[0] for lag in lags for c in range(len(channels))]
     ace = AverageCausalEffect(
-        inputs.model, inputs, method=method, budget=num * len(features) * len(X), groups=groups,
+        inputs.model,
+        inputs,
+        method=method,
+        budget=num * len(features) * len(X),
+        groups=groups,
         target_names=channels,
-    )  # fmt: skip
+    )
     curves = ace.regress(features, [output], num, grid="chebyshev")
     ends = (torch.full((len(channels),), float(end), dtype=torch.float64) for end in domain)
     return FlightCurves(curves, lags, tuple(channels), target, output, *ends)
 
 
 def integrated_gradient_maps(
-    net: Recurrent, X: Tensor, baseline: Tensor, *, lags: Sequence[int] = tuple(range(1, 11)), target: int = TARGET,
-    output: int = CHANNELS.index(OUTPUT), steps: int = 50,
-) -> tuple[Tensor, float]:  # fmt: skip
+    net: Recurrent,
+    X: Tensor,
+    baseline: Tensor,
+    *,
+    lags: Sequence[int] = tuple(range(1, 11)),
+    target: int = TARGET,
+    output: int = CHANNELS.index(OUTPUT),
+    steps: int = 50,
+) -> tuple[Tensor, float]:
     """Integrated gradients of the output by Captum, (n, lags, channels), and their largest completeness gap.
 
     The network is taken as a function of all the seconds that it reads, as Captum takes it.
@@ -292,9 +339,13 @@ def integrated_gradient_maps(
     start = baseline[..., :target, :] if baseline.ndim > 1 else baseline
     start = start.to(x).expand(x.shape[1:])[None]
     found, gap = IntegratedGradients(last).attribute(
-        x, start.expand_as(x).contiguous(), target=output, n_steps=steps, return_convergence_delta=True,
+        x,
+        start.expand_as(x).contiguous(),
+        target=output,
+        n_steps=steps,
+        return_convergence_delta=True,
         internal_batch_size=2500,
-    )  # fmt: skip
+    )
     return found[:, [target - lag for lag in lags]].detach(), gap.abs().max().item()
 
 
@@ -336,9 +387,12 @@ def main() -> int:
         losses.append(history[-1].item())
         print(f"seed {seed}: mean squared error {losses[-1]:.3e} after {len(history)} epochs", flush=True)
     facts = {
-        "seeds": list(SEEDS), "losses": losses, "settings": SETTINGS, "data": "simulated landings, shipped set",
+        "seeds": list(SEEDS),
+        "losses": losses,
+        "settings": SETTINGS,
+        "data": "simulated landings, shipped set",
         **describe(seed=0, profile="full", started=started, data=X),
-    }  # fmt: skip
+    }
     path = Path(paths.data_dir()) / "checkpoints" / _FILE
     save_weights(nn.ModuleList(networks), path, facts)
     print(f"{path.name}, {path.stat().st_size} bytes")

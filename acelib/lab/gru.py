@@ -30,10 +30,26 @@ from acelib.lab._gru_saliency import (
 )
 
 __all__ = [
-    "PAPER", "Attributions", "GRURun", "ImputationCheck", "SequenceGRU", "Sequences", "agreement", "attributions",
-    "bootstrap_interval", "clopper_pearson", "final_logits", "imputation_check", "integrated_gradients",
-    "make_sequences", "paper_factors", "rule_of", "taylor_curve", "taylor_map", "train_grus",
-]  # fmt: skip
+    "PAPER",
+    "Attributions",
+    "GRURun",
+    "ImputationCheck",
+    "SequenceGRU",
+    "Sequences",
+    "agreement",
+    "attributions",
+    "bootstrap_interval",
+    "clopper_pearson",
+    "final_logits",
+    "imputation_check",
+    "integrated_gradients",
+    "make_sequences",
+    "paper_factors",
+    "rule_of",
+    "taylor_curve",
+    "taylor_map",
+    "train_grus",
+]
 
 SIGNAL, SPREAD, LENGTHS, LONG = 3, 0.2, (10, 14), (100, 109)
 SETTINGS = {"epochs": 12, "batch_size": 64, "lr": 1e-2, "num": 4096}
@@ -66,9 +82,13 @@ class Sequences:
 
 
 def make_sequences(
-    num: int, *, seed: int, lengths: tuple[int, int] = LENGTHS, spread: float = SPREAD,
+    num: int,
+    *,
+    seed: int,
+    lengths: tuple[int, int] = LENGTHS,
+    spread: float = SPREAD,
     dtype: torch.dtype = torch.float64,
-) -> Sequences:  # fmt: skip
+) -> Sequences:
     """Returns ``num`` sequences; with equal chances the first three are +1 (label 1) or −1 (label 0), plus noise.
 
     Args:
@@ -163,10 +183,15 @@ class GRURun:
 
 
 def train_grus(
-    seeds: Sequence[int], *, loss: str | Sequence[str] = "mse", lengths: tuple[int, int] = LENGTHS,
-    epochs: int = SETTINGS["epochs"], batch_size: int = SETTINGS["batch_size"], lr: float = SETTINGS["lr"],
+    seeds: Sequence[int],
+    *,
+    loss: str | Sequence[str] = "mse",
+    lengths: tuple[int, int] = LENGTHS,
+    epochs: int = SETTINGS["epochs"],
+    batch_size: int = SETTINGS["batch_size"],
+    lr: float = SETTINGS["lr"],
     num: int = SETTINGS["num"],
-) -> GRURun:  # fmt: skip
+) -> GRURun:
     """GRUs of the given seeds, each trained on its own sequences by Adam, all in one go, as a ``GRURun``.
 
     The published recipe is the squared error and plain gradient descent at 1e-3 on one sequence a step. Here it is

@@ -144,9 +144,13 @@ class IrisCurves:
 
 
 def iris_curves(
-    run: IrisRun, *, method: str = "monte_carlo", scale: str = "probabilities", num: int = 100,
+    run: IrisRun,
+    *,
+    method: str = "monte_carlo",
+    scale: str = "probabilities",
+    num: int = 100,
     family: str = "polynomial",
-) -> IrisCurves:  # fmt: skip
+) -> IrisCurves:
     """The causal regressors of every seed, feature and class, from all 150 flowers, as ``IrisCurves``.
 
     Args:

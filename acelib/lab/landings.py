@@ -107,9 +107,13 @@ class Landings:
 
 
 def simulate_landings(
-    num: int, *, kind: str = "normal", seed: int = 0, first: int = 0,
+    num: int,
+    *,
+    kind: str = "normal",
+    seed: int = 0,
+    first: int = 0,
     parameters: Mapping[str, float | np.ndarray] | None = None,
-) -> Landings:  # fmt: skip
+) -> Landings:
     """Simulated landings, X (num, 101, 17) float64 in recorded units.
 
     Args:

@@ -88,9 +88,17 @@ def claim(
           The fourth digit is rounded away.
     """
     item = claim_item(
-        key, statement, source=source, paper=paper, inequality=inequality, ours=ours, tol=tol, holds=holds,
-        reason=reason, correction=correction,
-    )  # fmt: skip
+        key,
+        statement,
+        source=source,
+        paper=paper,
+        inequality=inequality,
+        ours=ours,
+        tol=tol,
+        holds=holds,
+        reason=reason,
+        correction=correction,
+    )
     _remember("claim", key, statement)
     publish(render_claim(item), {})
 
@@ -140,9 +148,14 @@ def claim_item(
     elif ours is not None:
         ours = _scalar(ours, f"ours of claim {key!r}")
     return {
-        "id": key, **texts, "ours": ours, "tol": _tolerance(tol, f"claim {key!r}"), "holds": holds,
-        "correction": None if correction is None else str(correction), "verdict": verdict(holds, correction),
-    }  # fmt: skip
+        "id": key,
+        **texts,
+        "ours": ours,
+        "tol": _tolerance(tol, f"claim {key!r}"),
+        "holds": holds,
+        "correction": None if correction is None else str(correction),
+        "verdict": verdict(holds, correction),
+    }
 
 
 def verdict(holds: bool | None, correction: str | None = None) -> str:

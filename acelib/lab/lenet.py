@@ -210,9 +210,15 @@ def train_mnist(
     learn, test = _at_32(learn), _at_32(test)
     settings = {**MNIST, "epochs": epochs, "seed": seed}
     result = train(
-        lenet(seed=seed), learn.X, learn.y, **settings, checkpoint=states / f"lenet-{profile}.safetensors",
-        checkpoint_every=0, resume=resume, progress=progress,
-    )  # fmt: skip
+        lenet(seed=seed),
+        learn.X,
+        learn.y,
+        **settings,
+        checkpoint=states / f"lenet-{profile}.safetensors",
+        checkpoint_every=0,
+        resume=resume,
+        progress=progress,
+    )
     model = result.model.eval()
     facts = describe(seed=seed, profile=profile, started=started)
     facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
@@ -259,9 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _at_32(data: Dataset) -> Dataset:
     names = tuple(f"r{r}c{c}" for r in range(SIDE) for c in range(SIDE))
-    return Dataset(
-        f"{data.name} at 32×32", enlarge(data.X), data.y, names, data.target_names, source=data.source
-    )  # fmt: skip
+    return Dataset(f"{data.name} at 32×32", enlarge(data.X), data.y, names, data.target_names, source=data.source)
 
 
 def _folder(folder: str | Path | None, profile: str) -> Path:

@@ -55,8 +55,10 @@ def main() -> int:
     """0 where 127.0.0.1 can be reached, else 1 and a sentence on what to do."""
     if ensure_loopback():
         return 0
-    print("127.0.0.1 cannot be reached, so no Jupyter kernel can start; switch it on with `ip link set lo up`.",
-          file=sys.stderr)
+    print(
+        "127.0.0.1 cannot be reached, so no Jupyter kernel can start; switch it on with `ip link set lo up`.",
+        file=sys.stderr,
+    )
     return 1
 
 

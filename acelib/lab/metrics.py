@@ -141,9 +141,7 @@ def irof(
     quantus = _quantus()
     scores = {}
     for name, call in _calls(model, X, y, {name: _raised(explain) for name, explain in explainers.items()}, True):
-        metric = quantus.IROF(
-            perturb_baseline=baseline, normalise=False, disable_warnings=True, return_aggregate=False
-        )
+        metric = quantus.IROF(perturb_baseline=baseline, normalise=False, disable_warnings=True, return_aggregate=False)
         with fixed_randomness(seed), _silent():
             # one image a call: the mean that fills a segment is then that image's own
             scores[name] = torch.as_tensor(np.asarray(metric(**call, batch_size=1), dtype=float))
@@ -181,10 +179,19 @@ def _calls(
         raise ValueError(f"X {tuple(X.shape)} and y {tuple(y.shape)} must be images (n, c, h, w) and n classes")
     for name, explain in explainers.items():
         options = {"explain": explain, "normalise": normalise}
-        yield name, dict(
-            model=model, x_batch=X.cpu().numpy(), y_batch=y.cpu().numpy(), channel_first=True, softmax=True,
-            explain_func=quantus_explain, explain_func_kwargs=options, device=str(X.device),
-        )  # fmt: skip
+        yield (
+            name,
+            dict(
+                model=model,
+                x_batch=X.cpu().numpy(),
+                y_batch=y.cpu().numpy(),
+                channel_first=True,
+                softmax=True,
+                explain_func=quantus_explain,
+                explain_func_kwargs=options,
+                device=str(X.device),
+            ),
+        )
 
 
 def _raised(explain: Explainer) -> Explainer:

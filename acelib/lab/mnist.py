@@ -34,9 +34,10 @@ SIZES = (784, 512, 256, 128, 64, 10)
 RANK = 50
 SETTINGS = {"lr": 1e-3, "batch_size": 128}
 PROFILES = {"quick": (1, 6_000), "full": (5, None)}  # epochs, and how many of the training images
-_FILES = tuple(f"mnist/{part}-ubyte.gz" for part in (
-    "train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"
-))  # fmt: skip
+_FILES = tuple(
+    f"mnist/{part}-ubyte.gz"
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +160,15 @@ def load_pretrained(name: str, *, folder: str | Path | None = None) -> Pretraine
     provenance = _read(model, name, folder)
     known = mnist_moments(folder=folder)
     return Pretrained(
-        name, model.eval(), known.mean, known.factor, known.class_means, known.explained,
-        provenance["accuracy"], provenance,
-    )  # fmt: skip
+        name,
+        model.eval(),
+        known.mean,
+        known.factor,
+        known.class_means,
+        known.explained,
+        provenance["accuracy"],
+        provenance,
+    )
 
 
 def train_networks(
@@ -212,9 +219,15 @@ def train_networks(
         settings = {**SETTINGS, "epochs": epochs, "seed": seed}
         state = states / f"mnist-{profile}-{name}.safetensors"
         result = train(
-            network(name, seed=seed), learn.X[:, None], learn.y, **settings,
-            checkpoint=state, checkpoint_every=0, resume=resume, progress=progress,
-        )  # fmt: skip
+            network(name, seed=seed),
+            learn.X[:, None],
+            learn.y,
+            **settings,
+            checkpoint=state,
+            checkpoint_every=0,
+            resume=resume,
+            progress=progress,
+        )
         facts = describe(seed=seed, profile=profile, started=started)
         facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
         facts |= {"seconds": round(result.seconds, 1), "accuracy": _accuracy(result.model.eval(), test)}

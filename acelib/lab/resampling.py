@@ -14,9 +14,15 @@ _TURN = 360.0
 
 
 def resample(
-    data: np.ndarray, rate: float, times: np.ndarray, new_rate: float, *, how: str = "hold", circular: bool = False,
+    data: np.ndarray,
+    rate: float,
+    times: np.ndarray,
+    new_rate: float,
+    *,
+    how: str = "hold",
+    circular: bool = False,
     switch: bool = False,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Values (times,) of one channel at the given times.
 
     Before the first valid sample the first valid one is taken, after the last valid one the last.

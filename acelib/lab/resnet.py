@@ -61,8 +61,10 @@ class ResNet18(nn.Module):
         self, *, width: int = 64, classes: int = 10, channels: int = 3, small: bool = True, seed: int | None = None
     ) -> None:
         super().__init__()
-        stem = nn.Conv2d(channels, width, 3, 1, 1, bias=False) if small else nn.Conv2d(
-            channels, width, 7, 2, 3, bias=False
+        stem = (
+            nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+            if small
+            else nn.Conv2d(channels, width, 7, 2, 3, bias=False)
         )
         pool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
         self.stem = nn.Sequential(stem, nn.BatchNorm2d(width), nn.ReLU(), pool)

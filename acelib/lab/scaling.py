@@ -25,9 +25,19 @@ from acelib.lab.frontier import Frontier, frontier
 from acelib.lab.paths import data_dir
 
 __all__ = [
-    "average_curves", "both", "count", "drawn_rows", "errors_of", "full_numbers", "read_off", "spread_pixels",
-    "taylor_curves", "timed_ratio", "timed_seconds", "vector_products",
-]  # fmt: skip
+    "average_curves",
+    "both",
+    "count",
+    "drawn_rows",
+    "errors_of",
+    "full_numbers",
+    "read_off",
+    "spread_pixels",
+    "taylor_curves",
+    "timed_ratio",
+    "timed_seconds",
+    "vector_products",
+]
 
 CHUNK = 8192
 _MATRIX_VECTOR = {torch.ops.aten.mv: 0, torch.ops.aten.addmv: 1}  # not in torch's table; where the matrix stands
@@ -102,9 +112,15 @@ def spread_pixels(inputs: InputDistribution, number: int) -> list[int]:
 
 
 def errors_of(
-    model: Callable, inputs: InputDistribution, *, pixels: int, values: Tensor, sizes: tuple[int, ...],
-    repeats: int = 20, seed: int = 0,
-) -> Frontier:  # fmt: skip
+    model: Callable,
+    inputs: InputDistribution,
+    *,
+    pixels: int,
+    values: Tensor,
+    sizes: tuple[int, ...],
+    repeats: int = 20,
+    seed: int = 0,
+) -> Frontier:
     """Errors of every estimator against the exact average over the rows, on logits and on probabilities.
 
     Args:
@@ -144,9 +160,13 @@ def drawn_rows(mean: Tensor, factor: Tensor, number: int, *, seed: int = 0) -> T
 
 
 def average_curves(
-    model: Callable, rows: Tensor, values: Tensor, *, shape: tuple[int, ...] | None = None,
+    model: Callable,
+    rows: Tensor,
+    values: Tensor,
+    *,
+    shape: tuple[int, ...] | None = None,
     pixels: Sequence[int] | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """E[y | do(x_i = value)] for every pixel, value and output, ``(k, m, outputs)``, averaged over the same rows.
 
     Args:
@@ -166,9 +186,15 @@ def average_curves(
 
 
 def taylor_curves(
-    model: Callable, mean: Tensor, factor: Tensor, values: Tensor, *, shape: tuple[int, ...] | None = None,
-    pixels: Sequence[int] | None = None, chunk_size: int | None = None,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    model: Callable,
+    mean: Tensor,
+    factor: Tensor,
+    values: Tensor,
+    *,
+    shape: tuple[int, ...] | None = None,
+    pixels: Sequence[int] | None = None,
+    chunk_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
     """f(μ) and the second-order term under do(x_i = value), each ``(k, m, outputs)``; Taylor is their sum.
 
     Args:

@@ -244,9 +244,18 @@ def trained(record: _Record, name: str, facts: dict) -> TrainedVae:
     """The ``TrainedVae`` that a filled record and its provenance describe."""
     encoder = record.encoder if record.encoder is None else record.encoder.eval()
     return TrainedVae(
-        name, facts["settings"]["beta"], facts["seed"], record.decoder.eval(), encoder, record.kl, record.kl_stderr,
-        record.class_means, record.class_frequencies, tuple(facts["shape"]), facts,
-    )  # fmt: skip
+        name,
+        facts["settings"]["beta"],
+        facts["seed"],
+        record.decoder.eval(),
+        encoder,
+        record.kl,
+        record.kl_stderr,
+        record.class_means,
+        record.class_frequencies,
+        tuple(facts["shape"]),
+        facts,
+    )
 
 
 def stream(seed: int, number: int) -> torch.Generator:

@@ -185,9 +185,14 @@ def _trained(
     settings = {"beta": float(recipe.beta), "seed": recipe.seed, "lr": recipe.lr, "batch_size": BATCH_SIZE}
     settings["iterations"] = PROFILES[profile][0]
     result = train_vae(
-        ConditionalVae(pixels=learn.X[0].numel(), seed=recipe.seed), learn.X.flatten(1), learn.y, **settings,
-        checkpoint=states / f"{recipe.name}-{profile}.safetensors", resume=resume, progress=progress,
-    )  # fmt: skip
+        ConditionalVae(pixels=learn.X[0].numel(), seed=recipe.seed),
+        learn.X.flatten(1),
+        learn.y,
+        **settings,
+        checkpoint=states / f"{recipe.name}-{profile}.safetensors",
+        resume=resume,
+        progress=progress,
+    )
     facts = describe(seed=recipe.seed, profile=profile, started=started)
     facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
     facts["seconds"] = round(result.seconds, 1)

@@ -201,7 +201,12 @@ class Run:
     """
 
     def __init__(
-        self, model: nn.Module, inputs: Tensor, target: int, *, chunk_size: int | None = None,
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int,
+        *,
+        chunk_size: int | None = None,
         minimum: int = MIN_INPUTS,
     ) -> None:
         self.inputs = check_inputs(inputs, minimum)
@@ -236,8 +241,15 @@ class Run:
         return torch.where(found.abs().amax(1, keepdim=True) > floor, found, 0.0)
 
     def effects(
-        self, layer: Layer, targets: Sequence[int], betas: Tensor, *, alpha: float, test: str,
-        correction: str | None, step: Callable | None = None,
+        self,
+        layer: Layer,
+        targets: Sequence[int],
+        betas: Tensor,
+        *,
+        alpha: float,
+        test: str,
+        correction: str | None,
+        step: Callable | None = None,
     ) -> TreatmentEffects:
         """Return the tested effects of all nodes of ``layer``; all neutral where there are no targets."""
         if len(targets):
@@ -290,8 +302,21 @@ class Run:
             tuple(("input" if p == INPUT else names[p], channel) for p, channel in node) for node in layer.sources
         )
         return TreatmentEffects(
-            layer.name, layer.kind, self.trace.parents(layer), tuple(targets), mean, error,
-            mean / observed.mean().abs(), z, p, adjusted, betas, *roles, neutral, origins, found,
+            layer.name,
+            layer.kind,
+            self.trace.parents(layer),
+            tuple(targets),
+            mean,
+            error,
+            mean / observed.mean().abs(),
+            z,
+            p,
+            adjusted,
+            betas,
+            *roles,
+            neutral,
+            origins,
+            found,
             self._missing(layer, roles[0], targets),
         )
 

@@ -196,13 +196,26 @@ def descend(run: Run, alpha, test, correction, intervention, epsilon, seed, prog
             found.append(effects)
     y = run.observed.double()
     return ExplanatoryGraph(
-        run.target, tuple(found), run.num_inputs, float(y.mean()), float(y.std() / len(y) ** 0.5),
-        intervention, test, alpha, correction, cost,
+        run.target,
+        tuple(found),
+        run.num_inputs,
+        float(y.mean()),
+        float(y.std() / len(y) ** 0.5),
+        intervention,
+        test,
+        alpha,
+        correction,
+        cost,
     )
 
 
 def correctly_classified(
-    model: nn.Module, inputs: Tensor, labels: Any, target: int, *, limit: int | None = None,
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Any,
+    target: int,
+    *,
+    limit: int | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
     """Return the inputs of class ``target`` that the model classifies as such, ``(m, *shape)``, in their order.
@@ -255,6 +268,8 @@ def _read(content: dict[str, Any]) -> TreatmentEffects:
         return tuple(value(y) for y in x) if isinstance(x, list) else x
 
     tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
-    plain = {k: torch.tensor([float(v) for v in x], dtype=torch.float64) if k in tensors else value(x)
-             for k, x in content.items()}
+    plain = {
+        k: torch.tensor([float(v) for v in x], dtype=torch.float64) if k in tensors else value(x)
+        for k, x in content.items()
+    }
     return TreatmentEffects(**plain)

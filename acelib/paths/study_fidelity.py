@@ -72,11 +72,19 @@ class Fidelity:
         for ranking in RANKINGS:
             for i, share in enumerate(self.shares.tolist()):
                 own, others = self.own_interval[ranking][i].tolist(), self.others_interval[ranking][i].tolist()
-                rows.append({
-                    "share": share, "masked": int(self.masked[i]), "ranking": ranking,
-                    "own": float(self.own[ranking][i]), "own_low": own[0], "own_high": own[1],
-                    "others": float(self.others[ranking][i]), "others_low": others[0], "others_high": others[1],
-                })
+                rows.append(
+                    {
+                        "share": share,
+                        "masked": int(self.masked[i]),
+                        "ranking": ranking,
+                        "own": float(self.own[ranking][i]),
+                        "own_low": own[0],
+                        "own_high": own[1],
+                        "others": float(self.others[ranking][i]),
+                        "others_low": others[0],
+                        "others_high": others[1],
+                    }
+                )
         return pd.DataFrame(rows)
 
 

@@ -76,10 +76,16 @@ class Reliability:
         """Return a pandas data frame, one row per layer."""
         import pandas as pd
 
-        return pd.DataFrame({
-            "layer": self.layers, "nodes": [len(n) for n in self.nodes], "share": self.share.tolist(),
-            "stderr": self.stderr.tolist(), "always": self.always.tolist(), "agreement": self.agreement.tolist(),
-        })
+        return pd.DataFrame(
+            {
+                "layer": self.layers,
+                "nodes": [len(n) for n in self.nodes],
+                "share": self.share.tolist(),
+                "stderr": self.stderr.tolist(),
+                "always": self.always.tolist(),
+                "agreement": self.agreement.tolist(),
+            }
+        )
 
 
 def reliability(
@@ -157,8 +163,15 @@ def reliability(
         agreement.append(same)
     names = tuple(layer.name for layer in first.layers)
     return Reliability(
-        run.target, names, tuple(nodes), tuple(frequency), centres, torch.stack(by_run), torch.tensor(agreement),
-        test, correction,
+        run.target,
+        names,
+        tuple(nodes),
+        tuple(frequency),
+        centres,
+        torch.stack(by_run),
+        torch.tensor(agreement),
+        test,
+        correction,
     )
 
 

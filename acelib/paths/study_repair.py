@@ -67,7 +67,8 @@ class Repair:
 
         rows = []
         for way, values, spans in (
-            ("mask", self.by_mask, self.by_mask_interval), ("constant", self.by_constant, self.by_constant_interval)
+            ("mask", self.by_mask, self.by_mask_interval),
+            ("constant", self.by_constant, self.by_constant_interval),
         ):
             for i, share in enumerate(self.shares.tolist()):
                 row = {"share": share, "masked": int(self.masked[i]), "way": way, "constant": float(self.constants[i])}

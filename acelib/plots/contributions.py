@@ -48,7 +48,13 @@ def plot_contributions(
         low, high = (end.numpy() for end in r.interval(level, shares=shares))
         error = None if not r.scramblings else np.stack([value - low, high - value])
         ax.bar(
-            middle, value, width * 0.92, yerr=error, color=COLORS[i % len(COLORS)], alpha=0.8, label=name or None,
+            middle,
+            value,
+            width * 0.92,
+            yerr=error,
+            color=COLORS[i % len(COLORS)],
+            alpha=0.8,
+            label=name or None,
             error_kw=dict(lw=1, capsize=3),
         )
         known = (truth or {}).get(name)
@@ -82,8 +88,13 @@ def plot_sobol(
         value = getattr(r, index)[:, output].numpy()
         low, high = (end[:, output].numpy() for end in r.interval(index, level))
         ax.errorbar(
-            positions + (i - 0.5) * 0.16, value, np.stack([value - low, high - value]), fmt=MARKERS[i],
-            color=COLORS[i], capsize=3, label={"first": "first-order", "total": "total"}[index],
+            positions + (i - 0.5) * 0.16,
+            value,
+            np.stack([value - low, high - value]),
+            fmt=MARKERS[i],
+            color=COLORS[i],
+            capsize=3,
+            label={"first": "first-order", "total": "total"}[index],
         )
     ax.set_xticks(positions, list(names) if names is not None else [f"x{i}" for i in positions])
     ax.axhline(0, color="0.4", lw=0.8, ls=LINESTYLES[0])

@@ -90,8 +90,14 @@ def plot_graph(graph: Any, *, ax: Axes | None = None, most: int = 48) -> Axes:
             ax.scatter([x] * len(own), heights, s=size, marker=marker, color=color, zorder=3)
         hidden = layer.num_nodes - len(shown[x])
         count = f"{len(layer.necessary)} / {len(layer.noisy)} / {len(layer.neutral)}"
-        ax.text(x, -0.09, f"{layer.name or 'input'}\n{count}" + (f"\n({hidden} not drawn)" if hidden else ""),
-                ha="center", va="top", fontsize=7)
+        ax.text(
+            x,
+            -0.09,
+            f"{layer.name or 'input'}\n{count}" + (f"\n({hidden} not drawn)" if hidden else ""),
+            ha="center",
+            va="top",
+            fontsize=7,
+        )
     ax.scatter([len(columns)], [0.5], s=90, color="black", zorder=3)
     ax.annotate(f"class {graph.target}", (len(columns), 0.5), xytext=(0, 9), textcoords="offset points", ha="center")
     ax.set(xlim=(-0.6, len(columns) + 0.6), ylim=(-0.05, 1.05))
@@ -166,16 +172,20 @@ def plot_repair(study: Any, *, figure: Figure | None = None) -> Figure:
             figure = plt.figure(figsize=(8.4, 3.1))
     axes = figure.subplots(1, 3, sharey=True)
     x = 100 * study.shares.numpy()
-    ways = (study.by_mask, study.by_mask_interval, "noisy nodes masked", NOISY, "-"), (
-        study.by_constant, study.by_constant_interval, "constant on the logit", "black", "--"
+    ways = (
+        (study.by_mask, study.by_mask_interval, "noisy nodes masked", NOISY, "-"),
+        (study.by_constant, study.by_constant_interval, "constant on the logit", "black", "--"),
     )
     for ax, measure in zip(axes, ("recall", "precision", "accuracy"), strict=True):
         for values, spans, name, color, line in ways:
             span = spans[measure].numpy()
             ax.fill_between(x, span[:, 0], span[:, 1], color=color, alpha=0.16, lw=0)
             ax.plot(x, values[measure].numpy(), color=color, ls=line, marker="o", ms=3, label=name)
-        ax.set(xlabel="noisy nodes masked, %", title=measure if measure == "accuracy" else f"{measure}, class "
-               f"{study.target}", ylim=(-0.03, 1.03))
+        ax.set(
+            xlabel="noisy nodes masked, %",
+            title=measure if measure == "accuracy" else f"{measure}, class {study.target}",
+            ylim=(-0.03, 1.03),
+        )
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 

@@ -223,9 +223,7 @@ class FeedbackSequences:
         data = self._table.samples.reshape(-1, *self.shape)
         pins = self._pins[None] if fixed else None
         name = self._table.label(columns)
-        return RollOut(
-            self._simulator, data, name=name, columns=columns, values=values, fixed=fixed, fixed_values=pins
-        )
+        return RollOut(self._simulator, data, name=name, columns=columns, values=values, fixed=fixed, fixed_values=pins)
 
     def _pinned(self) -> RollOut:
         return self._answer(self.fixed, self._pins[None], ())

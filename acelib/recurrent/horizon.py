@@ -211,9 +211,11 @@ def _warn_where_singular(model: SequenceModel, jacobian: Tensor) -> None:
     lost = (lost & (singular[..., 0] > 0)).all(0)
     if hidden >= features and not lost.any():
         return
-    why = f"its hidden layer of {hidden} is narrower than the {features} features" if hidden < features else (
-        "its singular values fall below the rounding of the largest"
-    )  # fmt: skip
+    why = (
+        f"its hidden layer of {hidden} is narrower than the {features} features"
+        if hidden < features
+        else ("its singular values fall below the rounding of the largest")
+    )
     warnings.warn(
         f"the determinant of the Jacobian is 0 because {why}; what is read is rounding noise, so use measure='norm'",
         ApproximationWarning,

@@ -115,9 +115,7 @@ class Unfolded(nn.Module):
         return model is self or (like and _unwrapped(model.source) is _unwrapped(self.source))
 
 
-def unfold(
-    model: SequenceModel, *, steps: int, features: int | Sequence[str], step: int = -1
-) -> Unfolded:
+def unfold(model: SequenceModel, *, steps: int, features: int | Sequence[str], step: int = -1) -> Unfolded:
     """Return the network as a function ``(batch, steps * features) -> (batch, outputs)`` of its flattened inputs.
 
     The coordinate of (t, channel i) is ``t * features + i``; ``.feature_names`` calls it ``feature[t]``. The function

@@ -75,19 +75,35 @@ class RollOut(Intervention):
     """
 
     def __init__(
-        self, simulator: Simulator, data: Tensor, *, name: str, columns: tuple[int, ...], values: Tensor,
-        fixed: tuple[int, ...] = (), fixed_values: Tensor | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        simulator: Simulator,
+        data: Tensor,
+        *,
+        name: str,
+        columns: tuple[int, ...],
+        values: Tensor,
+        fixed: tuple[int, ...] = (),
+        fixed_values: Tensor | None = None,
+    ) -> None:
         n, k, m = data.shape[0], data[0].numel(), values.shape[0]
         every = columns + fixed
         settings = values if not fixed else torch.cat([values, fixed_values.expand(m, -1)], dim=1)
         pinned = torch.zeros(m, k, dtype=torch.bool, device=data.device)
         pinned[:, list(every)] = True
         for key, value in dict(
-            name=name, columns=columns, values=values, pinned=pinned, shape=tuple(data.shape[1:]), num_rows=n,
-            num_observed=n, _simulator=simulator, _data=data, _every=every, _settings=settings,
+            name=name,
+            columns=columns,
+            values=values,
+            pinned=pinned,
+            shape=tuple(data.shape[1:]),
+            num_rows=n,
+            num_observed=n,
+            _simulator=simulator,
+            _data=data,
+            _every=every,
+            _settings=settings,
             _first=min(every) // data.shape[2],
-        ).items():  # fmt: skip
+        ).items():
             object.__setattr__(self, key, value)
 
     def __repr__(self) -> str:
@@ -122,9 +138,7 @@ class RollOut(Intervention):
             check_output(y.flatten(0, 1), y.shape[0] * y.shape[1])
             yield which, y, torch.ones(len(block), dtype=y.dtype, device=y.device)
 
-    def _blocks(
-        self, chunk: int, index: Tensor | None, *, answer: bool
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _blocks(self, chunk: int, index: Tensor | None, *, answer: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         data, count = self._data if index is None else self._data[index], len(self)
         for block in data.split(max(1, chunk // count)):
             state = self._simulator.past(block, self._first)

@@ -38,9 +38,12 @@ def test_every_form_changes_and_goes_back_to_the_same_bytes(small, capsys):
     assert address.main([NEW], small) == 0
     text = (small / "README.md").read_text()
     assert text.splitlines() == [
-        f"git clone {NEW}.git", f"see {NEW}.", f"[x]({NEW}/tree/main)",
+        f"git clone {NEW}.git",
+        f"see {NEW}.",
+        f"[x]({NEW}/tree/main)",
         f"https://colab.research.google.com/github/{SLUG}/blob/main/book/a.ipynb",
-        f"git@github.com:{SLUG}.git", f"https://raw.githubusercontent.com/{SLUG}/main/x",
+        f"git@github.com:{SLUG}.git",
+        f"https://raw.githubusercontent.com/{SLUG}/main/x",
         "not ours: https://github.com/me/mine2 https://github.com/me/mine.js",
     ]
     assert address.current(small) == NEW
@@ -52,8 +55,19 @@ def test_every_form_changes_and_goes_back_to_the_same_bytes(small, capsys):
     assert contents(small) == before
 
 
-@pytest.mark.parametrize("url", ["", "me/mine", "http://github.com/me/mine", "https://github.com/me", "https://github.com/a/b/c",
-                                 "https://example.org/a/b", "https://github.com/a b/c", "https://github.com/-a/c"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "me/mine",
+        "http://github.com/me/mine",
+        "https://github.com/me",
+        "https://github.com/a/b/c",
+        "https://example.org/a/b",
+        "https://github.com/a b/c",
+        "https://github.com/-a/c",
+    ],
+)
 def test_another_form_is_refused_before_anything_changes(small, url, capsys):
     before = contents(small)
     assert address.main([url], small) == 1

@@ -8,14 +8,14 @@ import pytest
 
 from acelib.lab import bench
 
-CASES = '''
+CASES = """
 calls = []
 def cases():
     return {"slow": lambda: calls.append("slow"), "fast": lambda: calls.append("fast")}
 per = {"slow": 10}
 ratios = {"gain": ("slow", "fast")}
 expect = {"gain": "at least 0"}
-'''
+"""
 
 
 class Clock:
@@ -43,18 +43,30 @@ def test_cases_take_turns_and_the_first_rounds_do_not_count():
     seconds = bench.measure(cases, rounds=9, warmup=1, clock=clock)
     assert {name: len(values) for name, values in seconds.items()} == {"a": 9, "b": 9, "c": 9}
     assert len(calls) == 30
-    assert all(sorted(calls[i:i + 3]) == ["a", "b", "c"] for i in range(0, 30, 3))
-    assert len({tuple(calls[i:i + 3]) for i in range(0, 30, 3)}) == 3  # nobody always comes first
+    assert all(sorted(calls[i : i + 3]) == ["a", "b", "c"] for i in range(0, 30, 3))
+    assert len({tuple(calls[i : i + 3]) for i in range(0, 30, 3)}) == 3  # nobody always comes first
 
 
 def test_a_ratio_is_taken_inside_each_round():
     """Both cases slow down together in every third round: the ratio never moves though the times do."""
     clock = Clock()
-    module = SimpleNamespace(__name__="m", ratios={"r": ("a", "b")}, per={"a": 2}, expect={"r": "about 2"},
-                             cases=lambda: {"a": clock.takes([4, 4, 40]), "b": clock.takes([1, 1, 10])})
+    module = SimpleNamespace(
+        __name__="m",
+        ratios={"r": ("a", "b")},
+        per={"a": 2},
+        expect={"r": "about 2"},
+        cases=lambda: {"a": clock.takes([4, 4, 40]), "b": clock.takes([1, 1, 10])},
+    )
     result = bench.run(module, rounds=9, clock=clock)
-    assert result["ratios"]["r"] == {"numerator": "a", "denominator": "b", "rounds": 9, "median": 2.0,
-                                     "lower_quartile": 2.0, "upper_quartile": 2.0, "expected": "about 2"}
+    assert result["ratios"]["r"] == {
+        "numerator": "a",
+        "denominator": "b",
+        "rounds": 9,
+        "median": 2.0,
+        "lower_quartile": 2.0,
+        "upper_quartile": 2.0,
+        "expected": "about 2",
+    }
     assert result["seconds"]["a"] == {"median": 2.0, "lower_quartile": 2.0, "upper_quartile": 20.0, "per": 2}
 
 

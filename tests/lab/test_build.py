@@ -34,10 +34,12 @@ READ = "print(open('../data/number.txt').read(), profile, seed)"
 
 def notebook(path, *sources, title="Title"):
     """A chapter: a heading, the parameters cell, a skipped cell, and the given code cells."""
-    cells = [new_markdown_cell(f"Preface\n\n# {title}"),
-             new_code_cell('profile: str = "quick"  # quick or full\nseed: int = 0', metadata={"tags": ["parameters"]}),
-             new_code_cell("1 / 0", metadata={"tags": ["skip-execution"]}),
-             *[new_code_cell(source) for source in sources]]
+    cells = [
+        new_markdown_cell(f"Preface\n\n# {title}"),
+        new_code_cell('profile: str = "quick"  # quick or full\nseed: int = 0', metadata={"tags": ["parameters"]}),
+        new_code_cell("1 / 0", metadata={"tags": ["skip-execution"]}),
+        *[new_code_cell(source) for source in sources],
+    ]
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": stored.KERNELSPEC}), path)
 
 
@@ -292,9 +294,13 @@ def test_only_current_chapters_are_stored(counted, capsys):
 
 def test_a_stored_notebook_is_the_same_however_it_was_run(tmp_path):
     """Two runs of the same cells, with other ids, timings, widget state and an injected cell, give the same bytes."""
+
     def run(number):
-        cells = [new_markdown_cell("text", id=f"m{number}"), new_code_cell("1", id=f"a{number}", execution_count=1),
-                 new_code_cell("1", id=f"b{number}", execution_count=2, metadata={"tags": ["hide-input"]})]
+        cells = [
+            new_markdown_cell("text", id=f"m{number}"),
+            new_code_cell("1", id=f"a{number}", execution_count=1),
+            new_code_cell("1", id=f"b{number}", execution_count=2, metadata={"tags": ["hide-input"]}),
+        ]
         for cell in cells:
             cell.metadata.update(papermill={"duration": number}, execution={"iopub.status.idle": str(number)})
             cell.metadata.setdefault("tags", [])

@@ -15,9 +15,13 @@ from acelib.lab.networks import mlp
 
 # by quadrature elsewhere: closed indices and Var of f = R² + exp(Q/2)
 CLOSED = {
-    ("P",): 0.591174, ("Q",): 0.250928, ("R",): 0.047644, ("P", "Q"): 0.857068, ("P", "R"): 0.638818,
+    ("P",): 0.591174,
+    ("Q",): 0.250928,
+    ("R",): 0.047644,
+    ("P", "Q"): 0.857068,
+    ("P", "R"): 0.638818,
     ("Q", "R"): 0.393860,
-}  # fmt: skip
+}
 VARIANCE = 0.419779
 
 

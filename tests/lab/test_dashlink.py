@@ -275,8 +275,10 @@ def test_real_flight(recorded):
     assert len(flight) == 186 and flight.duration == 6560
     assert abs(flight.touchdown - 6109.5) <= 1
     for name, share, low, high in (
-        ("LATG", 0.010, -0.136, 0.123), ("LONG", 0.011, -0.218, 0.299), ("VRTG", 0.028, 0.795, 1.257),
-    ):  # fmt: skip
+        ("LATG", 0.010, -0.136, 0.123),
+        ("LONG", 0.011, -0.218, 0.299),
+        ("VRTG", 0.028, 0.795, 1.257),
+    ):
         data = flight[name].data
         assert abs(flight[name].missing - share) < 1e-3 and low <= np.nanmin(data) < np.nanmax(data) <= high
     assert all(np.isnan(flight[f"OIT_{i}"].data).any() and np.nanmin(flight[f"OIT_{i}"].data) > 0 for i in range(1, 5))

@@ -128,8 +128,9 @@ class Bar(nn.Module):
 def bar(kl):
     facts = {"settings": {}, "seed": 0}
     blank = torch.zeros(2, 144)
-    return TrainedVae("bar", 1.0, 0, Bar(), None, torch.tensor(kl), torch.zeros(3), blank, P[:2] / P[:2].sum(),
-                      (12, 12), facts)  # fmt: skip
+    return TrainedVae(
+        "bar", 1.0, 0, Bar(), None, torch.tensor(kl), torch.zeros(3), blank, P[:2] / P[:2].sum(), (12, 12), facts
+    )
 
 
 def test_a_survey_of_a_bar_that_turns_and_grows():

@@ -65,9 +65,11 @@ def test_a_linear_network_is_explained_by_its_weights():
     model = linear(w)
     black = torch.zeros(1, 2, 6, 6, dtype=torch.float64)
     for explain in (
-        E.integrated_gradients(steps=5), E.by_captum("InputXGradient"), E.occlusion(window=1, stride=1),
+        E.integrated_gradients(steps=5),
+        E.by_captum("InputXGradient"),
+        E.occlusion(window=1, stride=1),
         E.gradient_shap(black, noise=0.0),
-    ):  # fmt: skip
+    ):
         assert torch.allclose(explain(model, X, y), product, atol=1e-5)  # Captum's IG steps are float32
     assert torch.allclose(E.by_captum("Saliency")(model, X, y), kernel.abs().sum(1, keepdim=True))
 

@@ -247,6 +247,7 @@ def test_integrated_gradients_of_a_steep_step_add_up():
     w = torch.tensor([1.0, 2.0, -0.5], dtype=torch.float64)
     x = torch.tensor([[1.0, 0.7, 0.2], [-1.0, 0.4, 0.9], [0.3, 1.1, -1.0]], dtype=torch.float64)
     for beta in (1.0, 30.0, 1e7):
+
         def steep(z, beta=beta):
             return torch.sigmoid(beta * (z @ w[:, None] - 0.3))
 

@@ -16,9 +16,15 @@ from acelib.lab.cards import claim_html, claim_text, number_text, ours_text
 from acelib.lab.ledger import CLAIM_MIME, GLUE_PREFIX, PROVENANCE_MIME, RECORD_MIME, claim, collect, record
 
 CLAIM = dict(
-    statement="A third is 0.333.", source="School, Sec. 1", paper="0.333", inequality="|ours - paper| < 5e-4",
-    ours=1 / 3, tol=1e-9, holds=True, reason="The fourth digit is rounded away.",
-)  # fmt: skip
+    statement="A third is 0.333.",
+    source="School, Sec. 1",
+    paper="0.333",
+    inequality="|ours - paper| < 5e-4",
+    ours=1 / 3,
+    tol=1e-9,
+    holds=True,
+    reason="The fourth digit is rounded away.",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +92,16 @@ def test_values_become_plain_scalars(value, tol, stored, text):
 
 @pytest.mark.parametrize(
     ("value", "tol", "text"),
-    [(3.4985, 1e-6, "3.4985"), (3.49, 0.5, "3.5"), (3.49, 1, "3"), (-1e-12, 1e-6, "0"), (1234.5, 10, "1234"),
-     (1e-16, 1e-14, "0"), (120.0, 0.1, "120")],
-)  # fmt: skip
+    [
+        (3.4985, 1e-6, "3.4985"),
+        (3.49, 0.5, "3.5"),
+        (3.49, 1, "3"),
+        (-1e-12, 1e-6, "0"),
+        (1234.5, 10, "1234"),
+        (1e-16, 1e-14, "0"),
+        (120.0, 0.1, "120"),
+    ],
+)
 def test_a_number_has_no_more_digits_than_its_tolerance(value, tol, text):
     assert number_text(value, tol) == text
 

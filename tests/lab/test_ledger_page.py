@@ -23,8 +23,15 @@ def notebook(*items, footer=None, seconds=None):
     return node
 
 
-FACTS = {"seed": 3, "device": "A | B", "versions": {"torch": "2"}, "data": None, "seconds": 61.4, "profile": "full",
-         "threads": 4}  # fmt: skip
+FACTS = {
+    "seed": 3,
+    "device": "A | B",
+    "versions": {"torch": "2"},
+    "data": None,
+    "seconds": 61.4,
+    "profile": "full",
+    "threads": 4,
+}
 
 
 def rows(page, word):
@@ -49,8 +56,12 @@ def test_ledger_counts_and_lists_every_claim():
 
 def test_ledger_puts_full_results_beside_quick_ones():
     """A claim of both runs gets two rows and is counted once; one of the full run alone gets one row and is counted."""
-    full = {"chapter": "01-a", "claims": [claimed("t-a", False), claimed("t-z", None)], "provenance": FACTS,
-            "records": [record_item("t-r", 2.5, tol=0.1, unit="s")]}  # fmt: skip
+    full = {
+        "chapter": "01-a",
+        "claims": [claimed("t-a", False), claimed("t-z", None)],
+        "provenance": FACTS,
+        "records": [record_item("t-r", 2.5, tol=0.1, unit="s")],
+    }
     page = ledger_page([("01-a", "First", notebook(claimed("t-a")))], [full])
     quick_row, full_row = rows(page, "`t-a`")
     assert "(full run)" not in quick_row and "✓ reproduced" in quick_row

@@ -204,8 +204,9 @@ def test_command_line(images, tmp_path, monkeypatch, capsys):
     assert mnist.main(["tanh", "--profile", "quick"]) == 0
     assert "Pretrained(tanh: 575050 parameters" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {
-        "mnist-inputs.safetensors", "mnist-tanh.safetensors"
-    }  # fmt: skip
+        "mnist-inputs.safetensors",
+        "mnist-tanh.safetensors",
+    }
     facts = load_pretrained("tanh", folder=tmp_path / "checkpoints").provenance
     assert len(facts["data"]["sha256"]) == 4 and facts["settings"]["epochs"] == 1
     assert mnist.main(["lenet"]) == 1

@@ -134,6 +134,15 @@ def test_items_of_this_file_are_what_record_and_claim_emit(executed):
     """The stored outputs are the renderings used above, so that each change alters one thing only."""
     data = executed.cells[1].outputs[0]["data"]
     assert dict(data) == render_record(record_item("t-half", 0.5, tol=1e-3, unit="m"))
-    item = claim_item("t-claim", "A half.", source="here", paper="0.5", inequality="|ours - 0.5| < 0.1",
-                      ours={"a": 0.5}, tol=1e-3, holds=True, reason="It is.")  # fmt: skip
+    item = claim_item(
+        "t-claim",
+        "A half.",
+        source="here",
+        paper="0.5",
+        inequality="|ours - 0.5| < 0.1",
+        ours={"a": 0.5},
+        tol=1e-3,
+        holds=True,
+        reason="It is.",
+    )
     assert dict(executed.cells[3].outputs[0]["data"]) == render_claim(item)

@@ -19,10 +19,17 @@ import pytest
 from acelib.lab.loopback import ensure_loopback
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)  # fmt: skip
+)
 PLAYER = "figure.acelib-player"
 DRAWN = """
 return document.readyState === 'complete' &&
@@ -215,8 +222,9 @@ def test_slider_can_be_used_on_a_phone(open_page, chapters):
     figure = browser.find_element(By.CSS_SELECTOR, PLAYER)
     box = browser.execute_script(
         "const r = e => {const b = e.getBoundingClientRect(); return [b.left, b.right, b.width]};"
-        "return [r(arguments[0].querySelector('input')), r(arguments[0].querySelector('img'))]", figure
-    )  # fmt: skip
+        "return [r(arguments[0].querySelector('input')), r(arguments[0].querySelector('img'))]",
+        figure,
+    )
     for left, right, width in box:
         assert left >= 0 and right <= 390 and width >= 100, box
 
