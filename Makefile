@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BUILD = $(BIN)/python -P acelib/lab/build.py
+BUILD = $(BIN)/python -m tools.chapters
 
 .DEFAULT_GOAL := help
 .PHONY: help book test refresh full bench lab lint address clean
@@ -12,10 +12,11 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: $(READY) ## execute the chapters that changed and render the pages into _build/html
+	@$(BIN)/python .ci/loopback.py
 	@$(BUILD) book
 
 test: $(READY) ## run every test: lint, units, notebooks against their stored outputs, pages
-	@$(BIN)/python -m acelib.lab.loopback
+	@$(BIN)/python .ci/loopback.py
 	@failed=; \
 	stage() { printf '\n== %s ==\n' "$$1"; name=$$1; shift; "$$@" || failed="$$failed, $$name"; }; \
 	stage "lint" $(BIN)/ruff check .; \
@@ -35,7 +36,7 @@ full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPT
 	@$(BUILD) full $(CHAPTERS)
 
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
-	@$(BIN)/python -m acelib.lab.bench
+	@$(BIN)/python -m tools.bench
 
 lab: $(READY) ## open the chapters in JupyterLab
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab
@@ -45,7 +46,7 @@ lint: $(READY) ## check the code's style
 	@$(BIN)/ruff check .
 
 address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
-	@$(BIN)/python -P acelib/lab/address.py "$(URL)"
+	@$(BIN)/python -m tools.address "$(URL)"
 
 clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis

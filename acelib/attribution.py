@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._inputs import as_float_tensor
+from ._checks import as_float_tensor
 from ._models import Model, as_models, evaluate, joint
 from ._warnings import ApproximationWarning
-from .distribution import Feature, InputDistribution
-from .domain import Domain, FiniteSet, Interval
-from .expectation import DEFAULT_BUDGET, MIN_ROWS, Expectation, interventional_expectation
-from .regressors import CausalRegressor, CausalTable, SplineRegressor
+from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, Expectation, interventional_expectation
+from .inputs.distribution import Feature, InputDistribution
+from .inputs.domain import Domain, FiniteSet, Interval
+from .regressors.base import Regressor
+from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
 from .results import Attribution, CausalRegressors
-from .smoothers import Regressor
 
 CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline of direct evaluation
 CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .attribution import AverageCausalEffect
-from .distribution import InputDistribution
+from .inputs.distribution import InputDistribution
 
 Explain = Callable[..., Tensor]
 

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from ._saved import load_json, save_json
-from .expectation import Expectation
-from .regressors import regressor_from_dict
-from .smoothers import Regressor
+from .expectation.estimate import Expectation
+from .regressors.base import Regressor
+from .regressors.families import regressor_from_dict
 
 FORMAT = "acelib.regressors/1"
 

@@ -19,7 +19,7 @@ from acelib import (
     interventional_expectation,
 )
 from acelib.attribution import _quadrature, _rounds
-from acelib.domain import FiniteSet, Interval
+from acelib.inputs.domain import FiniteSet, Interval
 
 
 def product(x):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from acelib.lab.build import ROOT
+from tools.chapters import ROOT
 
 PRETENCE = """#!/bin/sh
 echo "$@" >> asked
@@ -140,7 +140,7 @@ def test_the_install_is_done_once_and_again_after_a_change_or_a_failure(pretende
     asked = (pretended / "asked").read_text().splitlines()
     install = "-m pip install -q -c constraints.txt -e .[book,test,metrics]"
     headless = "-m pip install -q --no-deps --force-reinstall -c constraints.txt opencv-python-headless"
-    assert asked == [install, headless, "-m pip check", "-P acelib/lab/build.py book"]
+    assert asked == [install, headless, "-m pip check", ".ci/loopback.py", "-m tools.chapters book"]
     assert make(pretended, "book", python) == (0, "")
     os.utime(pretended / ".venv/.ready", (1e9, 1e9))  # older than the files it was made from
     assert make(pretended, "book", python) == (0, ""), "touched is not changed"

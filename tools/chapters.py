@@ -4,7 +4,7 @@ papermill executes a chapter into ``_build/executed`` unless its key still holds
 ``data/``, ``constraints.txt`` and the Python version. Jupyter Book renders a staged copy and executes nothing itself.
 A key is written only after success, so a failure stays a failure until it is mended.
 
-Run as a script (``python -P acelib/lab/build.py book``) it imports nothing heavy unless there is work to do.
+Run as a script (``python -m tools.chapters book``) it imports nothing heavy unless there is work to do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ("book/ledger", "book/status")
 TRANSIENT = ("papermill", "execution")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -245,9 +245,6 @@ def execute_all(root: Path = ROOT, *, jobs: int = 2) -> list[str]:
     say(f"chapters: {len(paths)}, to be executed: {len(todo)}")
     if not todo:
         return []
-    from acelib.lab.loopback import ensure_loopback
-
-    ensure_loopback()
     failures = []
     with ProcessPoolExecutor(min(jobs, len(todo))) if jobs > 1 else contextlib.nullcontext() as pool:
         work = [(path, root, chapter_key(path, common)) for path in todo]
@@ -280,7 +277,7 @@ def _versions() -> dict[str, str]:
 
 def _stage(notebooks: dict[str, Path], root: Path, site: Path) -> None:
     """A copy of the book with these notebooks and with the ledger and status pages written from them."""
-    from acelib.lab.ledger_page import ledger_page, status_page
+    from tools.ledger_page import ledger_page, status_page
 
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
@@ -391,7 +388,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if chosen.command == "book":
             return book(root, jobs=chosen.jobs)
         if chosen.command in ("refresh", "full"):
-            from acelib.lab import stored
+            from tools import stored
 
             return stored.refresh(root) if chosen.command == "refresh" else stored.full(chosen.chapters, root)
         say(str(render({path.stem: path for path in chapters(root)}, root=root, out=chosen.to) / "index.html"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from acelib.lab.address import current
+from tools.address import current
 
 TAGS = ["skip-execution", "nbval-skip", "remove-cell"]
 

@@ -1,6 +1,6 @@
 """What does the book show, in one picture? The causal regressors of one Iris network, drawn for the README.
 
-``python -m acelib.lab.cover`` draws it again.
+``python -m tools.cover`` draws it again.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from acelib.attribution import AverageCausalEffect
-from acelib.distribution import InputDistribution
+from acelib.inputs.distribution import InputDistribution
 from acelib.lab.iris import train_iris
 
-PICTURE = Path(__file__).resolve().parents[2] / "book" / "_static" / "readme.png"
+PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme.png"
 
 
 def draw(path: Path, *, epochs: int = 500, seed: int = 0) -> Path:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from acelib.lab.build import (
+from tools.chapters import (
     ROOT,
     TRANSIENT,
     ChapterError,

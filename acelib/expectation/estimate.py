@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._estimators import Estimate, cubature, row_average, taylor
-from ._models import DEFAULT_CHUNK, Model, as_models, check_placement, joint
-from ._warnings import ApproximationWarning
-from .distribution import Feature, InputDistribution
-from .intervention import Intervention
+from .._models import DEFAULT_CHUNK, Model, as_models, check_placement, joint
+from .._warnings import ApproximationWarning
+from ..inputs.distribution import Feature, InputDistribution
+from ..inputs.intervention import Intervention
+from .estimators import Estimate, cubature, row_average, taylor
 
 DEFAULT_BUDGET = 1_000_000  # model rows one call of method="auto" may spend
 MIN_ROWS = 100  # below this many rows the error bar itself is unreliable
@@ -121,7 +121,7 @@ class Expectation:
 
     def plot(self, output: int = 0, ax: Any = None) -> Any:
         """Draw the curve with its band, individual curves and off-support shading; return the axes."""
-        from . import plots
+        from .. import plots
 
         return plots.plot_expectation(self, output=output, ax=ax)
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._accumulate import RowMoments
-from ._directional import twice_differentiable
-from ._models import Model, accumulator_dtype, check_output, evaluate
-from ._residual import residual_probe
-from ._shared import shared_rows
-from .curvature import half_trace
-from .intervention import Intervention
+from .._directional import twice_differentiable
+from .._models import Model, accumulator_dtype, check_output, evaluate
+from ..curvature import half_trace
+from ..inputs.intervention import Intervention
+from .first_layer import shared_rows
+from .row_moments import RowMoments
+from .truncation import residual_probe
 
 SHARED_FROM = 64  # inputs from which sharing the first layer between values saves more than it costs
 

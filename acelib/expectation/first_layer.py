@@ -193,7 +193,7 @@ def shared_rows(
         Chattopadhyay et al., ICML 2019, Eq. 2.
 
     Example:
-        >>> from acelib._shared import shared_rows
+        >>> from acelib.expectation.first_layer import shared_rows
         >>> rows, values = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0], [5.0]])
         >>> answer = shared_rows(lambda x: x.prod(1, keepdim=True), rows, (0,), values)
         >>> assert answer[:, :, 0].tolist() == [[0.0, 0.0], [10.0, 20.0]]

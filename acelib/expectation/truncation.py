@@ -46,7 +46,7 @@ def residual_probe(
         Chattopadhyay et al., ICML 2019, Eq. 4 with a truncated covariance (Section 4.6).
 
     Example:
-        >>> from acelib._residual import residual_probe
+        >>> from acelib.expectation.truncation import residual_probe
         >>> rows = torch.tensor([[1.0, 0.5], [-1.0, 0.5], [1.0, -0.5], [-1.0, -0.5]], dtype=torch.float64)
         >>> leading = torch.tensor([[1.0], [0.0]], dtype=torch.float64)      # Σ = diag(1, 0.25), R = 1
         >>> f = lambda x: (x**2).sum(1, keepdim=True)                        # dropped: 0.25

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._inputs import as_float_tensor, as_values
-from ._inputs import feature_names as check_names
-from ._moments import factorise_rows, factorise_stream, is_batches
-from ._warnings import ExtrapolationWarning
+from .._checks import as_float_tensor, as_values
+from .._checks import feature_names as check_names
+from .._warnings import ExtrapolationWarning
 from .domain import Domain, Interval, as_domains, warn_constant
 from .intervention import Intervention, overwrite_rows
+from .moments import factorise_rows, factorise_stream, is_batches
 from .support import off_support
 
 Feature = str | int | Sequence[str | int]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._warnings import ConstantFeatureWarning
+from .._warnings import ConstantFeatureWarning
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._inputs import as_float_tensor, as_values
-from ._warnings import ExtrapolationWarning
+from .._checks import as_float_tensor, as_values
+from .._warnings import ExtrapolationWarning
 from .distribution import Feature, InputDistribution
 from .domain import Domain, FiniteSet, Interval
 from .intervention import Block, Intervention, RowSource

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._inputs import as_float_tensor
-from ._models import accumulator_dtype
+from .._checks import as_float_tensor
+from .._models import accumulator_dtype
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .._inputs import as_float_tensor
+from .._checks import as_float_tensor
 from .graph import CausalGraph
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._models import accumulator_dtype
 from .entropy import entropy, label_probabilities, replicate_entropy
-from .errors import mean_and_stderr, ratio_and_stderr
+from .error_bars import mean_and_stderr, ratio_and_stderr
 from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_outputs, linear_weights
 from .games import MAX_EXACT, contributions, subset_of
 from .linear import LinearModel

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._saved import load_json, save_json
-from .errors import interval
+from .error_bars import interval
 
 FORMAT = "acelib.intrinsic/1"
 Closed = Mapping[tuple[str, ...], float]
@@ -103,7 +103,7 @@ class IntrinsicContributions:
 
     def plot(self, **options: Any) -> Any:
         """Draw the contributions as bars with 95 % intervals; return the axes."""
-        from ..plots.contributions import plot_contributions
+        from ..plots.bars import plot_contributions
 
         return plot_contributions(self, **options)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, Model
-from .errors import interval, mean_and_stderr, ratio_and_stderr
+from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, contributions, subset_of
 from .graph import CausalGraph
 from .outcome import Outcome, outcome
@@ -112,7 +112,7 @@ class SobolIndices:
 
     def plot(self, **options: Any) -> Any:
         """Draw first-order and total indices side by side with 95 % intervals; return the axes."""
-        from ..plots.contributions import plot_sobol
+        from ..plots.bars import plot_sobol
 
         return plot_sobol(self, **options)
 

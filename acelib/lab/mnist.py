@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from acelib import ConstantFeatureWarning, InputDistribution
-from acelib.lab import paths, registry
-from acelib.lab.datasets import Dataset, load_mnist
+from acelib.lab import home
+from acelib.lab.datasets import Dataset, load_mnist, registry
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.networks import mlp
 from acelib.lab.provenance import describe
-from acelib.lab.registry import DataError
 from acelib.lab.training import load_shipped, save_weights, train
 
 NAMES = ("tanh", "gelu", "relu", "conv")
@@ -206,9 +206,9 @@ def train_networks(
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}, expected 'quick' or 'full'")
     epochs, rows = PROFILES[profile]
-    base = paths.data_dir() if profile == "full" else paths.build_dir()
+    base = home.data_dir() if profile == "full" else home.build_dir()
     folder = base / "checkpoints" if folder is None else Path(folder)
-    states = paths.build_dir() / "training" if states is None else Path(states)
+    states = home.build_dir() / "training" if states is None else Path(states)
     source = source_facts(data)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
@@ -313,7 +313,7 @@ def _read(module: nn.Module, name: str, folder: str | Path | None) -> dict:
 
 
 def _path(name: str, folder: str | Path | None) -> Path:
-    return (paths.data_dir() / "checkpoints" if folder is None else Path(folder)) / f"mnist-{name}.safetensors"
+    return (home.data_dir() / "checkpoints" if folder is None else Path(folder)) / f"mnist-{name}.safetensors"
 
 
 def _check(name: str) -> None:

@@ -9,10 +9,10 @@ the necessary nodes act; ``fidelity``, ``repair`` and ``reliability`` test what 
 from .effects import TreatmentEffects, treatment_effects
 from .graph import ExplanatoryGraph, correctly_classified, explanatory_graph
 from .maps import NodeMaps, class_map, extrema, node_maps
-from .masking import masked
-from .study_fidelity import Fidelity, fidelity
-from .study_reliability import Reliability, reliability
-from .study_repair import Repair, repair
+from .studies.fidelity import Fidelity, fidelity
+from .studies.masking import masked
+from .studies.reliability import Reliability, reliability
+from .studies.repair import Repair, repair
 from .trace import trace_layers
 
 __all__ = [

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .batching import Recording, blocks, default_chunk, pieces
-from .contributions import contributions, edge_weights, reaching
+from .edges import contributions, edge_weights, reaching
 from .significance import MIN_INPUTS, adjust, check_options, p_values, z_scores
 from .trace import INPUT, Layer, Trace, trace_layers
 

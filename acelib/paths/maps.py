@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .batching import Recording, default_chunk, pieces
-from .contributions import contributions
+from .edges import contributions
 from .effects import check_inputs
 from .graph import ExplanatoryGraph
 from .trace import trace_layers

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..expectation import Expectation
+from ..expectation.estimate import Expectation
+from ..regressors.base import Regressor
 from ..results import Attribution, CausalRegressors
-from ..smoothers import Regressor
 from .style import BAND, COLORS, LINESTYLES, label_line, own_axes, shade_off_support, style, warn_off_support
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
-from ..distribution import InputDistribution
-from ..domain import Domain, as_domains, warn_constant
+from ..inputs.distribution import InputDistribution
+from ..inputs.domain import Domain, as_domains, warn_constant
 from .networks import (
     SequenceModel,
     as_sequence_model,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence, pad_sequence
 
-from .._inputs import as_float_tensor
+from .._checks import as_float_tensor
 
 SequenceModel = Callable[..., Any]
 

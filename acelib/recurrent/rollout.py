@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_output
-from ..intervention import Block, Intervention
-from ..support import distance_limit, seeded_subset
+from ..inputs.intervention import Block, Intervention
+from ..inputs.support import distance_limit, seeded_subset
 from .networks import Unfolded, predictions, repeat_state
 
 Feed = Callable[[Tensor, Tensor], Tensor]  # outputs (batch, outputs), data of the next step (batch, d) -> its inputs
@@ -188,7 +188,7 @@ class RollOut(Intervention):
         return means.to(dtype), factor
 
     def support(self) -> Tensor:
-        """Return the share of simulated sequences that leave the data, ``(m,)`` float64: see ``acelib.support``."""
+        """Return the share of simulated sequences that leave the data, ``(m,)`` see ``acelib.inputs.support``."""
         observed = self._data.flatten(1).to(torch.float64)
         scale, observed, limit = distance_limit(observed)
         index = seeded_subset(self.num_rows, seed=1).to(self._data.device)

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from ._samples import check_array, outside, to_numpy
-from ._warnings import ExtrapolationWarning
+from .._warnings import ExtrapolationWarning
+from .samples import check_array, outside, to_numpy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -143,7 +143,7 @@ class Regressor:
         Args:
             ax: Axes to draw on; a new figure where it is None.
         """
-        from . import plots
+        from .. import plots
 
         return plots.plot_regressor(self, ax=ax)
 

@@ -8,8 +8,8 @@ finitely many values. They share one contract, ``Regressor``: ``predict``, ``ace
 
 from __future__ import annotations
 
+from .base import Regressor
 from .polynomials import CausalRegressor
-from .smoothers import Regressor
 from .splines import SplineRegressor
 from .tables import CausalTable
 

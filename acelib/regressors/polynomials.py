@@ -21,8 +21,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ._samples import Samples, check_array, check_samples
-from .smoothers import Regressor, leave_one_out, set_baseline
+from .base import Regressor, leave_one_out, set_baseline
+from .samples import Samples, check_array, check_samples
 
 CONDITION_LIMIT = 1e8
 """Orders whose Legendre design has a larger condition number over the sampled values are not considered."""

@@ -16,9 +16,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.interpolate import BSpline
 
-from ._samples import Samples, check_array, check_samples
+from .base import Regressor, leave_one_out, set_baseline
 from .polynomials import CONDITION_LIMIT
-from .smoothers import Regressor, leave_one_out, set_baseline
+from .samples import Samples, check_array, check_samples
 
 DEGREE = 3
 

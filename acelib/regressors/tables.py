@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._samples import check_array, check_samples
-from .smoothers import Regressor, set_baseline
+from .base import Regressor, set_baseline
+from .samples import check_array, check_samples
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-from acelib.lab.gru import SPREAD, SequenceGRU, imputation_check, make_sequences
+from acelib.lab.gru import SequenceGRU, imputation_check, make_sequences
+from acelib.lab.gru.task import SPREAD
 
 SEQUENCES, POSITIONS, BLOCK = 1_000_000, (0, 1, 2), 20_000
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from acelib._shared import shared_rows
 from acelib.curvature import half_trace
+from acelib.expectation.first_layer import shared_rows
 from acelib.lab.scaling import vector_products
 
 WIDTHS = (784, 512, 256, 128, 64, 10)

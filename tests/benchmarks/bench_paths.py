@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab.resnet import ResNet18
+from acelib.lab.graphs.resnet import ResNet18
 from acelib.paths import explanatory_graph, treatment_effects
 
 IMAGES = 100

@@ -9,9 +9,9 @@ from sklearn.inspection import partial_dependence
 from torch import nn
 
 from acelib import ApproximationWarning, InputDistribution, interventional_expectation
-from acelib._accumulate import RowMoments
-from acelib._residual import residual_probe
-from acelib.expectation import subset
+from acelib.expectation.estimate import subset
+from acelib.expectation.row_moments import RowMoments
+from acelib.expectation.truncation import residual_probe
 
 
 class Oracle(RegressorMixin, BaseEstimator):

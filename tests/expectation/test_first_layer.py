@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from acelib._shared import Rows, shared_rows
+from acelib.expectation.first_layer import Rows, shared_rows
 
 F64 = torch.float64
 N, V, K = 5, 3, 12

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acelib._residual import residual_probe
+from acelib.expectation.truncation import residual_probe
 
 F64 = torch.float64
 K = 6

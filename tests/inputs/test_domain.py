@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from acelib import FiniteSet, Interval
-from acelib.domain import as_domain, as_domains
+from acelib.inputs.domain import as_domain, as_domains
 
 NAMES = ("a", "b")
 LOW, HIGH = torch.tensor([0.0, -1.0]), torch.tensor([1.0, 3.0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acelib import AverageCausalEffect, ExtrapolationWarning, FiniteSet, Interval, interventional_expectation
-from acelib.latent import LatentPrior
+from acelib.inputs.latent import LatentPrior
 
 P = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
 ALPHAS = torch.tensor([-2.0, -0.5, 1.0, 2.5], dtype=torch.float64)

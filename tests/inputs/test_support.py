@@ -3,7 +3,7 @@
 import torch
 
 from acelib import InputDistribution
-from acelib.support import off_support
+from acelib.inputs.support import off_support
 
 
 def test_equals_a_literal_nearest_neighbour_search():

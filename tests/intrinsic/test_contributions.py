@@ -1,11 +1,11 @@
 """Intrinsic contributions: closed forms, golden values by quadrature, enumeration by loops, invariances, entropy."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
+from intrinsic_systems import GOLDEN, TRIANGLE, S, outcome, synthetic
 from torch import nn
 
 from acelib.intrinsic import (
@@ -19,14 +19,6 @@ from acelib.intrinsic import (
 F64 = torch.float64
 CONTEXTS = ("shapley", "topological", "first", "total")
 CHAIN = {"X": [], "Y": ["X"], "Z": ["Y"]}
-TRIANGLE = {"P": [], "Q": ["P"], "R": ["P", "Q"]}
-S = math.sqrt(0.1)
-GOLDEN = {  # by quadrature, shares of Var(f) = 0.419779
-    "first": [0.591174, 0.250928, 0.047644],
-    "topological": [0.591174, 0.265894, 0.142932],
-    "shapley": [0.598657, 0.306055, 0.095288],
-    "total": [0.606140, 0.361182, 0.142932],
-}
 GOLDEN_CLOSED = {
     ("P",): 0.591174,
     ("Q",): 0.250928,
@@ -41,17 +33,6 @@ GOLDEN_CLOSED = {
 
 def chain():
     return StructuralModel(CHAIN, {"Y": lambda X, n: 2 * X + n, "Z": lambda Y, n: 3 * Y + n})
-
-
-def synthetic():
-    """P ~ U(0,1), Q = 2P + √0.1 e, R = 2P − Q + √0.1 e."""
-    functions = {"Q": lambda P, n: 2 * P + S * n, "R": lambda P, Q, n: 2 * P - Q + S * n}
-    return StructuralModel(TRIANGLE, functions, {"P": "uniform"})
-
-
-def outcome(x):
-    """f = R² + exp(Q/2)."""
-    return (x[:, 2] ** 2 + torch.exp(x[:, 1] / 2))[:, None]
 
 
 def finite_model(seed, k=4, levels=3):
@@ -255,7 +236,7 @@ def test_saved_shown_and_drawn(tmp_path):
     low, high = r.interval(shares=True)
     assert ((low < r.shares) & (r.shares < high)).all()
     assert "Var(Y)" in repr(r) and "Var(Y)" in r.plot(truth=GOLDEN["shapley"]).get_ylabel()
-    from acelib.plots.contributions import plot_contributions
+    from acelib.plots.bars import plot_contributions
 
     assert plot_contributions({"a": r, "b": again}, shares=False, truth={"a": [0.1] * 3}).get_legend() is not None
     with pytest.raises(KeyError, match="no node 'W'"):

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from intrinsic_systems import GOLDEN, TRIANGLE, outcome, synthetic
 from scipy.stats import norm
-from test_intrinsic import GOLDEN, TRIANGLE, outcome, synthetic
 
 from acelib.intrinsic import CausalGraph, CausalModel, FlowModel, intrinsic_contributions
 from acelib.intrinsic.zuko_transform import spline_transform

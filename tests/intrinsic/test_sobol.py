@@ -13,7 +13,7 @@ from scipy.stats import uniform
 from torch import nn
 
 from acelib.intrinsic import sobol_indices
-from acelib.intrinsic.errors import interval, mean_and_stderr, ratio_and_stderr
+from acelib.intrinsic.error_bars import interval, mean_and_stderr, ratio_and_stderr
 from acelib.intrinsic.games import contributions, subset_masks, subsets_needed
 from acelib.intrinsic.pickfreeze import chain_plan, permutation_plan, scrambled_points, sizes, subsets_plan
 

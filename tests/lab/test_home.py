@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acelib.lab import paths
+from acelib.lab import home
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def away(tmp_path, monkeypatch):
     folder = tmp_path / "away" / "deep"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site" / "acelib" / "lab" / "paths.py"))
+    monkeypatch.setattr(home, "__file__", str(tmp_path / "site" / "acelib" / "lab" / "home.py"))
     monkeypatch.delenv("ACELIB_HOME", raising=False)
     return folder
 
@@ -27,24 +27,24 @@ def _book(folder: Path) -> Path:
 def test_nearest_folder_upwards_wins(away):
     """Both the current folder's parents hold a table of contents: the nearer one is the home."""
     _book(away.parent.parent)
-    assert paths.home() == away.parent.parent
+    assert home.home() == away.parent.parent
     _book(away.parent)
-    assert paths.home() == away.parent
-    assert paths.data_dir() == away.parent / "data"
-    assert paths.build_dir() == away.parent / "_build"
+    assert home.home() == away.parent
+    assert home.data_dir() == away.parent / "data"
+    assert home.build_dir() == away.parent / "_build"
 
 
 def test_package_folder_is_second(away, tmp_path, monkeypatch):
     """Outside the book, the package's own place leads to it, before the environment variable."""
     _book(tmp_path / "site")
     monkeypatch.setenv("ACELIB_HOME", str(_book(tmp_path / "named")))
-    assert paths.home() == tmp_path / "site"
+    assert home.home() == tmp_path / "site"
 
 
 def test_environment_variable_is_last(away, tmp_path, monkeypatch):
     """The variable serves an installed package."""
     monkeypatch.setenv("ACELIB_HOME", str(_book(tmp_path / "named")))
-    assert paths.home() == (tmp_path / "named").resolve()
+    assert home.home() == (tmp_path / "named").resolve()
 
 
 @pytest.mark.parametrize("named", [None, "nowhere"])
@@ -54,24 +54,24 @@ def test_error_says_what_was_tried(away, monkeypatch, named):
         monkeypatch.setenv("ACELIB_HOME", named)
     expected = "ACELIB_HOME=nowhere holds none" if named else "ACELIB_HOME is not set"
     with pytest.raises(RuntimeError, match=f"no _toc.yml in .*{expected}; .*set ACELIB_HOME"):
-        paths.home()
+        home.home()
 
 
 def test_this_repository_is_found():
     """Without any preparation, the tests stand in the book itself."""
-    assert (paths.home() / "acelib" / "lab" / "paths.py").is_file()
+    assert (home.home() / "acelib" / "lab" / "home.py").is_file()
 
 
 def test_write_whole_keeps_the_old_file_on_an_error(tmp_path):
     """A writer that fails half-way leaves the target as it was and nothing beside it."""
     target = tmp_path / "new" / "a.txt"
-    paths.write_whole(target, lambda temporary: temporary.write_text("first"))
+    home.write_whole(target, lambda temporary: temporary.write_text("first"))
 
     def fail(temporary: Path) -> None:
         temporary.write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        paths.write_whole(target, fail)
+        home.write_whole(target, fail)
     assert target.read_text() == "first"
     assert list(target.parent.iterdir()) == [target]

@@ -11,10 +11,10 @@ from helpers import made_up_digits, real
 from torch import nn
 
 from acelib import InputDistribution, lab
-from acelib.lab import mnist, paths, registry, training
-from acelib.lab.datasets import Dataset, load_mnist
+from acelib.lab import home, mnist, training
+from acelib.lab.datasets import Dataset, load_mnist, registry
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.mnist import NAMES, load_pretrained, mnist_moments, network, train_networks
-from acelib.lab.registry import DataError
 
 LAYERS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -60,7 +60,7 @@ def test_shipped_network(name):
 @pytest.mark.parametrize("name", [*NAMES, "inputs"])
 def test_provenance(name):
     """Seed, versions, device, seconds and the checksums of the registry, and nothing of the computer it ran on."""
-    path = paths.data_dir() / "checkpoints" / f"mnist-{name}.safetensors"
+    path = home.data_dir() / "checkpoints" / f"mnist-{name}.safetensors"
     assert path.stat().st_size < 3_000_000
     facts = mnist_moments().provenance if name == "inputs" else load_pretrained(name).provenance
     assert {"seed", "versions", "device", "threads", "profile", "seconds", "data"} <= facts.keys()
@@ -71,7 +71,7 @@ def test_provenance(name):
     if name != "inputs":
         assert facts["seed"] == 0 and facts["settings"]["epochs"] == 5 and facts["steps"] == 5 * 469
     header = path.read_bytes()[8 : 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]].decode()
-    for place in (str(paths.home()), platform.node(), os.path.expanduser("~") + os.sep):
+    for place in (str(home.home()), platform.node(), os.path.expanduser("~") + os.sep):
         assert place not in header
 
 
@@ -112,7 +112,7 @@ def test_loading_needs_no_images_and_no_network(monkeypatch):
 @pytest.mark.parametrize("damage", ["missing", "truncated", "another network"])
 def test_damaged_checkpoints_are_named(name, damage, tmp_path):
     """One sentence with the file, what is wrong and the remedy."""
-    for file in (paths.data_dir() / "checkpoints").glob("mnist-*.safetensors"):
+    for file in (home.data_dir() / "checkpoints").glob("mnist-*.safetensors"):
         shutil.copy(file, tmp_path / file.name)
     target = tmp_path / f"mnist-{name}.safetensors"
     if damage == "missing":

@@ -8,8 +8,8 @@ import nbformat
 import papermill
 import pytest
 
-from acelib.lab import build
 from acelib.lab.ledger import PROVENANCE_MIME, collect, outputs_of
+from tools import chapters as build
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from acelib.lab.colab import TAGS, repository, setup_source
 from acelib.lab.ledger import PROVENANCE_MIME, collect, outputs_of
+from tools.colab import TAGS, repository, setup_source
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
@@ -66,7 +66,7 @@ def test_notebook_is_valid_and_for_any_python3_kernel(path):
 @each_chapter
 def test_first_code_cell_is_the_setup_for_colab(path):
     cell = code(path)[0]
-    assert cell.source == setup_source(*repository(ROOT)), "see acelib/lab/colab.py; `make address` changes the address"
+    assert cell.source == setup_source(*repository(ROOT)), "see tools/colab.py; `make address` changes the address"
     assert tags(cell) == set(TAGS) and not cell.outputs and cell.execution_count is None
 
 

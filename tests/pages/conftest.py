@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from acelib.lab import build
+from tools import chapters as build
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,8 +16,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from acelib.lab.loopback import ensure_loopback
-
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -88,7 +86,6 @@ def browser(tmp_path_factory):
         from selenium import webdriver
     except ImportError:
         _unavailable("selenium is not installed (pip install selenium).")
-    ensure_loopback()
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from acelib.lab.colab import repository
 from acelib.lab.ledger import VERDICTS, collect
+from tools.colab import repository
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = re.compile(

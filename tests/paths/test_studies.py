@@ -10,9 +10,9 @@ from torch import nn
 from acelib.paths import explanatory_graph, fidelity, masked, reliability, repair, trace_layers
 from acelib.paths.effects import Run
 from acelib.paths.significance import z_scores
-from acelib.paths.study_fidelity import wilson
-from acelib.paths.study_reliability import Interpolated
-from acelib.paths.study_repair import constant_for_recall
+from acelib.paths.studies.fidelity import wilson
+from acelib.paths.studies.reliability import Interpolated
+from acelib.paths.studies.repair import constant_for_recall
 
 
 def two_streams():

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from paths_oracle import ConvNeXt, LeNet, MobileNet, lively, mlp, uniform
 from torch import nn
 
-from acelib.lab.resnet import ResNet18
+from acelib.lab.graphs.resnet import ResNet18
 from acelib.paths import trace_layers, treatment_effects
 from acelib.paths._labels import ALL
 from acelib.paths.batching import predict_cost

@@ -9,7 +9,7 @@ from sequence_networks import CORES, draw, literal_output, network
 from torch import nn
 
 from acelib import AverageCausalEffect, interventional_expectation
-from acelib.expectation import subset
+from acelib.expectation.estimate import subset
 from acelib.recurrent import FeedbackSequences, unfold
 
 N, STEPS, TARGET = 7, 6, 4

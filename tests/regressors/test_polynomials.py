@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import cho_factor, cho_solve, null_space
 
-from acelib.polynomials import hyperparameters, legendre, log_evidence, orthogonal_basis
 from acelib.regressors import CausalRegressor
+from acelib.regressors.polynomials import hyperparameters, legendre, log_evidence, orthogonal_basis
 
 
 def sample_points(seed, num=24, low=-1.5, high=4.0):

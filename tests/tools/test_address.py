@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from acelib.lab import address
-from acelib.lab.build import ROOT
+from tools import address
+from tools.chapters import ROOT
 
 SLUG = "some-one/some.book"
 NEW = address.HOST + SLUG

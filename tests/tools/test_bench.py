@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from acelib.lab import bench
+from tools import bench
 
 CASES = """
 calls = []

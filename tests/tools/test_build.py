@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from acelib.lab import build, ledger, stored
+from acelib.lab import ledger
+from tools import chapters as build
+from tools import stored
 
 CONFIG = """title: Tiny
 author: A

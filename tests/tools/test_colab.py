@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from acelib.lab.colab import repository, setup_source
+from tools.colab import repository, setup_source
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,7 +3,7 @@
 import matplotlib.image
 import numpy as np
 
-from acelib.lab import cover
+from tools import cover
 
 
 def test_the_picture_is_drawn_on_white_and_only_it_is_left(tmp_path):

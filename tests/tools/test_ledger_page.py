@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from acelib.lab.ledger import PROVENANCE_MIME, claim_item, record_item, render_claim
-from acelib.lab.ledger_page import ledger_page, status_page
+from tools.ledger_page import ledger_page, status_page
 
 
 def claimed(key, holds=True, **more):

@@ -1,10 +1,15 @@
 """The loopback interface, looked at and, where it is down, switched on."""
 
 import fcntl
+import importlib.util
 import socket
 import struct
 
-from acelib.lab import loopback
+from tools.chapters import ROOT
+
+spec = importlib.util.spec_from_file_location("loopback", ROOT / ".ci" / "loopback.py")
+loopback = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(loopback)
 
 
 def test_an_interface_that_is_up_is_left_alone(monkeypatch):

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from acelib.intrinsic import FiniteNoise, LinearModel, StructuralModel
 from acelib.intrinsic.scm import CausalModel
-from acelib.lab._contributions_methods import METHODS, global_shares, marginal_shapley
-from acelib.lab._contributions_networks import fit_networks, fused
+from acelib.lab.contributions.methods import METHODS, global_shares, marginal_shapley
+from acelib.lab.contributions.networks import fit_networks, fused
 
 __all__ = [
     "DISGUISES",

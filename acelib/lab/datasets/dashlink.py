@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from acelib.lab import registry
-from acelib.lab.registry import DataError
-from acelib.lab.resampling import resample
+from acelib.lab.datasets import registry
+from acelib.lab.datasets.registry import DataError
+from acelib.lab.datasets.resampling import resample
 
 FLIGHT = "dashlink/666200402020631.mat"
 CHANNELS = (
@@ -212,7 +212,7 @@ class Flight:
             DataError: A parameter is missing, has no valid sample, or the recording does not cover the times.
 
         Example:
-            >>> from acelib.lab.dashlink import Flight, Parameter
+            >>> from acelib.lab.datasets.dashlink import Flight, Parameter
             >>> import numpy as np
             >>> from pathlib import Path
             >>> ramp = Parameter("ALT", np.arange(40.0), 4.0, "FEET", "ALTITUDE", "ALT")
@@ -263,7 +263,7 @@ def load_dashlink(path: str | Path | None = None, *, codes: Mapping[str, float] 
         B. Matthews, *Sample Flight Data*, NASA DASHlink, 2012.
 
     Example:
-        >>> from acelib.lab.dashlink import load_dashlink
+        >>> from acelib.lab.datasets.dashlink import load_dashlink
         >>> try:
         ...     load_dashlink("no-such-flight.mat")
         ... except RuntimeError as error:

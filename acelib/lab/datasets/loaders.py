@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acelib.lab import registry
-from acelib.lab.dashlink import load_dashlink as load_dashlink  # re-exported
-from acelib.lab.registry import DataError
+from acelib.lab.datasets import registry
+from acelib.lab.datasets.dashlink import load_dashlink as load_dashlink  # re-exported
+from acelib.lab.datasets.registry import DataError
 
 _IDX_UBYTE = 0x08
 _CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

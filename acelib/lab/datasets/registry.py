@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from acelib.lab import paths
+from acelib.lab import home
 
 VARIABLE = "ACELIB_DATA"
 TIMEOUT = 30  # seconds without a byte before an address counts as dead
@@ -114,7 +114,7 @@ def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:
 
 
 def _registry() -> dict:
-    path = paths.data_dir() / "registry.json"
+    path = home.data_dir() / "registry.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -190,7 +190,7 @@ def _derive(name: str, known: dict, parent: Path, target: Path) -> Path:
     else:
         with open(parent, "rb") as stream:
             content = stream.read(known["bytes"])
-    paths.write_whole(target, lambda temporary: temporary.write_bytes(content))
+    home.write_whole(target, lambda temporary: temporary.write_bytes(content))
     problem = _problem(target, known)
     if problem is not None:
         target.unlink()

@@ -41,7 +41,7 @@ def resample(
 
     Example:
         >>> import numpy as np
-        >>> from acelib.lab.resampling import resample
+        >>> from acelib.lab.datasets.resampling import resample
         >>> x = np.array([0.0, np.nan, 4.0, 6.0])
         >>> assert resample(x, 2.0, np.array([0.5, 1.5]), 1.0).tolist() == [0, 6]
         >>> assert resample(x, 2.0, np.array([0.5, 1.5]), 1.0, how="mean").tolist() == [0, 5]

@@ -15,10 +15,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from acelib.intervention import Intervention
+from acelib.inputs.intervention import Intervention
+from acelib.inputs.latent import LatentPrior
 from acelib.lab.datasets import Dataset
 from acelib.lab.vae import TrainedVae, load_vae, stream
-from acelib.latent import LatentPrior
 
 QUIET = 0.02  # of the pixel range: an effect that nobody sees
 _CHUNK = 500  # decoder rows a call: small enough for the caches, large enough for the matrix products

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from acelib.lab.decoder import QUIET, latent_effects
-from acelib.lab.moments import measure
+from acelib.inputs.latent import LatentPrior
+from acelib.lab.decoder.effects import QUIET, latent_effects
+from acelib.lab.decoder.shape import measure
 from acelib.lab.vae import ACTIVE, TrainedVae
-from acelib.latent import LatentPrior
 
 LOUD = 0.2  # of the pixel range: an effect that anybody sees
 QUIET_SHARE = 0.99  # of the pixels have to be quiet for a latent that does nothing

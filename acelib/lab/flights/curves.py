@@ -5,7 +5,7 @@ inputs where the data end (Chattopadhyay et al. 2019, Sec. 5.3). Explained is th
 after touchdown, which the network says after reading seconds 0 to 59. A map holds, for every channel and second before,
 ACE = E[LATG | do(x = the landing's value)] − mean over α of E[LATG | do(x = α)]. Five networks ship as a checkpoint;
 ``python -m acelib.lab.flights`` trains them again. Windows of real flights, and the scores of maps, stand in
-``acelib.lab._flights_windows`` and ``acelib.lab._flights_scores``; all of it is offered here.
+``acelib.lab.flights.windows`` and ``acelib.lab.flights.scores``; all of it is offered here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from acelib.attribution import AverageCausalEffect
-from acelib.lab import paths
-from acelib.lab._flights_scores import Separation, block, concentration, median_interval, score, separation
-from acelib.lab._flights_windows import FLIGHTS_VARIABLE, FlightWindows, flight_files, flight_windows
+from acelib.lab import home
+from acelib.lab.flights.scores import Separation, block, concentration, median_interval, score, separation
+from acelib.lab.flights.windows import FLIGHTS_VARIABLE, FlightWindows, flight_files, flight_windows
 from acelib.lab.landings import CHANNELS, load_landings
 from acelib.lab.provenance import describe
 from acelib.lab.training import load_shipped, save_weights, train
@@ -166,7 +166,7 @@ def load_networks() -> tuple[tuple[Recurrent, ...], dict]:
     """
     networks = nn.ModuleList([flight_network(s) for s in SEEDS])
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.flights`"
-    facts = load_shipped(networks, paths.data_dir() / "checkpoints" / _FILE, remedy)
+    facts = load_shipped(networks, home.data_dir() / "checkpoints" / _FILE, remedy)
     return tuple(networks), facts
 
 
@@ -393,7 +393,7 @@ def main() -> int:
         "data": "simulated landings, shipped set",
         **describe(seed=0, profile="full", started=started, data=X),
     }
-    path = Path(paths.data_dir()) / "checkpoints" / _FILE
+    path = Path(home.data_dir()) / "checkpoints" / _FILE
     save_weights(nn.ModuleList(networks), path, facts)
     print(f"{path.name}, {path.stat().st_size} bytes")
     return 0

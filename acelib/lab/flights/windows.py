@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acelib.lab import registry
-from acelib.lab.dashlink import CHANNELS, FLIGHT, Flight
-from acelib.lab.registry import DataError
+from acelib.lab.datasets import registry
+from acelib.lab.datasets.dashlink import CHANNELS, FLIGHT, Flight
+from acelib.lab.datasets.registry import DataError
 
 FLIGHTS_VARIABLE = "ACELIB_FLIGHTS"
 STRETCH = 300  # s of one flight that make a group

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from acelib.lab.datasets import Dataset, load_cifar10
-from acelib.lab.lenet import accuracy
-from acelib.lab.resnet import ResNet18
+from acelib.lab.graphs.lenet import accuracy
+from acelib.lab.graphs.resnet import ResNet18
 from acelib.lab.training import train
 from acelib.paths import correctly_classified, explanatory_graph, fidelity
 

@@ -3,7 +3,7 @@
 The network of Ahmad et al. (2023, Sec. 5): six maps of 5×5, maximum pooling, sixteen maps of 5×5, maximum pooling, then
 120, 84 and 10 neurons, with ReLU; after LeCun et al. (1998), whose pooling and squashing were other ones. On the 8×8
 digits it is trained on the spot in a few seconds, in float64, so that every processor trains the same network. On MNIST
-it is trained by ``python -m acelib.lab.lenet`` and ships as a checkpoint.
+it is trained by ``python -m acelib.lab.graphs.lenet`` and ships as a checkpoint.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab import mnist, paths
+from acelib.lab import home, mnist
 from acelib.lab.datasets import Dataset, load_digits8, load_mnist, train_test_split
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.provenance import describe
-from acelib.lab.registry import DataError
 from acelib.lab.training import load_shipped, save_weights, train
 
 SIDE = 32  # pixels of an image's side
@@ -170,7 +170,7 @@ def load_lenet(*, folder: str | Path | None = None) -> TrainedLeNet:
         >>> assert net.accuracy > 0.98 and not net.model.training
     """
     model = lenet()
-    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.lenet`"
+    remedy = "restore it from the repository, or make it again by `python -m acelib.lab.graphs.lenet`"
     facts = load_shipped(model, _folder(folder, "full") / CHECKPOINT, remedy)
     return TrainedLeNet(model.eval(), None, None, facts["accuracy"], facts)
 
@@ -203,7 +203,7 @@ def train_mnist(
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}, expected 'quick' or 'full'")
     (epochs, rows), started = PROFILES[profile], time.time()
-    folder, states = _folder(folder, profile), paths.build_dir() / "training" if states is None else Path(states)
+    folder, states = _folder(folder, profile), home.build_dir() / "training" if states is None else Path(states)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
     source = mnist.source_facts(data) | {"fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
@@ -269,7 +269,7 @@ def _at_32(data: Dataset) -> Dataset:
 
 
 def _folder(folder: str | Path | None, profile: str) -> Path:
-    base = paths.data_dir() if profile == "full" else paths.build_dir()
+    base = home.data_dir() if profile == "full" else home.build_dir()
     return base / "checkpoints" if folder is None else Path(folder)
 
 

@@ -22,7 +22,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from acelib.lab.explainers import Explainer, fixed_randomness
+from acelib.lab.graphs.explainers import Explainer, fixed_randomness
 from acelib.quantus import quantus_explain
 
 INSTALL = "install the metrics with `pip install 'acelib[metrics]'`, and opencv-python-headless where libGL is missing"

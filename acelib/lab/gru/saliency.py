@@ -18,7 +18,7 @@ from torch import Tensor
 
 from acelib.attribution import AverageCausalEffect
 from acelib.curvature import half_trace
-from acelib.distribution import InputDistribution
+from acelib.inputs.distribution import InputDistribution
 
 GRID = 100  # the paper's number of interventional values
 PAPER = "Taylor, 0.2 I"  # the published form

@@ -3,7 +3,7 @@
 Only the first three elements of a sequence carry its class: they are +1 or −1 with noise, the rest is noise alone
 (Chattopadhyay et al. 2019, Sec. 5.2, after a task of Hochreiter and Schmidhuber 1997). The network is as small as it
 can be: a GRU with one input and one hidden unit, a linear layer, a sigmoid; 14 numbers. They are trained from scratch,
-many seeds side by side. Imputation and attribution follow in ``acelib.lab._gru_fast`` and ``acelib.lab._gru_saliency``;
+many seeds side by side. Imputation and attribution follow in ``imputation`` and ``saliency``;
 all of it is offered here.
 """
 
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab._gru_fast import ImputationCheck, clopper_pearson, final_logits, imputation_check
-from acelib.lab._gru_saliency import (
+from acelib.lab.gru.imputation import ImputationCheck, clopper_pearson, final_logits, imputation_check
+from acelib.lab.gru.saliency import (
     PAPER,
     Attributions,
     agreement,

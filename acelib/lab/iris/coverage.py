@@ -15,7 +15,7 @@ import torch
 from scipy.integrate import simpson
 from torch import Tensor
 
-from acelib.polynomials import CausalRegressor
+from acelib.regressors.polynomials import CausalRegressor
 
 NOMINAL = 1.959963984540054  # standard deviations either side of a 95 % band
 _BLOCK = 100  # repetitions fitted at a time

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acelib.distribution import InputDistribution
 from acelib.expectation import Expectation, interventional_expectation
+from acelib.inputs.distribution import InputDistribution
 from acelib.lab.datasets import Dataset, load_iris, train_test_split
 from acelib.lab.networks import Probabilities, stacked_mlp
 from acelib.lab.training import train

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acelib import plots
-from acelib.lab.iris import CLAIMS, IrisCurves
+from acelib.lab.iris.experiment import CLAIMS, IrisCurves
 
 XLABEL = "{}, scaled to [0, 1]"
 

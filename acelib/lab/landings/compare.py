@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acelib.lab._landings_sensors import STEPS
+from acelib.lab.landings.sensors import STEPS
 
 if TYPE_CHECKING:
-    from acelib.lab.dashlink import Flight
-    from acelib.lab.landings import Landings
+    from acelib.lab.datasets.dashlink import Flight
+    from acelib.lab.landings.simulate import Landings
 
 STATISTICS = ("min", "max", "sd", "autocorrelation")
 QUANTILES = (0.025, 0.5, 0.975)

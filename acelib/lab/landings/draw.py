@@ -133,7 +133,7 @@ def braking_friction(runway: np.ndarray, speed: np.ndarray) -> np.ndarray:
 
     Example:
         >>> import numpy as np
-        >>> from acelib.lab._landings_draw import braking_friction
+        >>> from acelib.lab.landings.draw import braking_friction
         >>> mu = braking_friction(np.array([0, 1, 2]), np.array([50.0, 50.0, 50.0]))
         >>> assert (np.diff(mu) < 0).all()
     """

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acelib.lab._landings_draw import KINDS, RATE, SECONDS, draw
-from acelib.lab._landings_model import KNOT, G, State, advance, start
-from acelib.lab._landings_sensors import CHANNELS, UNITS, measure
+from acelib.lab.landings.draw import KINDS, RATE, SECONDS, draw
+from acelib.lab.landings.model import KNOT, G, State, advance, start
+from acelib.lab.landings.sensors import CHANNELS, UNITS, measure
 
 # channel: (state, or force over the second before, that is pushed; size in SI units or degrees; size in its own units)
 PUSHES: dict[str, tuple[str, float, float] | None] = {

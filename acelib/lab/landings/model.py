@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from acelib.lab._landings_draw import CELL, CELLS, RATE, STEPS, Draws, braking_friction
+from acelib.lab.landings.draw import CELL, CELLS, RATE, STEPS, Draws, braking_friction
 
 G = 9.80665
 KNOT = 0.514444

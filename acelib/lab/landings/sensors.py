@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from acelib.lab._landings_draw import Draws
-from acelib.lab._landings_model import KNOT, G, State
+from acelib.lab.landings.draw import Draws
+from acelib.lab.landings.model import KNOT, G, State
 
 CHANNELS = (
     "ALT",

@@ -22,15 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acelib.lab import paths
-from acelib.lab._landings_compare import compare_rollout as compare_rollout  # part of this module's interface
-from acelib.lab._landings_draw import KINDS, RATE, RUNWAYS, SECONDS, Draws, draw
-from acelib.lab._landings_effect import StateEffect as StateEffect
-from acelib.lab._landings_effect import state_effect as state_effect
-from acelib.lab._landings_model import advance, start
-from acelib.lab._landings_sensors import CAS_REGAINED, CHANNELS, STEPS, UNITS, read
+from acelib.lab import home
+from acelib.lab.datasets.registry import DataError
+from acelib.lab.landings.compare import compare_rollout as compare_rollout  # part of this module's interface
+from acelib.lab.landings.draw import KINDS, RATE, RUNWAYS, SECONDS, Draws, draw
+from acelib.lab.landings.effect import StateEffect as StateEffect
+from acelib.lab.landings.effect import state_effect as state_effect
+from acelib.lab.landings.model import advance, start
+from acelib.lab.landings.sensors import CAS_REGAINED, CHANNELS, STEPS, UNITS, read
 from acelib.lab.provenance import describe
-from acelib.lab.registry import DataError
 
 TRUTH = ("x", "y", "u", "v", "r", "psi", "theta", "phi", "brake")
 SHIPPED = {"normal": 300, "slippery": 150}
@@ -167,7 +167,7 @@ def load_landings(path: str | Path | None = None) -> Landings:
         >>> assert landings.X.shape == (450, 101, 17) and landings.labels.sum() == 150
         >>> assert landings.scale(landings.X).max() == 1
     """
-    path = paths.data_dir() / "landings" / _FILE if path is None else Path(path)
+    path = home.data_dir() / "landings" / _FILE if path is None else Path(path)
     if not path.is_file():
         raise DataError(f"simulated landings {path} are missing; restore the file, or write it by save_landings")
     try:
@@ -201,7 +201,7 @@ def save_landings(landings: Landings, path: str | Path) -> None:
         with temporary.open("wb") as stream:  # a name without .npz would get one
             np.savez_compressed(stream, **content)
 
-    paths.write_whole(Path(path), write)
+    home.write_whole(Path(path), write)
 
 
 def join_landings(*parts: Landings) -> Landings:
@@ -226,7 +226,7 @@ def main() -> int:
     parts = [simulate_landings(count, kind=kind, seed=0) for kind, count in SHIPPED.items()]
     landings = join_landings(*parts)
     facts = {**landings.provenance, **describe(seed=0, profile="full", started=started)}
-    path = paths.data_dir() / "landings" / _FILE
+    path = home.data_dir() / "landings" / _FILE
     save_landings(dataclasses.replace(landings, provenance=facts), path)
     print(f"{load_landings(path)}, {path.stat().st_size} bytes")
     return 0

@@ -20,9 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from acelib import InputDistribution, half_trace
-from acelib._shared import shared_rows
-from acelib.lab.frontier import Frontier, frontier
-from acelib.lab.paths import data_dir
+from acelib.expectation.first_layer import shared_rows
+from acelib.lab.home import data_dir
+from acelib.lab.scaling.methods import Frontier, frontier
 
 __all__ = [
     "average_curves",

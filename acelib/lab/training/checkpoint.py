@@ -18,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from acelib.lab import paths
-from acelib.lab.registry import DataError
+from acelib.lab import home
+from acelib.lab.datasets.registry import DataError
 
 if TYPE_CHECKING:
-    from acelib.lab.training import _State
+    from acelib.lab.training.loop import _State
 
 _STATE, _WEIGHTS = "acelib training state 1", "acelib weights 1"
 
@@ -123,7 +123,7 @@ def _hash(settings: dict) -> str:
 def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, metadata: dict) -> None:
     header = {"kind": kind, "json": json.dumps(metadata)}
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # views share memory
-    paths.write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
+    home.write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:

@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from acelib.lab import _checkpoint
-from acelib.lab._checkpoint import load_shipped, load_weights, save_weights
 from acelib.lab.datasets import fingerprint
 from acelib.lab.networks import Probabilities, StackedMLP
+from acelib.lab.training import checkpoint
+from acelib.lab.training.checkpoint import load_shipped, load_weights, save_weights
 
 __all__ = ["TrainResult", "load_shipped", "load_weights", "save_weights", "train"]
 
@@ -120,7 +120,7 @@ def train(
     state = _State(model, _OPTIMIZERS[optimizer](flat, lr, weight_decay), [_generator(s) for s in seeds])
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and resume and path.exists():
-        _checkpoint.load_state(path, state, settings)
+        checkpoint.load_state(path, state, settings)
     _run(state, data, per_row, settings, path, checkpoint_every, progress)
     flat.release()
     history = torch.stack(state.history, dim=-1)
@@ -153,7 +153,7 @@ def _run(
         now = time.perf_counter()
         state.seconds = now - begun
         if path is not None and (now - written >= every or epoch == last - 1):
-            _checkpoint.save_state(path, state, settings)
+            checkpoint.save_state(path, state, settings)
             written = now
 
 

@@ -5,7 +5,7 @@ variance s² of each latent; a decoder turns [z, c] into one logit a pixel. Both
 lower bound with the weight β of Higgins et al. (2017),
 L = Σ_pixels BCE(logit, x) + β Σ_k ½ (m_k² + s_k² − 1 − log s_k²),  z_k = m_k + s_k ε,  ε ~ N(0, 1),
 after the network of Chattopadhyay et al. (2019, Sec. 5.4): 794-512-256-128-20 and 20-128-256-512-784 with ReLU.
-``python -m acelib.lab.vae_training`` trains them on MNIST again.
+``python -m acelib.lab.vae.training`` trains them on MNIST again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab import paths
-from acelib.lab._checkpoint import load_shipped
+from acelib.lab import home
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.networks import mlp
-from acelib.lab.registry import DataError
+from acelib.lab.training.checkpoint import load_shipped
 
 PIXELS, CLASSES, LATENTS = 784, 10, 10
 HIDDEN = (512, 256, 128)  # the decoder goes through them backwards
@@ -220,7 +220,7 @@ def load_vae(
     """
     name = Recipe(beta, seed, lr).name if name is None else name
     path = find_checkpoint(name, folder)
-    remedy = "make it by `python -m acelib.lab.vae_training`, or restore it if it belongs to the repository"
+    remedy = "make it by `python -m acelib.lab.vae.training`, or restore it if it belongs to the repository"
     vae, refusal = ConditionalVae(), None
     for with_encoder in (True, False):
         record = _Record(vae, with_encoder=with_encoder)
@@ -236,7 +236,7 @@ def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:
     file = f"{name}.safetensors"
     if folder is not None:
         return Path(folder) / file
-    shipped, built = paths.data_dir() / "checkpoints" / file, paths.build_dir() / "checkpoints" / file
+    shipped, built = home.data_dir() / "checkpoints" / file, home.build_dir() / "checkpoints" / file
     return built if built.is_file() and not shipped.is_file() else shipped
 
 

@@ -11,8 +11,8 @@ import time
 
 from acelib.lab.datasets import Dataset, load_digits8, train_test_split
 from acelib.lab.provenance import describe
-from acelib.lab.vae import ConditionalVae, TrainedVae, trained
-from acelib.lab.vae_training import finished_record, train_vae
+from acelib.lab.vae.model import ConditionalVae, TrainedVae, trained
+from acelib.lab.vae.training import finished_record, train_vae
 
 SIZES = {"pixels": 64, "latents": 4, "hidden": (128, 64)}
 SETTINGS = {"lr": 1e-3, "batch_size": 64}

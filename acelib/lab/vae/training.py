@@ -2,7 +2,7 @@
 
 An epoch is a new permutation of the rows in whole batches; rows left over wait for the next one. Order and noise come
 from generators of their own, whose state is kept with weights and moments after an epoch, so that a killed training
-goes on to the same weights. On the command line, ``python -m acelib.lab.vae_training --beta 10 --seeds 0 1`` trains
+goes on to the same weights. On the command line, ``python -m acelib.lab.vae.training --beta 10 --seeds 0 1`` trains
 on MNIST, which comes through the download registry, and writes the checkpoints.
 """
 
@@ -19,14 +19,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from acelib.lab import _checkpoint, paths
-from acelib.lab._checkpoint import save_weights
+from acelib.lab import home
 from acelib.lab.datasets import Dataset, fingerprint, load_mnist
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.mnist import source_facts as mnist_source
 from acelib.lab.provenance import describe
-from acelib.lab.registry import DataError
-from acelib.lab.training import TrainResult, _Adam, _Flat
-from acelib.lab.vae import (
+from acelib.lab.training.checkpoint import save_weights
+from acelib.lab.training.loop import TrainResult, _Adam, _Flat, checkpoint
+from acelib.lab.vae.model import (
     CLASSES,
     LR,
     ConditionalVae,
@@ -117,7 +117,7 @@ def train_vae(
     state = _State(model, _Adam(flat, lr, 0.0), [stream(seed, _ORDER_STREAM), stream(seed, _NOISE_STREAM)])
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and resume and path.exists():
-        _checkpoint.load_state(path, state, settings)
+        checkpoint.load_state(path, state, settings)
     _run(state, X, y, settings, path, checkpoint_every, progress)
     flat.release()
     return TrainResult(model, torch.cat(state.history), state.seconds, state.optimizer.steps)
@@ -161,7 +161,7 @@ def train_checkpoints(
         if not recipe.beta >= 0 or recipe.seed < 0 or not recipe.lr > 0:
             raise ValueError(f"recipes holds {recipe}, expected beta >= 0, seed >= 0 and lr > 0")
     rows = PROFILES[profile][1]
-    states = paths.build_dir() / "training" if states is None else Path(states)
+    states = home.build_dir() / "training" if states is None else Path(states)
     source = mnist_source(data)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
@@ -301,7 +301,7 @@ def _run(state: _State, X: Tensor, y: Tensor, settings: dict, path: Path | None,
         state.seconds = now - begun
         bar.update(state.optimizer.steps - before)
         if path is not None and (now - written >= every or state.optimizer.steps == last):
-            _checkpoint.save_state(path, state, settings)
+            checkpoint.save_state(path, state, settings)
             written = now
     bar.close()
 
@@ -343,8 +343,8 @@ def _check(X: Tensor, y: Tensor, numbers: dict) -> None:
 
 def _place(recipe: Recipe, profile: str) -> Path:
     if profile != "full":
-        return paths.build_dir() / "checkpoints-quick"  # apart, so that nobody takes it for a network that is trained
-    base = paths.data_dir() if recipe in SHIPPED else paths.build_dir()
+        return home.build_dir() / "checkpoints-quick"  # apart, so that nobody takes it for a network that is trained
+    base = home.data_dir() if recipe in SHIPPED else home.build_dir()
     return base / "checkpoints"
 
 

@@ -15,11 +15,11 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from .batching import Recording
-from .effects import check_inputs, seed_generator
-from .graph import ExplanatoryGraph
+from ..batching import Recording
+from ..effects import check_inputs, seed_generator
+from ..graph import ExplanatoryGraph
+from ..trace import Trace, trace_layers
 from .masking import EDGES, masked, predictions, ranked, share_of, weighted_activations
-from .trace import Trace, trace_layers
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 RANKINGS = ("necessary", "random", "largest")
@@ -60,7 +60,7 @@ class Fidelity:
 
     def plot(self, **options: Any) -> Any:
         """Draw accuracy against the share masked; return the figure."""
-        from ..plots.graphs import plot_fidelity
+        from ...plots.graphs import plot_fidelity
 
         return plot_fidelity(self, **options)
 

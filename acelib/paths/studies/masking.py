@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._intercept import intercept
-from .batching import Recording, default_chunk, pieces
-from .contributions import contributions
-from .trace import Layer, Trace
+from .._intercept import intercept
+from ..batching import Recording, default_chunk, pieces
+from ..edges import contributions
+from ..trace import Layer, Trace
 
 EDGES = ("nodes", "paths")
 Masks = Mapping[str, tuple[Sequence[int], Sequence[int] | None]]

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .effects import EPSILON, Run, seed_generator
-from .graph import descend
-from .significance import adjust, check_options, p_values, z_scores
+from ..effects import EPSILON, Run, seed_generator
+from ..graph import descend
+from ..significance import adjust, check_options, p_values, z_scores
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +68,7 @@ class Reliability:
 
     def plot(self, **options: Any) -> Any:
         """Draw the share that reappears against b, a line per layer; return the axes."""
-        from ..plots.graphs import plot_reliability
+        from ...plots.graphs import plot_reliability
 
         return plot_reliability(self, **options)
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .graph import ExplanatoryGraph
+from ..graph import ExplanatoryGraph
+from ..trace import trace_layers
+from .fidelity import check_study, study_layers, wilson
 from .masking import masked, predictions, ranked, share_of
-from .study_fidelity import check_study, study_layers, wilson
-from .trace import trace_layers
 
 MEASURES = ("recall", "precision", "accuracy")
 
@@ -57,7 +57,7 @@ class Repair:
 
     def plot(self, **options: Any) -> Any:
         """Draw the measures against the share masked; return the figure."""
-        from ..plots.graphs import plot_repair
+        from ...plots.graphs import plot_repair
 
         return plot_repair(self, **options)
 

@@ -10,7 +10,7 @@ import torch
 
 from acelib.intrinsic import LinearModel, intrinsic_contributions
 from acelib.lab import contributions as lab
-from acelib.lab._contributions_methods import ace_variance
+from acelib.lab.contributions.methods import ace_variance
 from acelib.lab.networks import mlp
 
 # by quadrature elsewhere: closed indices and Var of f = R² + exp(Q/2)

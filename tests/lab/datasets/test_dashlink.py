@@ -8,10 +8,11 @@ import pytest
 import scipy.io
 from helpers import real
 
-from acelib.lab import datasets, registry
-from acelib.lab.dashlink import CHANNELS, CODES, FLIGHT, load_dashlink
-from acelib.lab.registry import DataError
-from acelib.lab.resampling import resample
+from acelib.lab import datasets
+from acelib.lab.datasets import registry
+from acelib.lab.datasets.dashlink import CHANNELS, CODES, FLIGHT, load_dashlink
+from acelib.lab.datasets.registry import DataError
+from acelib.lab.datasets.resampling import resample
 
 SECONDS = 200
 

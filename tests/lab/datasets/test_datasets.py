@@ -23,7 +23,7 @@ from acelib.lab.datasets import (
     read_idx,
     train_test_split,
 )
-from acelib.lab.registry import DataError
+from acelib.lab.datasets.registry import DataError
 
 
 @pytest.mark.parametrize(("load", "raw"), [("iris", "load_iris"), ("cancer", "load_breast_cancer")])

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from acelib.lab import paths, registry
-from acelib.lab.registry import DataError, entry, fetch
+from acelib.lab import home
+from acelib.lab.datasets import registry
+from acelib.lab.datasets.registry import DataError, entry, fetch
 
 GOOD = bytes(range(256)) * 40
 MEMBER = b"member" * 100
@@ -263,7 +264,7 @@ def test_unknown_name(book):
 
 def test_unreadable_registry(book):
     """A registry that is no JSON names itself."""
-    (paths.data_dir() / "registry.json").write_text("{")
+    (home.data_dir() / "registry.json").write_text("{")
     with pytest.raises(DataError, match="registry.json cannot be read"):
         registry.names()
 

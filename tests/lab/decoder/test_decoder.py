@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from acelib import interventional_expectation, plots
-from acelib.lab._decoder_figures import draw_decoder_model, montage, show_montage
-from acelib.lab._decoder_survey import MEASURES, Survey, outline_of, survey
+from acelib.inputs.latent import LatentPrior
 from acelib.lab.decoder import (
     Shuffled,
     class_effects,
@@ -17,8 +16,9 @@ from acelib.lab.decoder import (
     map_decoder,
     matching_auc,
 )
+from acelib.lab.decoder.figures import draw_decoder_model, montage, show_montage
+from acelib.lab.decoder.outlines import MEASURES, Survey, outline_of, survey
 from acelib.lab.vae import TrainedVae
-from acelib.latent import LatentPrior
 
 P = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from acelib.lab.moments import ShapeOf, measure, unwrap_angles
+from acelib.lab.decoder.shape import ShapeOf, measure, unwrap_angles
 
 DTYPE = torch.float64
 BLUR = 0.5  # grey edges widen a region by 0 (edges between pixels) to 1/4 (through their middle) of variance an axis

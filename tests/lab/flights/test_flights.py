@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from acelib.lab import flights
-from acelib.lab.dashlink import CHANNELS, Flight, Parameter
+from acelib.lab.datasets.dashlink import CHANNELS, Flight, Parameter
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.landings import load_landings
-from acelib.lab.registry import DataError
 from acelib.recurrent import FeedbackSequences
 
 ROWS = torch.Generator().manual_seed(3)

@@ -5,9 +5,9 @@ import os
 import pytest
 import torch
 
-from acelib.lab import cifar
-from acelib.lab.cifar import cifar_study, train_residual
 from acelib.lab.datasets import Dataset
+from acelib.lab.graphs import cifar
+from acelib.lab.graphs.cifar import cifar_study, train_residual
 
 
 def made_up(rows: int, seed: int) -> Dataset:

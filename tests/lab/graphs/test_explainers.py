@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from acelib.lab import explainers as E
-from acelib.lab.lenet import lenet
+from acelib.lab.graphs import explainers as E
+from acelib.lab.graphs.lenet import lenet
 from acelib.paths import explanatory_graph
 from acelib.paths.maps import class_map
 

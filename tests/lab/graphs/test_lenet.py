@@ -10,11 +10,21 @@ import torch.nn.functional as F
 from helpers import made_up_digits, real
 from torch import nn
 
-from acelib.lab import lenet as module
-from acelib.lab import paths, registry
-from acelib.lab.datasets import Dataset
-from acelib.lab.lenet import accuracy, digits32, enlarge, lenet, load_lenet, main, mnist32, train_digits, train_mnist
-from acelib.lab.registry import DataError
+from acelib.lab import home
+from acelib.lab.datasets import Dataset, registry
+from acelib.lab.datasets.registry import DataError
+from acelib.lab.graphs import lenet as module
+from acelib.lab.graphs.lenet import (
+    accuracy,
+    digits32,
+    enlarge,
+    lenet,
+    load_lenet,
+    main,
+    mnist32,
+    train_digits,
+    train_mnist,
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +121,7 @@ def test_errors_say_what_to_do(tmp_path):
     """Unknown profile; a missing and a damaged checkpoint name the command that makes it."""
     with pytest.raises(ValueError, match="profile is 'slow'"):
         train_mnist(profile="slow")
-    with pytest.raises(DataError, match="python -m acelib.lab.lenet"):
+    with pytest.raises(DataError, match="python -m acelib.lab.graphs.lenet"):
         load_lenet(folder=tmp_path)
     (tmp_path / module.CHECKPOINT).write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be used"):
@@ -143,11 +153,11 @@ def test_shipped_checkpoint():
     assert facts["profile"] == "full" and facts["steps"] == facts["settings"]["epochs"] * 938
     for file, digest in facts["data"]["sha256"].items():
         assert digest == registry.entry(file)["sha256"]
-    path = paths.data_dir() / "checkpoints" / module.CHECKPOINT
+    path = home.data_dir() / "checkpoints" / module.CHECKPOINT
     raw = path.read_bytes()
     header = raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]].decode()
     assert len(raw) < 400_000
-    for place in (str(paths.home()), platform.node(), os.path.expanduser("~") + os.sep):
+    for place in (str(home.home()), platform.node(), os.path.expanduser("~") + os.sep):
         assert place not in header
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from acelib.lab import metrics as M
-from acelib.lab.explainers import by_captum, constant, fixed_randomness
+from acelib.lab.graphs import metrics as M
+from acelib.lab.graphs.explainers import by_captum, constant, fixed_randomness
 
 pytest.importorskip("quantus", reason="the metrics need Quantus: pip install 'acelib[metrics]'")
 

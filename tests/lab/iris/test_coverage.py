@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acelib.lab import coverage
+from acelib.lab.iris import coverage
 
 ALPHAS = torch.linspace(0, 1, 11, dtype=torch.float64)
 

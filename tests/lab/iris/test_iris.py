@@ -9,7 +9,8 @@ import torch
 from scipy.stats import kendalltau
 
 from acelib import AverageCausalEffect, InputDistribution
-from acelib.lab import iris, iris_figures
+from acelib.lab import iris
+from acelib.lab.iris import figures
 from acelib.lab.networks import mlp
 from acelib.lab.training import train
 
@@ -145,9 +146,9 @@ def test_saliency_is_the_effect_of_each_flowers_own_value(short):
 def test_figures_show_what_they_say(curves):
     import matplotlib.pyplot as plt
 
-    figure = iris_figures.figure_of(curves, "ACE")
-    assert [ax.get_xlabel().split(",")[0] for ax in figure.axes] == [iris_figures.plain(f) for f in curves.features]
+    figure = figures.figure_of(curves, "ACE")
+    assert [ax.get_xlabel().split(",")[0] for ax in figure.axes] == [figures.plain(f) for f in curves.features]
     counts = iris.count_claims(curves)
-    grid = iris_figures.count_map({"one": counts, "other": counts}, 2)
+    grid = figures.count_map({"one": counts, "other": counts}, 2)
     assert [t.get_text() for t in grid.axes[0].texts] == [f"{n}/2" for n in counts.values() for _ in range(2)]
     plt.close("all")

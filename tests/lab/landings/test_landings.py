@@ -8,17 +8,17 @@ import pytest
 import torch
 from helpers import real
 
+from acelib.lab import home
 from acelib.lab import landings as lab
-from acelib.lab import paths
-from acelib.lab._landings_compare import QUANTILES, STATISTICS
-from acelib.lab._landings_draw import RATE, braking_friction, draw
-from acelib.lab._landings_effect import PUSHES
-from acelib.lab._landings_model import DT, KNOT, G, advance, start
-from acelib.lab._landings_sensors import STEPS, measure
-from acelib.lab.dashlink import CHANNELS, load_dashlink
+from acelib.lab.datasets.dashlink import CHANNELS, load_dashlink
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.landings import compare_rollout, join_landings, load_landings, save_landings, state_effect
 from acelib.lab.landings import simulate_landings as simulate
-from acelib.lab.registry import DataError
+from acelib.lab.landings.compare import QUANTILES, STATISTICS
+from acelib.lab.landings.draw import RATE, braking_friction, draw
+from acelib.lab.landings.effect import PUSHES
+from acelib.lab.landings.model import DT, KNOT, G, advance, start
+from acelib.lab.landings.sensors import STEPS, measure
 
 QUIET = dict.fromkeys(
     "headwind crosswind gustiness calm drag lift rolling idle reverse crab offset roll slope pilot_noise patchiness "
@@ -216,7 +216,7 @@ def test_shipped():
     """The shipped file is what the command makes: within one step of the recorder in all but a few values."""
     shipped = load_landings()
     assert shipped.labels.tolist() == [0] * 300 + [1] * 150 and shipped.provenance["simulated"] is True
-    file = paths.data_dir() / "landings" / "simulated.npz"
+    file = home.data_dir() / "landings" / "simulated.npz"
     assert file.stat().st_size < 1_500_000
     scale = torch.tensor([STEPS[name] for name in CHANNELS], dtype=torch.float64)
     for kind, first, at in (("normal", 280, 280), ("slippery", 130, 430)):
@@ -241,7 +241,7 @@ def test_scale():
 def test_command(monkeypatch, tmp_path, capsys):
     """The command writes a set with its provenance, into the data folder."""
     monkeypatch.setattr(lab, "SHIPPED", {"normal": 2, "slippery": 1})
-    monkeypatch.setattr(paths, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(home, "data_dir", lambda: tmp_path)
     assert lab.main() == 0 and "2 normal, 1 slippery" in capsys.readouterr().out
     written = load_landings()
     assert written.provenance["seed"] == 0 and "versions" in written.provenance

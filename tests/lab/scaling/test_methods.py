@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from acelib import InputDistribution
-from acelib.lab.frontier import frontier, intervened_outputs, relative_error
+from acelib.lab.scaling.methods import frontier, intervened_outputs, relative_error
 
 VALUES = torch.linspace(-1, 1, 5, dtype=torch.float64)
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from helpers import real
 from torch import nn
 
-from acelib.lab import paths, registry
-from acelib.lab.datasets import load_mnist
+from acelib.lab import home
+from acelib.lab.datasets import load_mnist, registry
+from acelib.lab.datasets.registry import DataError
 from acelib.lab.mnist import load_pretrained, mnist_moments
-from acelib.lab.registry import DataError
 from acelib.lab.vae import (
     ConditionalVae,
     Pixels,
@@ -25,7 +25,7 @@ from acelib.lab.vae import (
     reconstruction_loss,
     stream,
 )
-from acelib.lab.vae_training import SHIPPED
+from acelib.lab.vae.training import SHIPPED
 
 NAMES = [recipe.name for recipe in SHIPPED]
 
@@ -106,7 +106,7 @@ def test_shipped(name):
         x = vae.pixels(codes(torch.zeros(3, 10), 8))
     assert x.shape == (3, 784) and 0 <= x.min() and x.max() <= 1
     facts, path = vae.provenance, find_checkpoint(name)
-    assert path.parent == paths.data_dir() / "checkpoints" and path.stat().st_size < 2_400_000
+    assert path.parent == home.data_dir() / "checkpoints" and path.stat().st_size < 2_400_000
     assert facts["profile"] == "full" and facts["steps"] == 20_000 and facts["settings"]["batch_size"] == 64
     assert facts["test"]["rows"] == 10_000 and -160 < facts["test"]["elbo"] < -90
     assert abs(facts["test"]["kl"] - vae.kl.sum().item()) < 1e-6
@@ -114,7 +114,7 @@ def test_shipped(name):
     for file, digest in facts["data"]["sha256"].items():
         assert digest == registry.entry(file)["sha256"]
     header = path.read_bytes()[8 : 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]].decode()
-    for place in (str(paths.home()), platform.node(), os.path.expanduser("~") + os.sep):
+    for place in (str(home.home()), platform.node(), os.path.expanduser("~") + os.sep):
         assert place not in header
 
 
@@ -167,12 +167,12 @@ def test_loading_draws_no_global_random_numbers(monkeypatch):
 
 def test_found_among_one_s_own_trainings(tmp_path, monkeypatch):
     """Networks that do not ship are looked for in ``_build/checkpoints``; one that ships is never taken from there."""
-    monkeypatch.setattr(paths, "build_dir", lambda: tmp_path)
+    monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
     (tmp_path / "checkpoints").mkdir()
     for name in ("mnist-vae-b7-s0", "mnist-vae-b10-s0"):
         shutil.copy(find_checkpoint("mnist-vae-b10-s0"), tmp_path / "checkpoints" / f"{name}.safetensors")
     assert find_checkpoint("mnist-vae-b7-s0").parent == tmp_path / "checkpoints"
-    assert find_checkpoint("mnist-vae-b10-s0").parent == paths.data_dir() / "checkpoints"
+    assert find_checkpoint("mnist-vae-b10-s0").parent == home.data_dir() / "checkpoints"
     assert load_vae("mnist-vae-b7-s0").encoder is not None
     with pytest.raises(DataError, match="mnist-vae-b7-s3.safetensors is missing; make it by `python -m acelib.lab.vae"):
         load_vae(beta=7, seed=3)
@@ -186,9 +186,9 @@ def test_damaged_checkpoints_are_named(damage, tmp_path):
     if damage == "truncated":
         target.write_bytes(target.read_bytes()[:1000])
     else:
-        shutil.copy(paths.data_dir() / "checkpoints" / "mnist-conv.safetensors", target)
+        shutil.copy(home.data_dir() / "checkpoints" / "mnist-conv.safetensors", target)
     said = {"truncated": "no complete safetensors", "another network": "differ in"}[damage]
-    with pytest.raises(DataError, match=f"mnist-vae-b10-s0.safetensors.*{said}.*python -m acelib.lab.vae_training"):
+    with pytest.raises(DataError, match=f"mnist-vae-b10-s0.safetensors.*{said}.*python -m acelib.lab.vae.training"):
         load_vae(folder=tmp_path)
 
 

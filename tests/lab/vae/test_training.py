@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from helpers import made_up_digits
 
-from acelib.lab import paths, vae_training
+from acelib.lab import home
 from acelib.lab.datasets import Dataset, load_digits8
 from acelib.lab.vae import ConditionalVae, Recipe, load_vae, stream
-from acelib.lab.vae_small import train_small_vae
-from acelib.lab.vae_training import BATCH_SIZE, SHIPPED, load_or_train, train_checkpoints, train_vae
+from acelib.lab.vae import training as vae_training
+from acelib.lab.vae.small import train_small_vae
+from acelib.lab.vae.training import BATCH_SIZE, SHIPPED, load_or_train, train_checkpoints, train_vae
 
 DIGITS = load_digits8()
 X, Y = DIGITS.X.flatten(1).float()[:200], DIGITS.y[:200]
@@ -116,7 +117,7 @@ def test_killed_process_goes_on(tmp_path):
         "train_vae(ConditionalVae(**TINY), X, Y, **{**SHORT, 'iterations': 10**7}, checkpoint=path, checkpoint_every=0)"
     )
     # the number of steps decides when to stop and nothing before that, so the long run's state is cut to 60 steps below
-    process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=paths.home())
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=home.home())
     try:
         deadline = time.monotonic() + 60
         while not path.exists() and time.monotonic() < deadline:
@@ -194,8 +195,8 @@ def test_checkpoints_of_made_up_images(images, short, tmp_path, monkeypatch):
 
 def test_places(images, short, tmp_path, monkeypatch):
     """Shipped networks go to ``data``, others to ``_build``, and quick ones where nobody takes them for full ones."""
-    monkeypatch.setattr(paths, "data_dir", lambda: tmp_path / "data")
-    monkeypatch.setattr(paths, "build_dir", lambda: tmp_path / "_build")
+    monkeypatch.setattr(home, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(home, "build_dir", lambda: tmp_path / "_build")
     train_checkpoints([Recipe(4.0, 0), Recipe(4, 7)], data=images)
     train_checkpoints([Recipe(4.0, 0)], data=images, profile="quick")
     found = {str(p.parent.relative_to(tmp_path)): p.name for p in tmp_path.rglob("checkpoints*/*")}
@@ -211,7 +212,7 @@ def test_load_or_train(images, short, tmp_path, monkeypatch):
     """What has a checkpoint is loaded, without asking for MNIST; what has none is trained, once."""
     asked = []
     monkeypatch.setattr(vae_training, "load_mnist", lambda part, dtype: asked.append(part) or images[part == "test"])
-    monkeypatch.setattr(paths, "build_dir", lambda: tmp_path)
+    monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
     assert load_or_train(10, 0).provenance["profile"] == "full" and asked == []
     first = load_or_train(3, 8, lr=1e-3)
     assert asked == ["train", "test"] and first.name == "mnist-vae-b3-s8-lr0.001"
@@ -230,7 +231,7 @@ def test_bad_recipes():
 def test_command_line(images, short, tmp_path, monkeypatch, capsys):
     """Each network is printed with its test bound; without a beta all that ship are made; errors are one line."""
     monkeypatch.setattr(vae_training, "load_mnist", lambda part, dtype: images[part == "test"])
-    monkeypatch.setattr(paths, "build_dir", lambda: tmp_path)
+    monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
     assert vae_training.main(["--beta", "2", "--seeds", "3", "4", "--lr", "0.001", "--profile", "quick"]) == 0
     said = capsys.readouterr().out
     assert "mnist-vae-b2-s3-lr0.001" in said and "mnist-vae-b2-s4-lr0.001" in said and "test ELBO -" in said

@@ -1,0 +1,50 @@
+"""Chapter 11: systems with known contributions, rival methods, small networks."""
+
+from .methods import METHODS, global_shares, marginal_shapley
+from .networks import fit_networks, fused
+from .systems import (
+    DISGUISES,
+    Map,
+    Target,
+    closed_from_components,
+    complete_graph,
+    conditional_variances,
+    disguised,
+    g_function,
+    g_indices,
+    ishigami,
+    ishigami_indices,
+    linear_orders,
+    mean_distance,
+    quadrature_noises,
+    random_grid,
+    stilled,
+    synthetic,
+    synthetic_target,
+)
+
+__all__ = [
+    "DISGUISES",
+    "METHODS",
+    "Map",
+    "Target",
+    "closed_from_components",
+    "complete_graph",
+    "conditional_variances",
+    "disguised",
+    "fit_networks",
+    "fused",
+    "g_function",
+    "g_indices",
+    "global_shares",
+    "ishigami",
+    "ishigami_indices",
+    "linear_orders",
+    "marginal_shapley",
+    "mean_distance",
+    "quadrature_noises",
+    "random_grid",
+    "stilled",
+    "synthetic",
+    "synthetic_target",
+]

@@ -1,0 +1,1 @@
+"""Chapter 10: networks, rival explanations and their metrics."""

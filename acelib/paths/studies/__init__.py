@@ -1,0 +1,1 @@
+"""Studies of explanatory graphs: fidelity, reliability and repair by masking."""

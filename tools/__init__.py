@@ -1,0 +1,1 @@
+"""The press of the book: executes chapters, renders pages, records benchmarks, prints the ledger."""
