@@ -1,6 +1,7 @@
 """Intrinsic contributions: closed forms, golden values by quadrature, enumeration by loops, invariances, entropy."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
