@@ -78,7 +78,7 @@ class AverageCausalEffect:
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)
-        self._cache: CausalRegressors | None = None
+        self._cache: dict[tuple[int, ...], CausalRegressors] = {}
 
     def __repr__(self) -> str:
         return f"AverageCausalEffect({self.num_outputs} outputs, {self.inputs!r}, method={self.options['method']!r})"
@@ -148,7 +148,13 @@ class AverageCausalEffect:
         return CausalRegressors(tuple(expectations), targets_named, index, tuple(wanted), curves, expectations)
 
     def attribute(
-        self, x: Any, target: str | int | None = None, via: str = "regressors", *, progress: bool = False
+        self,
+        x: Any,
+        target: str | int | None = None,
+        via: str = "regressors",
+        *,
+        features: Sequence[Feature] | None = None,
+        progress: bool = False,
     ) -> Attribution:
         """Return the saliency of x: ACE of do(x_i = x[i]) on one target, in x's shape, with standard errors.
 
@@ -157,10 +163,11 @@ class AverageCausalEffect:
             target: name or index of the output; None where there is only one.
             via: "regressors" uses regressors of all features on Chebyshev values, fitted once, and warns where they
                 miss direct values by more than 5 % of the range; "direct" evaluates each distinct value.
+            features: the inputs to explain; the others get NaN. Default all.
             progress: show a progress bar while regressors are fitted.
 
         Raises:
-            ValueError: for the wrong shape, an unknown target, or no target where there are several outputs.
+            ValueError: for the wrong shape, an unknown target or feature, or no target where there are several outputs.
 
         References:
             Chattopadhyay et al. (2019), Sec. 5.2.
@@ -176,9 +183,11 @@ class AverageCausalEffect:
             shape = ", ".join(map(str, self.inputs.shape))
             raise ValueError(f"x must have shape ({shape}) or (batch, {shape}), got {tuple(x.shape)}")
         flat = x.reshape(-1, self.inputs.num_features)
-        curves = self.cached(progress=progress) if via == "regressors" else None
-        effects, errors = torch.empty_like(flat, dtype=torch.float64), torch.empty_like(flat, dtype=torch.float64)
-        for column in range(flat.shape[1]):
+        columns = self._columns(features)
+        curves = self.cached(columns, progress=progress) if via == "regressors" else None
+        effects = torch.full_like(flat, torch.nan, dtype=torch.float64)
+        errors = torch.full_like(flat, torch.nan, dtype=torch.float64)
+        for column in columns:
             distinct, where = flat[:, column].unique(return_inverse=True)
             if curves is None:
                 mean, std = self._direct(column, distinct, chosen)
@@ -187,12 +196,19 @@ class AverageCausalEffect:
             effects[:, column], errors[:, column] = mean.to(flat.device)[where], std.to(flat.device)[where]
         return Attribution(effects.reshape(x.shape), errors.reshape(x.shape), self.target_names[chosen], via)
 
-    def cached(self, *, progress: bool = False) -> CausalRegressors:
-        """Return the regressors of all features and targets that ``attribute`` uses, fitting and checking them once."""
-        if self._cache is None:
-            self._cache = self.regress(num=CHEBYSHEV_VALUES, grid="chebyshev", progress=progress)
-            self._check_cache(self._cache)
-        return self._cache
+    def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
+        """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
+
+        They are fitted and checked once.
+        """
+        columns = self._columns(features)
+        for held, curves in self._cache.items():
+            if set(columns) <= set(held):
+                return curves
+        curves = self.regress(columns, num=CHEBYSHEV_VALUES, grid="chebyshev", progress=progress)
+        self._check_cache(curves)
+        self._cache[tuple(columns)] = curves
+        return curves
 
     def _fit(
         self,
@@ -236,13 +252,14 @@ class AverageCausalEffect:
     def _check_cache(self, curves: CausalRegressors) -> None:
         """Compare cached regressors with direct values, on the same rows, and warn where they are off."""
         generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
-        candidates = [c for c, d in enumerate(self.inputs.domain) if isinstance(d, Interval) and d.width > 0]
+        domains = {c: self.inputs.domain[c] for c in curves.feature_index}
+        candidates = [c for c, d in domains.items() if isinstance(d, Interval) and d.width > 0]
         if not candidates:
             return
         picks = torch.randint(len(candidates), (CHECKED_VALUES,), generator=generator).tolist()
         shares = torch.rand(CHECKED_VALUES, generator=generator, dtype=torch.float64)
         spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).amax(0).cpu()
-        rows = max(MIN_ROWS, self.budget // (CHEBYSHEV_VALUES * self.inputs.num_features))
+        rows = max(MIN_ROWS, self.budget // (CHEBYSHEV_VALUES * len(curves.features)))
         worst, where = 0.0, ""
         for pick in sorted(set(picks)):
             column = candidates[pick]

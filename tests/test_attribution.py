@@ -273,3 +273,21 @@ def test_bad_calls_say_what_to_do(inputs):
         AverageCausalEffect(product, inputs, target_names=["one"])
     with pytest.raises(ValueError, match="append .unsqueeze"):
         AverageCausalEffect(lambda x: x[:, 0], inputs)
+
+
+@pytest.mark.parametrize("via", ["regressors", "direct"])
+def test_attribution_of_some_features_equals_that_part_of_all(via):
+    """With all rows in every average, asking for one feature changes nothing but what is left out: NaN."""
+    X = torch.rand(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inputs = InputDistribution.fit(X, feature_names=["a", "b", "c"], domain=(0.0, 1.0))
+
+    def model(x):
+        return (x[:, :1] * x[:, 1:2]).tanh() + x[:, 2:] ** 2
+
+    every = AverageCausalEffect(model, inputs).attribute(X[:4], via=via)
+    some = AverageCausalEffect(model, inputs).attribute(X[:4], via=via, features=["c", 0])
+    assert torch.equal(some.values[:, [0, 2]], every.values[:, [0, 2]])
+    assert torch.equal(some.stderr[:, [0, 2]], every.stderr[:, [0, 2]])
+    assert some.values[:, 1].isnan().all() and some.stderr[:, 1].isnan().all()
+    with pytest.raises(ValueError, match="'d' is not there"):
+        AverageCausalEffect(model, inputs).attribute(X[:4], features=["d"])

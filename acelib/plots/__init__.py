@@ -2,10 +2,17 @@
 
 from .curves import plot_attribution, plot_expectation, plot_regressor, plot_regressors
 from .style import (
+    AMBER,
     BAND,
+    BLACK,
+    BLUE,
     COLORS,
+    GREEN,
     LINESTYLES,
     OFF_SUPPORT,
+    ORANGE,
+    PINK,
+    SKY,
     STYLE,
     label_line,
     own_axes,
@@ -16,6 +23,13 @@ from .style import (
 )
 
 __all__ = [
+    "AMBER",
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "ORANGE",
+    "PINK",
+    "SKY",
     "BAND",
     "COLORS",
     "LINESTYLES",

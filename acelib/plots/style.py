@@ -18,7 +18,16 @@ from matplotlib.axes import Axes
 from .._warnings import SupportWarning
 
 # Okabe and Ito's palette, without the yellow, which is too light for lines
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+COLORS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
 LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 BAND = 1.96  # standard errors either side: a nominal 95 % band
 OFF_SUPPORT = 0.5  # share of rows off the data from which a curve is shaded, and a plot warns

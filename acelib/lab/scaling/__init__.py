@@ -7,12 +7,9 @@ from .costs import (
     count,
     drawn_rows,
     errors_of,
-    full_numbers,
     read_off,
     spread_pixels,
     taylor_curves,
-    timed_ratio,
-    timed_seconds,
     vector_products,
 )
 from .methods import Frontier, frontier
@@ -26,11 +23,8 @@ __all__ = [
     "drawn_rows",
     "errors_of",
     "frontier",
-    "full_numbers",
     "read_off",
     "spread_pixels",
     "taylor_curves",
-    "timed_ratio",
-    "timed_seconds",
     "vector_products",
 ]

@@ -9,9 +9,7 @@ second-order expansion (Eq. 3-4).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +19,6 @@ from torch.utils.flop_counter import flop_registry
 
 from acelib import InputDistribution, half_trace
 from acelib.expectation.first_layer import shared_rows
-from acelib.lab.home import data_dir
 from acelib.lab.scaling.methods import Frontier, frontier
 
 __all__ = [
@@ -30,12 +27,9 @@ __all__ = [
     "count",
     "drawn_rows",
     "errors_of",
-    "full_numbers",
     "read_off",
     "spread_pixels",
     "taylor_curves",
-    "timed_ratio",
-    "timed_seconds",
     "vector_products",
 ]
 
@@ -252,47 +246,6 @@ def read_off(curves: Tensor, values: Tensor, image: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- numbers that other runs have written
-
-
-def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) -> dict[str, tuple[Any, float]]:
-    """``{id: (value, tol)}`` of the records of a chapter's last full run whose id starts with ``prefix``.
-
-    Args:
-        chapter: Name of the chapter's file without its ending.
-        prefix: Start of the ids.
-        folder: Where the ledger lies; default ``data/ledger``.
-
-    Raises:
-        ValueError: The chapter has no full run on file.
-    """
-    path = (folder or data_dir() / "ledger") / f"{chapter}.json"
-    if not path.is_file():
-        raise ValueError(f"{path.name} is not in data/ledger: run `make full CHAPTERS={chapter}` first")
-    records = json.loads(path.read_text(encoding="utf-8"))["records"]
-    return {r["id"]: (r["value"], r["tol"]) for r in records if r["id"].startswith(prefix)}
-
-
-def _benchmarks(folder: Path | None) -> Mapping[str, Any]:
-    path = (folder or data_dir()) / "benchmarks.json"
-    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
-
-
-def timed_ratio(module: str, name: str, *, folder: Path | None = None) -> float | None:
-    """The median of one ratio of times in ``data/benchmarks.json``; None where it has not been measured.
-
-    Args:
-        module: Of the benchmarks, such as ``"jets"``.
-        name: Of the ratio.
-        folder: Where the file lies; default ``data``.
-    """
-    found = _benchmarks(folder).get(module, {}).get("ratios", {}).get(name)
-    return None if found is None else found["median"]
-
-
-def timed_seconds(module: str, name: str, *, folder: Path | None = None) -> float | None:
-    """The median seconds of one case in ``data/benchmarks.json``, per intervention; None where not measured."""
-    found = _benchmarks(folder).get(module, {}).get("seconds", {}).get(name)
-    return None if found is None else found["median"]
 
 
 def vector_products(model: Callable[[Tensor], Tensor], point: Tensor, factor: Tensor) -> Tensor:

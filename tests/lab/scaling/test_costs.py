@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -104,20 +102,6 @@ def test_drawn_rows_follow_the_moments_inside_the_range():
     assert torch.equal(X, scaling.drawn_rows(mean, factor, 20_000, seed=3))
     wide = scaling.drawn_rows(mean, 9 * torch.eye(2).double(), 50)
     assert wide.min() == 0 and wide.max() == 1
-
-
-def test_full_numbers_and_times_come_from_their_files(tmp_path):
-    records = [{"id": "a-one", "value": 1.5, "tol": 0.1, "unit": ""}, {"id": "b", "value": 2, "tol": 0, "unit": ""}]
-    (tmp_path / "08-x.json").write_text(json.dumps({"records": records}))
-    assert scaling.full_numbers("08-x", "a-", folder=tmp_path) == {"a-one": (1.5, 0.1)}
-    with pytest.raises(ValueError, match="make full CHAPTERS=09-y"):
-        scaling.full_numbers("09-y", folder=tmp_path)
-    assert scaling.timed_ratio("jets", "a / b", folder=tmp_path) is None
-    results = {"jets": {"ratios": {"a / b": {"median": 7.0}}, "seconds": {"a": {"median": 0.5}}}}
-    (tmp_path / "benchmarks.json").write_text(json.dumps({"results": results}))
-    assert scaling.timed_ratio("jets", "a / b", folder=tmp_path) == 7.0
-    assert scaling.timed_seconds("jets", "a", folder=tmp_path) == 0.5
-    assert scaling.timed_seconds("jets", "other", folder=tmp_path) is None
 
 
 def test_a_grid_of_one_value_has_no_average():

@@ -1,0 +1,90 @@
+"""Numbers on file: the records of a chapter's last full run, and the ratios and seconds of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from acelib.lab.home import data_dir
+
+
+def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) -> dict[str, tuple[Any, float]]:
+    """``{id: (value, tol)}`` of the records of a chapter's last full run whose id starts with ``prefix``.
+
+    Args:
+        chapter: Name of the chapter's file without its ending.
+        prefix: Start of the ids.
+        folder: Where the ledger lies; default ``data/ledger``.
+
+    Raises:
+        ValueError: The chapter has no full run on file.
+    """
+    path = (folder or data_dir() / "ledger") / f"{chapter}.json"
+    if not path.is_file():
+        raise ValueError(f"{path.name} is not in data/ledger: run `make full CHAPTERS={chapter}` first")
+    records = json.loads(path.read_text(encoding="utf-8"))["records"]
+    return {r["id"]: (r["value"], r["tol"]) for r in records if r["id"].startswith(prefix)}
+
+
+def _benchmarks(folder: Path | None) -> Mapping[str, Any]:
+    path = (folder or data_dir()) / "benchmarks.json"
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
+
+
+def timed_ratio(module: str, name: str, *, folder: Path | None = None) -> float | None:
+    """The median of one ratio of times in ``data/benchmarks.json``; None where it has not been measured.
+
+    Args:
+        module: Of the benchmarks, such as ``"jets"``.
+        name: Of the ratio.
+        folder: Where the file lies; default ``data``.
+    """
+    found = _benchmarks(folder).get(module, {}).get("ratios", {}).get(name)
+    return None if found is None else found["median"]
+
+
+def timed_seconds(module: str, name: str, *, folder: Path | None = None) -> float | None:
+    """The median seconds of one case in ``data/benchmarks.json``, per intervention; None where not measured."""
+    found = _benchmarks(folder).get(module, {}).get("seconds", {}).get(name)
+    return None if found is None else found["median"]
+
+
+def full_or_stored(
+    chapter: str,
+    prefix: str,
+    compute: Callable[[], Mapping[str, Any]],
+    *,
+    full: bool,
+    otherwise: Callable[[], Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Return ``compute()`` at the full profile, else the numbers of the chapter's last full run on file.
+
+    Args:
+        chapter: name of the chapter's file without its ending.
+        prefix: start of the records' ids; it is not part of the keys that come back.
+        compute: runs the experiment at full size; called only where ``full`` is true.
+        full: whether this run is at the full profile.
+        otherwise: what a quick run takes where no full run is on file; default: an error.
+        folder: where the ledger lies; default ``data/ledger``.
+
+    Raises:
+        ValueError: if the chapter has no full run on file and ``otherwise`` is not given.
+
+    Example:
+        >>> full_or_stored("00-none", "x-", lambda: {"one": 1}, full=True)
+        {'one': 1}
+        >>> full_or_stored("00-none", "x-", dict, full=False, otherwise=lambda: {"one": 2})
+        {'one': 2}
+    """
+    if full:
+        return dict(compute())
+    try:
+        stored = full_numbers(chapter, prefix, folder=folder)
+    except ValueError:
+        if otherwise is None:
+            raise
+        return dict(otherwise())
+    return {key.removeprefix(prefix): value for key, (value, _) in stored.items()}
