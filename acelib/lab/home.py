@@ -7,8 +7,12 @@ have to find the same ``data/``. The root of the book is the folder that holds i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from acelib._saved import write_whole
+
+__all__ = ["MARKER", "VARIABLE", "build_dir", "data_dir", "home", "write_whole"]
 
 MARKER = "_toc.yml"
 VARIABLE = "ACELIB_HOME"
@@ -27,8 +31,8 @@ def home() -> Path:
         RuntimeError: None of the three leads to a folder with ``_toc.yml``.
 
     Example:
-        >>> from acelib.lab import paths
-        >>> assert paths.home().is_absolute()
+        >>> from acelib.lab import home
+        >>> assert home.home().is_absolute()
     """
     for folder in _candidates():
         if (folder / MARKER).is_file():
@@ -51,29 +55,6 @@ def data_dir() -> Path:
 def build_dir() -> Path:
     """The folder ``_build/`` of the book: what a quick run may write, safe to delete."""
     return home() / "_build"
-
-
-def write_whole(target: Path, write: Callable[[Path], object]) -> None:
-    """Nothing comes back: ``target`` holds what ``write(temporary)`` wrote, renamed when whole, or is left as it was.
-
-    Args:
-        target: The final path; its folder is made where missing.
-        write: Writes the complete file to the path that it is given.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_whole(Path(folder) / "a.txt", lambda temporary: temporary.write_text("whole"))
-        ...     assert [path.name for path in Path(folder).iterdir()] == ["a.txt"]
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _candidates() -> Iterator[Path]:

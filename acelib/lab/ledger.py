@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acelib._saved import write_whole
 from acelib.lab.cards import claim_html, claim_text, number_text
 
 RECORD_MIME = "application/vnd.acelib.record+json"
@@ -45,6 +46,30 @@ def record(key: str, value: Any, *, tol: float | None = None, unit: str = "") ->
     item = record_item(key, value, tol=tol, unit=unit)
     _remember("record", key, None)
     publish(render_record(item), {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}})
+
+
+def record_all(values: Mapping[str, Any], prefix: str = "", *, tol: float | None = None, unit: str = "") -> None:
+    """Show each value as the record ``prefix + its name``, all with one tolerance and one unit. Returns None.
+
+    Args:
+        values: the values by name; names complete the ids.
+        prefix: start of every id.
+        tol: as for ``record``; truth values and texts stay exact.
+        unit: as for ``record``.
+
+    Raises:
+        ValueError: as for ``record``.
+        TypeError: as for ``record``.
+
+    Example:
+        >>> record_all({"half": 0.5, "third": 1 / 3, "same": False}, "doc-all-", tol=1e-3)
+        doc-all-half = 0.5
+        doc-all-third = 0.333
+        doc-all-same = False
+    """
+    for name, value in values.items():
+        value = _scalar(value, f"the value of record {prefix + name!r}")
+        record(prefix + name, value, tol=None if isinstance(value, bool | str) else tol, unit=unit)
 
 
 def claim(
@@ -231,10 +256,8 @@ def save_ledger(notebook: Any, path: str | os.PathLike, *, profile: str) -> dict
         raise ValueError(f"the notebook was run at profile {footers[-1]['profile']!r}, not at {profile!r} as asked.")
     path = Path(path)
     entry = {"chapter": path.stem, "profile": profile, "provenance": footers[-1], "records": records, "claims": claims}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(entry, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    text = json.dumps(entry, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return entry
 
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from acelib import ConstantFeatureWarning, InputDistribution
-from acelib.lab import home
-from acelib.lab.datasets import Dataset, load_mnist, registry
+from acelib.lab import home, shipping
+from acelib.lab.datasets import Dataset
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.networks import mlp
 from acelib.lab.provenance import describe
@@ -34,10 +34,6 @@ SIZES = (784, 512, 256, 128, 64, 10)
 RANK = 50
 SETTINGS = {"lr": 1e-3, "batch_size": 128}
 PROFILES = {"quick": (1, 6_000), "full": (5, None)}  # epochs, and how many of the training images
-_FILES = tuple(
-    f"mnist/{part}-ubyte.gz"
-    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,34 +199,22 @@ def train_networks(
     """
     for name in names:
         _check(name)
-    if profile not in PROFILES:
-        raise ValueError(f"profile is {profile!r}, expected 'quick' or 'full'")
-    epochs, rows = PROFILES[profile]
-    base = home.data_dir() if profile == "full" else home.build_dir()
-    folder = base / "checkpoints" if folder is None else Path(folder)
-    states = home.build_dir() / "training" if states is None else Path(states)
-    source = source_facts(data)
-    learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
-    learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
-    source["fingerprint"] = {"training": learn.fingerprint, "test": test.fingerprint}
-    _save_moments(learn, folder, source, profile)
+    training = shipping.prepare(profile, PROFILES, data=data, states=states, resume=resume, progress=progress)
+    folder = shipping.checkpoint_folder(profile, folder)
+    _save_moments(training, folder)
+    test = training.test
     for name in names:
-        started = time.time()
-        settings = {**SETTINGS, "epochs": epochs, "seed": seed}
-        state = states / f"mnist-{profile}-{name}.safetensors"
-        result = train(
+        settings = {**SETTINGS, "epochs": training.length, "seed": seed}
+        result, facts = training.run(
+            train,
             network(name, seed=seed),
-            learn.X[:, None],
-            learn.y,
-            **settings,
-            checkpoint=state,
+            training.learn.X[:, None],
+            training.learn.y,
+            name=f"mnist-{name}",
+            settings=settings,
             checkpoint_every=0,
-            resume=resume,
-            progress=progress,
         )
-        facts = describe(seed=seed, profile=profile, started=started)
-        facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
-        facts |= {"seconds": round(result.seconds, 1), "accuracy": _accuracy(result.model.eval(), test)}
+        facts["accuracy"] = shipping.accuracy(result.model.eval(), test.X[:, None], test.y)
         save_weights(result.model, _path(name, folder), facts)
     return {name: load_pretrained(name, folder=folder) for name in names}
 
@@ -268,34 +252,17 @@ class _Statistics(nn.Module):
         self.register_buffer("class_means", torch.zeros(10, 784) if class_means is None else class_means)
 
 
-def _save_moments(learn: Dataset, folder: Path, source: dict, profile: str) -> None:
-    started = time.time()
+def _save_moments(training: shipping.MnistTraining, folder: Path) -> None:
+    started, learn = time.time(), training.learn
+    wide = learn.X.flatten(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantFeatureWarning)  # 67 pixels at the rim are 0 in every image
-        inputs = InputDistribution.fit(learn.X.flatten(1), rank=RANK)
-    wide = learn.X.flatten(1)
+        inputs = InputDistribution.fit(wide, rank=RANK)
     # sums in float64: thousands of float32 terms would lose digits
     class_means = torch.stack([wide[learn.y == digit].double().mean(0) for digit in range(10)]).float()
-    facts = describe(seed=None, profile=profile, started=started)
-    facts |= {"data": source, "rank": RANK, "explained": inputs.explained, "rows": len(learn)}
+    facts = describe(seed=None, profile=training.profile, started=started)
+    facts |= {"data": training.source, "rank": RANK, "explained": inputs.explained, "rows": len(learn)}
     save_weights(_Statistics(inputs.mean, inputs.factor, class_means), _path("inputs", folder), facts)
-
-
-def source_facts(data: tuple[Dataset, Dataset] | None) -> dict:
-    """Where the data come from, with the checksums of the files; the images themselves are hashed by the caller."""
-    if data is not None:
-        return {"source": data[0].source}
-    entries = {name: registry.entry(name) for name in _FILES}
-    first = entries[_FILES[0]]
-    facts = {key: first[key] for key in ("title", "source", "licence", "citation")}
-    return {**facts, "sha256": {name: known["sha256"] for name, known in entries.items()}}
-
-
-@torch.no_grad()
-def _accuracy(model: nn.Module, test: Dataset) -> float:
-    """Share of the test images whose largest logit is that of their digit."""
-    batches = zip(test.X[:, None].split(1000), test.y.split(1000), strict=True)
-    return sum(int((model(x).argmax(1) == y).sum()) for x, y in batches) / len(test)
 
 
 def _convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,20 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
 }
+
+
+def stream(seed: int, number: int) -> torch.Generator:
+    """Return a generator of its own for each seed and purpose: two purposes of one seed share no random number.
+
+    Args:
+        seed: the seed.
+        number: one number for each purpose.
+
+    Example:
+        >>> assert torch.rand(1, generator=stream(0, 1)) != torch.rand(1, generator=stream(0, 2))
+    """
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def mlp(

@@ -60,18 +60,3 @@ def test_error_says_what_was_tried(away, monkeypatch, named):
 def test_this_repository_is_found():
     """Without any preparation, the tests stand in the book itself."""
     assert (home.home() / "acelib" / "lab" / "home.py").is_file()
-
-
-def test_write_whole_keeps_the_old_file_on_an_error(tmp_path):
-    """A writer that fails half-way leaves the target as it was and nothing beside it."""
-    target = tmp_path / "new" / "a.txt"
-    home.write_whole(target, lambda temporary: temporary.write_text("first"))
-
-    def fail(temporary: Path) -> None:
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        home.write_whole(target, fail)
-    assert target.read_text() == "first"
-    assert list(target.parent.iterdir()) == [target]

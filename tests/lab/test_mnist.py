@@ -10,11 +10,12 @@ import torch
 from helpers import made_up_digits, real
 from torch import nn
 
-from acelib import InputDistribution, lab
-from acelib.lab import home, mnist, training
+from acelib import InputDistribution
+from acelib.lab import home, mnist, shipping
 from acelib.lab.datasets import Dataset, load_mnist, registry
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.mnist import NAMES, load_pretrained, mnist_moments, network, train_networks
+from acelib.lab.training import loop
 
 LAYERS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
@@ -102,7 +103,7 @@ def test_loading_needs_no_images_and_no_network(monkeypatch):
         raise AssertionError("asked for MNIST")
 
     monkeypatch.setattr(registry, "fetch", refuse)
-    monkeypatch.setattr(mnist, "load_mnist", refuse)
+    monkeypatch.setattr(shipping, "load_mnist", refuse)
     state = torch.get_rng_state()
     load_pretrained("conv"), load_pretrained("relu")
     assert torch.equal(state, torch.get_rng_state())
@@ -132,7 +133,7 @@ def test_bad_arguments():
         load_pretrained("lenet")
     with pytest.raises(ValueError, match="'lenet', expected one of"):
         train_networks(["tanh", "lenet"])
-    with pytest.raises(ValueError, match="profile is 'huge', expected 'quick' or 'full'"):
+    with pytest.raises(ValueError, match="profile must be 'quick' or 'full', got 'huge'"):
         train_networks(profile="huge")
 
 
@@ -175,15 +176,15 @@ def test_statistics_of_made_up_images(images, quick):
 def test_interrupted_training_goes_on(images, quick, tmp_path, monkeypatch):
     """Killed in the third epoch, then called again: three epochs are run, and the weights are those of one go."""
     whole = train_networks(["relu"], data=images, folder=tmp_path / "a", states=tmp_path / "b")["relu"]
-    epoch, calls = training._epoch, []
+    save, calls = loop.save_state, []
 
     def killed(*args):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return epoch(*args)
+        save(*args)
 
-    monkeypatch.setattr(training, "_epoch", killed)
+    monkeypatch.setattr(loop, "save_state", killed)
     with pytest.raises(KeyboardInterrupt):
         train_networks(["relu"], data=images, **quick)
     assert not (quick["folder"] / "mnist-relu.safetensors").exists()
@@ -199,8 +200,8 @@ def test_interrupted_training_goes_on(images, quick, tmp_path, monkeypatch):
 
 def test_command_line(images, tmp_path, monkeypatch, capsys):
     """A quick run writes below ``_build`` and prints its accuracy; errors come as one line and status 1."""
-    monkeypatch.setattr(mnist, "load_mnist", lambda split, dtype: images[split == "test"])
-    monkeypatch.setattr(lab.paths, "build_dir", lambda: tmp_path)
+    monkeypatch.setattr(shipping, "load_mnist", lambda split, dtype: images[split == "test"])
+    monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
     assert mnist.main(["tanh", "--profile", "quick"]) == 0
     assert "Pretrained(tanh: 575050 parameters" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {

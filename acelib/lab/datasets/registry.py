@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from acelib._saved import write_whole
 from acelib.lab import home
 
 VARIABLE = "ACELIB_DATA"
@@ -190,7 +191,7 @@ def _derive(name: str, known: dict, parent: Path, target: Path) -> Path:
     else:
         with open(parent, "rb") as stream:
             content = stream.read(known["bytes"])
-    home.write_whole(target, lambda temporary: temporary.write_bytes(content))
+    write_whole(target, lambda temporary: temporary.write_bytes(content))
     problem = _problem(target, known)
     if problem is not None:
         target.unlink()

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab import home, mnist
+from acelib.lab import home, shipping
 from acelib.lab.datasets import Dataset, load_digits8, load_mnist, train_test_split
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.provenance import describe
@@ -206,7 +206,7 @@ def train_mnist(
     folder, states = _folder(folder, profile), home.build_dir() / "training" if states is None else Path(states)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
-    source = mnist.source_facts(data) | {"fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
+    source = shipping.source_facts(data) | {"fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
     learn, test = _at_32(learn), _at_32(test)
     settings = {**MNIST, "epochs": epochs, "seed": seed}
     result = train(

@@ -10,21 +10,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from acelib.lab import home
+from acelib._saved import write_whole
 from acelib.lab.datasets.registry import DataError
-
-if TYPE_CHECKING:
-    from acelib.lab.training.loop import _State
+from acelib.lab.training.optimizers import FlatAdam, FlatDescent
 
 _STATE, _WEIGHTS = "acelib training state 1", "acelib weights 1"
+
+
+@dataclass
+class TrainingState:
+    """Everything that decides what comes next in a training, so that it can continue as if it had never stopped.
+
+    Attributes:
+        model: the network that is trained.
+        optimizer: the optimiser with its moments and its step count.
+        generators: every source of random numbers.
+        history: mean losses (S,) of each finished epoch.
+        seconds: time spent so far.
+    """
+
+    model: nn.Module
+    optimizer: FlatAdam | FlatDescent
+    generators: list[torch.Generator]
+    history: list[Tensor] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def save_weights(model: nn.Module, path: str | Path, metadata: Mapping | None = None) -> None:
@@ -80,7 +97,7 @@ def load_shipped(model: nn.Module, path: Path, remedy: str) -> dict:
         raise DataError(f"checkpoint {path} cannot be used: {error}; {remedy}") from None
 
 
-def save_state(path: Path, state: _State, settings: dict) -> None:
+def save_state(path: Path, state: TrainingState, settings: dict) -> None:
     """Write the state of a training between two epochs."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
@@ -90,7 +107,7 @@ def save_state(path: Path, state: _State, settings: dict) -> None:
     _write(path, tensors, _STATE, metadata)
 
 
-def load_state(path: Path, state: _State, settings: dict) -> None:
+def load_state(path: Path, state: TrainingState, settings: dict) -> None:
     """Put a stored state into ``state``, made with the same settings; raises ValueError where they differ."""
     tensors, metadata = _read(path, _STATE)
     if metadata["hash"] != _hash(settings):
@@ -123,7 +140,7 @@ def _hash(settings: dict) -> str:
 def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, metadata: dict) -> None:
     header = {"kind": kind, "json": json.dumps(metadata)}
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # views share memory
-    home.write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
+    write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:

@@ -1,10 +1,8 @@
-"""How are the chapters' networks trained? Seeded and repeatable, several seeds side by side, and safe to interrupt.
+"""The training of the chapters' networks: seeded and repeatable, several seeds side by side, and resumable.
 
-Every network sees the rows in an order drawn from its own generator, one permutation an epoch, and follows Adam
-(Kingma and Ba 2015) with the weight decay added to the gradient, g ← g + λθ, m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²,
-θ ← θ − η m̂ / (√v̂ + ε), or plain gradient descent. All parameters live in one flat vector while training runs: an
-optimiser step is then a handful of operations, however many tensors and seeds there are. Both optimisers work
-element by element and the losses of stacked networks are summed, so each seed gets the result of training it alone.
+Every network sees the rows in an order drawn from its own generator, one permutation an epoch, and follows Adam or
+plain gradient descent. All parameters live in one flat vector while training runs. Both optimisers work element by
+element and the losses of stacked networks are summed, so each seed gets the result of training it alone.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +20,12 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from acelib.lab.datasets import fingerprint
-from acelib.lab.networks import Probabilities, StackedMLP
-from acelib.lab.training import checkpoint
-from acelib.lab.training.checkpoint import load_shipped, load_weights, save_weights
+from acelib.lab.networks import Probabilities, StackedMLP, stream
+from acelib.lab.training.checkpoint import TrainingState, load_state, save_state
+from acelib.lab.training.optimizers import FlatAdam, FlatDescent, FlatParameters
 
-__all__ = ["TrainResult", "load_shipped", "load_weights", "save_weights", "train"]
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-_BLOCK_BYTES = 64 << 20  # shuffled rows are gathered in blocks of at most this size
-_SHUFFLE_STREAM = 1  # keeps the generator of the order apart from the one of the initial weights
+BLOCK_BYTES = 64 << 20  # shuffled rows are gathered in blocks of at most this size
+SHUFFLE_STREAM = 1  # keeps the generator of the order apart from the one of the initial weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,48 +111,83 @@ def train(
     numbers = {"lr": lr, "weight_decay": weight_decay, "batch_size": batch_size, "epochs": epochs}
     settings = _settings(model, data, seeds, loss, optimizer=optimizer, **numbers)
     model = copy.deepcopy(model)
-    flat = _Flat(model)
-    state = _State(model, _OPTIMIZERS[optimizer](flat, lr, weight_decay), [_generator(s) for s in seeds])
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and resume and path.exists():
-        checkpoint.load_state(path, state, settings)
-    _run(state, data, per_row, settings, path, checkpoint_every, progress)
+    flat = FlatParameters(model)
+    state = TrainingState(
+        model, _OPTIMIZERS[optimizer](flat, lr, weight_decay), [stream(s, SHUFFLE_STREAM) for s in seeds]
+    )
+    run_epochs(
+        state,
+        lambda: _epoch(state, data, per_row, batch_size),
+        done=lambda: len(state.history),
+        total=epochs,
+        unit="epoch",
+        settings=settings,
+        checkpoint=checkpoint,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        progress=progress,
+    )
     flat.release()
     history = torch.stack(state.history, dim=-1)
     return TrainResult(model, history if data.stacked else history[0], state.seconds, state.optimizer.steps)
 
 
-@dataclass
-class _State:
-    """What has to be kept for a training to go on as if it had never stopped."""
-
-    model: nn.Module
-    optimizer: _Adam | _Descent
-    generators: list[torch.Generator]
-    history: list[Tensor] = field(default_factory=list)  # (S,) per finished epoch
-    seconds: float = 0.0
-
-
-def _run(
-    state: _State, data: _Rows, per_row: Callable, settings: dict, path: Path | None, every: float, progress: bool
+def run_epochs(
+    state: TrainingState,
+    epoch: Callable[[], Tensor],
+    *,
+    done: Callable[[], int],
+    total: int,
+    unit: str,
+    settings: dict,
+    checkpoint: str | Path | None = None,
+    resume: bool = True,
+    checkpoint_every: float = 30.0,
+    progress: bool = False,
 ) -> None:
-    """Train from the state's epoch to the last one, writing the state to the path now and then."""
+    """Run epochs until ``total`` is done, keeping history and seconds in the state and the state in a file.
+
+    Args:
+        state: the state of the training, changed in place.
+        epoch: runs one epoch and returns its mean losses (S,).
+        done: counts what is done, in the unit of ``total``.
+        total: where the training ends.
+        unit: what ``total`` counts, for the bar.
+        settings: what decides the result, kept in the file and compared with it.
+        checkpoint: file that keeps the state; a call that finds one continues from there.
+        resume: whether to use a state that is there; False starts anew and replaces it.
+        checkpoint_every: seconds between two writes of that file; the last epoch is always written.
+        progress: whether to show a bar on standard error.
+
+    Raises:
+        ValueError: if the state in the file was made with other settings.
+        RuntimeError: if the loss becomes NaN or infinite.
+    """
+    from tqdm.auto import tqdm
+
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and resume and path.exists():
+        load_state(path, state, settings)
     written = time.perf_counter()
     begun = written - state.seconds
-    last = settings["epochs"]
-    for epoch in _bar(range(len(state.history), last), last, progress):
-        losses = _epoch(state, data, per_row, settings["batch_size"])
-        if not losses.isfinite().all():
-            raise RuntimeError(f"the training loss became {losses.tolist()} in epoch {epoch + 1}; try a smaller lr")
-        state.history.append(losses)
-        now = time.perf_counter()
-        state.seconds = now - begun
-        if path is not None and (now - written >= every or epoch == last - 1):
-            checkpoint.save_state(path, state, settings)
-            written = now
+    with tqdm(initial=done(), total=total, desc="training", unit=unit, disable=not progress) as bar:
+        while done() < total:
+            before = done()
+            losses = epoch()
+            if not losses.isfinite().all():
+                raise RuntimeError(
+                    f"the training loss became {losses.tolist()} by step {state.optimizer.steps}; lower lr"
+                )
+            state.history.append(losses)
+            bar.update(done() - before)
+            now = time.perf_counter()
+            state.seconds = now - begun
+            if path is not None and (now - written >= checkpoint_every or done() == total):
+                save_state(path, state, settings)
+                written = now
 
 
-def _epoch(state: _State, data: _Rows, per_row: Callable, batch_size: int) -> Tensor:
+def _epoch(state: TrainingState, data: _Rows, per_row: Callable, batch_size: int) -> Tensor:
     """One pass through the rows in new orders; returns the mean loss (S,) of the batches as they were met."""
     model, optimizer, axis, losses = state.model, state.optimizer, data.axis, []
     order = torch.stack([torch.randperm(data.n, generator=g) for g in state.generators]).to(data.X.device)  # (S, n)
@@ -198,64 +228,10 @@ class _Rows:
     def block(self, batch_size: int) -> int:
         """Rows to gather at a time: whole batches, within a bound of memory."""
         row = self.X[(0, 0) if self.own else 0].numel() * self.X.element_size() * self.networks
-        return batch_size * max(1, _BLOCK_BYTES // (row * batch_size))
+        return batch_size * max(1, BLOCK_BYTES // (row * batch_size))
 
 
-class _Flat:
-    """All trainable parameters of a module as one vector ``theta`` with gradient ``grad``; the module sees views."""
-
-    def __init__(self, model: nn.Module):
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.theta = torch.cat([p.detach().reshape(-1) for p in self.parameters])
-        self.grad = torch.zeros_like(self.theta)
-        start = 0
-        for p in self.parameters:
-            end = start + p.numel()
-            p.data, p.grad = self.theta[start:end].view_as(p), self.grad[start:end].view_as(p)
-            start = end
-
-    def release(self) -> None:
-        """Give every parameter memory of its own again."""
-        for p in self.parameters:
-            p.data, p.grad = p.data.clone(), None
-
-
-class _Adam:
-    """Adam on the flat vector, operation by operation as in ``torch.optim.Adam``."""
-
-    def __init__(self, flat: _Flat, lr: float, weight_decay: float):
-        self.flat, self.lr, self.weight_decay, self.steps = flat, lr, weight_decay, 0
-        self.tensors = {"m": torch.zeros_like(flat.theta), "v": torch.zeros_like(flat.theta)}
-
-    def step(self) -> None:
-        self.steps += 1
-        theta, g, m, v = self.flat.theta, self.flat.grad, self.tensors["m"], self.tensors["v"]
-        if self.weight_decay:
-            g = g.add(theta, alpha=self.weight_decay)
-        m.lerp_(g, 1 - BETAS[0])
-        v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
-        root = v.sqrt().div_((1 - BETAS[1] ** self.steps) ** 0.5).add_(EPSILON)
-        theta.addcdiv_(m, root, value=-self.lr / (1 - BETAS[0] ** self.steps))
-
-
-class _Descent:
-    """Plain gradient descent on the flat vector."""
-
-    def __init__(self, flat: _Flat, lr: float, weight_decay: float):
-        self.flat, self.lr, self.weight_decay, self.steps = flat, lr, weight_decay, 0
-        self.tensors: dict[str, Tensor] = {}
-
-    def step(self) -> None:
-        self.steps += 1
-        self.flat.theta.mul_(1 - self.lr * self.weight_decay).sub_(self.flat.grad, alpha=self.lr)
-
-
-_OPTIMIZERS = {"adam": _Adam, "sgd": _Descent}
-
-
-def _generator(seed: int) -> torch.Generator:
-    state = np.random.SeedSequence([seed, _SHUFFLE_STREAM]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+_OPTIMIZERS = {"adam": FlatAdam, "sgd": FlatDescent}
 
 
 def _seeds(model: nn.Module, seed: int | Sequence[int] | None) -> list[int]:
@@ -351,11 +327,3 @@ def _settings(model: nn.Module, data: _Rows, seeds: list[int], loss: str | Calla
         "initial weights": fingerprint(*parameters.values()),
         "data": fingerprint(data.X, data.y),
     }
-
-
-def _bar(epochs: range, total: int, progress: bool):
-    if not progress:
-        return epochs
-    from tqdm.auto import tqdm
-
-    return tqdm(epochs, initial=epochs.start, total=total, desc="training", unit="epoch")

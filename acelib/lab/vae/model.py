@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acelib.lab import home
 from acelib.lab.datasets.registry import DataError
-from acelib.lab.networks import mlp
+from acelib.lab.networks import mlp, stream
 from acelib.lab.training.checkpoint import load_shipped
 
 PIXELS, CLASSES, LATENTS = 784, 10, 10
@@ -256,12 +255,6 @@ def trained(record: _Record, name: str, facts: dict) -> TrainedVae:
         tuple(facts["shape"]),
         facts,
     )
-
-
-def stream(seed: int, number: int) -> torch.Generator:
-    """A generator of its own for each seed and purpose: two purposes of one seed share no random number."""
-    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 
 
 def _layers(sizes: tuple[int, ...], seed: int, number: int) -> nn.Sequential:

@@ -13,7 +13,6 @@ import copy
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,10 +21,16 @@ from torch import Tensor
 from acelib.lab import home
 from acelib.lab.datasets import Dataset, fingerprint, load_mnist
 from acelib.lab.datasets.registry import DataError
-from acelib.lab.mnist import source_facts as mnist_source
 from acelib.lab.provenance import describe
-from acelib.lab.training.checkpoint import save_weights
-from acelib.lab.training.loop import TrainResult, _Adam, _Flat, checkpoint
+from acelib.lab.shipping import source_facts
+from acelib.lab.training import (
+    FlatAdam,
+    FlatParameters,
+    TrainingState,
+    TrainResult,
+    run_epochs,
+    save_weights,
+)
 from acelib.lab.vae.model import (
     CLASSES,
     LR,
@@ -50,17 +55,6 @@ SHIPPED = (
     Recipe(1.0, 0),
     Recipe(10.0, 0, 1e-3),  # as many steps, ten times as large: its idle latents have come to rest
 )
-
-
-@dataclass
-class _State:
-    """What has to be kept for a training to go on as if it had never stopped."""
-
-    model: ConditionalVae
-    optimizer: _Adam
-    generators: list[torch.Generator]  # of the order, of the noise
-    history: list[Tensor] = field(default_factory=list)  # (1,) per finished epoch
-    seconds: float = 0.0
 
 
 def train_vae(
@@ -113,12 +107,21 @@ def train_vae(
     settings |= {"parameters": {name: list(p.shape) for name, p in model.state_dict().items()}}
     settings["data"] = fingerprint(X, y)
     model = copy.deepcopy(model)
-    flat = _Flat(model)
-    state = _State(model, _Adam(flat, lr, 0.0), [stream(seed, _ORDER_STREAM), stream(seed, _NOISE_STREAM)])
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and resume and path.exists():
-        checkpoint.load_state(path, state, settings)
-    _run(state, X, y, settings, path, checkpoint_every, progress)
+    flat = FlatParameters(model)
+    state = TrainingState(model, FlatAdam(flat, lr), [stream(seed, _ORDER_STREAM), stream(seed, _NOISE_STREAM)])
+    classes = torch.eye(CLASSES, dtype=X.dtype)[y]
+    run_epochs(
+        state,
+        lambda: _epoch(state, X, classes, settings),
+        done=lambda: state.optimizer.steps,
+        total=iterations,
+        unit="step",
+        settings=settings,
+        checkpoint=checkpoint,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        progress=progress,
+    )
     flat.release()
     return TrainResult(model, torch.cat(state.history), state.seconds, state.optimizer.steps)
 
@@ -162,7 +165,7 @@ def train_checkpoints(
             raise ValueError(f"recipes holds {recipe}, expected beta >= 0, seed >= 0 and lr > 0")
     rows = PROFILES[profile][1]
     states = home.build_dir() / "training" if states is None else Path(states)
-    source = mnist_source(data)
+    source = source_facts(data)
     learn, test = data or (load_mnist("train", dtype=torch.float32), load_mnist("test", dtype=torch.float32))
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
     source["fingerprint"] = {"training": learn.fingerprint, "test": test.fingerprint}
@@ -285,29 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(state: _State, X: Tensor, y: Tensor, settings: dict, path: Path | None, every: float, progress: bool) -> None:
-    """Train from where the state is to the last iteration, writing the state to the path now and then."""
-    written = time.perf_counter()
-    begun, last = written - state.seconds, settings["iterations"]
-    classes = torch.eye(CLASSES, dtype=X.dtype)[y]
-    bar = _bar(last, state.optimizer.steps, progress)
-    while state.optimizer.steps < last:
-        before = state.optimizer.steps
-        loss = _epoch(state, X, classes, settings)
-        if not loss.isfinite():
-            raise RuntimeError(f"the training loss became {loss.item()} by step {state.optimizer.steps}; lower lr")
-        state.history.append(loss[None])
-        now = time.perf_counter()
-        state.seconds = now - begun
-        bar.update(state.optimizer.steps - before)
-        if path is not None and (now - written >= every or state.optimizer.steps == last):
-            checkpoint.save_state(path, state, settings)
-            written = now
-    bar.close()
-
-
-def _epoch(state: _State, X: Tensor, classes: Tensor, settings: dict) -> Tensor:
-    """Whole batches of one new order, or as many as are left to do; returns their mean loss."""
+def _epoch(state: TrainingState, X: Tensor, classes: Tensor, settings: dict) -> Tensor:
+    """Whole batches of one new order, or as many as are left to do; returns their mean loss (1,)."""
     model, optimizer, size = state.model, state.optimizer, settings["batch_size"]
     order, noise = state.generators
     steps = min(len(X) // size, settings["iterations"] - optimizer.steps)
@@ -322,7 +304,7 @@ def _epoch(state: _State, X: Tensor, classes: Tensor, settings: dict) -> Tensor:
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
-    return torch.stack(losses).mean()
+    return torch.stack(losses).mean()[None]
 
 
 def _check(X: Tensor, y: Tensor, numbers: dict) -> None:
@@ -346,12 +328,6 @@ def _place(recipe: Recipe, profile: str) -> Path:
         return home.build_dir() / "checkpoints-quick"  # apart, so that nobody takes it for a network that is trained
     base = home.data_dir() if recipe in SHIPPED else home.build_dir()
     return base / "checkpoints"
-
-
-def _bar(total: int, done: int, progress: bool):
-    from tqdm.auto import tqdm
-
-    return tqdm(initial=done, total=total, desc="training", unit="step", disable=not progress)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from acelib.lab import training
 from acelib.lab.datasets import load_digits8, load_iris, train_test_split
-from acelib.lab.networks import Probabilities, mlp, stacked_mlp
-from acelib.lab.training import load_weights, save_weights, train
+from acelib.lab.networks import Probabilities, mlp, stacked_mlp, stream
+from acelib.lab.training import load_weights, loop, save_weights, train
 
 IRIS = load_iris()
 SHORT = {"lr": 0.01, "weight_decay": 1e-3, "batch_size": 16, "epochs": 6}
@@ -27,7 +26,7 @@ def _weights(model: nn.Module) -> torch.Tensor:
 def _literal(model, X, y, loss, optimizer, *, batch_size, epochs, seed, **options):
     """Reference: PyTorch's own optimiser, layer modules and mean losses, one batch after the other."""
     optimizer = optimizer(model.parameters(), **options)
-    generator, history = training._generator(seed), []
+    generator, history = stream(seed, loop.SHUFFLE_STREAM), []
     for _ in range(epochs):
         order, total = torch.randperm(len(X), generator=generator), 0.0
         for rows in order.split(batch_size):
@@ -106,7 +105,7 @@ def test_same_arguments_same_bits_and_seed_zero_is_a_seed():
 def test_rows_gathered_in_small_blocks(monkeypatch):
     """A bound of memory below one epoch changes nothing: the same bits."""
     whole = train(stacked_mlp((4, 8, 3), [1, 2]), IRIS.X, IRIS.y, **SHORT)
-    monkeypatch.setattr(training, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(loop, "BLOCK_BYTES", 3000)
     blocks = train(stacked_mlp((4, 8, 3), [1, 2]), IRIS.X, IRIS.y, **SHORT)
     assert torch.equal(_weights(whole.model), _weights(blocks.model))
 
@@ -125,17 +124,17 @@ class _Stop(Exception):
 
 
 def _stopped(monkeypatch, model, path, *, after, **options):
-    """Train with a checkpoint after every epoch and fail in the middle of the epoch after ``after``."""
-    epoch, done = training._epoch, []
+    """Train with a checkpoint after every epoch and fail before the state of the epoch after ``after`` is written."""
+    save, written = loop.save_state, []
 
     def failing(*arguments):
-        if len(done) == after:
+        if len(written) == after:
             raise _Stop
-        done.append(1)
-        return epoch(*arguments)
+        written.append(1)
+        save(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_epoch", failing)
+        patch.setattr(loop, "save_state", failing)
         with pytest.raises(_Stop):
             train(model, IRIS.X, IRIS.y, checkpoint=path, checkpoint_every=0, **options)
 
@@ -184,17 +183,16 @@ def test_buffers_are_part_of_the_state(monkeypatch, tmp_path):
 
 KILLED = """
 import os, signal, sys
-from acelib.lab import _checkpoint
 from acelib.lab.datasets import load_iris
 from acelib.lab.networks import stacked_mlp
-from acelib.lab.training import train
-save, written = _checkpoint.save_state, []
+from acelib.lab.training import loop, train
+save, written = loop.save_state, []
 def save_and_die(*arguments):
     save(*arguments)
     written.append(1)
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-_checkpoint.save_state = save_and_die
+loop.save_state = save_and_die
 iris = load_iris()
 train(stacked_mlp((4, 8, 3), [1, 0]), iris.X, iris.y, lr=0.01, weight_decay=1e-3, batch_size=16, epochs=6,
       checkpoint=sys.argv[1], checkpoint_every=0)
@@ -281,7 +279,7 @@ def test_progress_goes_to_stderr_only_when_asked(capfd):
 
 def test_divergence_is_an_error():
     """A learning rate far too large ends in the epoch where the loss overflows, not in NaN weights."""
-    with pytest.raises(RuntimeError, match=r"training loss became \[(nan|inf)\] in epoch \d+; try a smaller lr"):
+    with pytest.raises(RuntimeError, match=r"training loss became \[(nan|inf)\] by step \d+; lower lr"):
         train(mlp((4, 8, 1)), IRIS.X, IRIS.X[:, :1], loss="mse", optimizer="sgd", lr=1e200, epochs=9)
 
 
@@ -319,7 +317,7 @@ NAN = torch.full_like(IRIS.X, torch.nan)
 )
 def test_errors_before_any_work(change, said, monkeypatch):
     """One sentence each, raised before the first step."""
-    monkeypatch.setattr(training, "_run", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(loop, "run_epochs", lambda *_, **__: pytest.fail("training began"))
     with pytest.raises(ValueError, match=said):
         train(**{"model": mlp((4, 3)), "X": IRIS.X, "y": IRIS.y, **change})
 
