@@ -1,49 +1,5 @@
 """Chapter 4: the Iris experiment."""
 
-from .experiment import (
-    CLAIMS,
-    MARGIN,
-    MIDDLE,
-    SCALES,
-    SETTINGS,
-    SIZES,
-    SLACK,
-    TEST_ROWS,
-    IrisCurves,
-    IrisRun,
-    boundary_point,
-    claim_table,
-    count_claims,
-    crossing,
-    falling,
-    iris_curves,
-    peaked,
-    rank_agreement,
-    rising,
-    saliency,
-    train_iris,
-)
+from .experiment import IrisRun, boundary_point, crossing, rank_agreement, saliency, train_iris
 
-__all__ = [
-    "CLAIMS",
-    "IrisCurves",
-    "IrisRun",
-    "MARGIN",
-    "MIDDLE",
-    "SCALES",
-    "SETTINGS",
-    "SIZES",
-    "SLACK",
-    "TEST_ROWS",
-    "boundary_point",
-    "claim_table",
-    "count_claims",
-    "crossing",
-    "falling",
-    "iris_curves",
-    "peaked",
-    "rank_agreement",
-    "rising",
-    "saliency",
-    "train_iris",
-]
+__all__ = ["IrisRun", "boundary_point", "crossing", "rank_agreement", "saliency", "train_iris"]

@@ -1,8 +1,8 @@
-"""Is a 95 % band a 95 % band? Count, over many samples from a population that is known, how often it holds the truth.
+"""Coverage of the bands of causal regressors, counted over many samples from a population that is known.
 
 The population is finite and large, so its E[y | do(x = α)] is a plain average that can be computed exactly. A
-repetition draws n rows with replacement, fits a causal regressor to their average and asks at every α whether the
-truth lies within 1.96 standard deviations. The share of repetitions where it does is the coverage at that α.
+repetition draws n rows with replacement, fits a causal regressor to their average and checks at every α whether
+the truth lies within 1.96 standard deviations. The share of repetitions where it does is the coverage at that α.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from scipy.integrate import simpson
 from torch import Tensor
 
-from acelib.regressors.polynomials import CausalRegressor
+from acelib.regressors import CausalRegressor
 
 NOMINAL = 1.959963984540054  # standard deviations either side of a 95 % band
 _BLOCK = 100  # repetitions fitted at a time
@@ -23,17 +23,17 @@ _BLOCK = 100  # repetitions fitted at a time
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often nominal 95 % bands held the truth.
+    """The coverage of nominal 95 % bands, by kind of band.
 
     Attributes:
-        alphas: Interventional values, (m,).
-        truth: E[y | do(x = α)] in the population, (m,).
-        shares: Share of repetitions whose band held the truth, by kind, each (m,): ``"bayesian"`` and ``"sampling"``
+        alphas: ``(m,)`` interventional values.
+        truth: ``(m,)`` E[y | do(x = α)] in the population.
+        shares: ``(m,)`` share of repetitions whose band held the truth, by kind: ``"bayesian"`` and ``"sampling"``
             for the curve, ``"bayesian ace"`` and ``"sampling ace"`` for the average causal effect.
-        widths: Mean standard deviation that each kind of band claims, by kind, each (m,).
-        deviation: Standard deviation of the fitted curve over the repetitions, (m,): what a band of the curve should
-            claim.
-        repetitions: Number of samples drawn.
+        widths: ``(m,)`` mean standard deviation that each kind of band claims, by kind.
+        deviation: ``(m,)`` standard deviation of the fitted curve over the repetitions: what a band of the curve
+            should claim.
+        repetitions: number of samples drawn.
     """
 
     alphas: np.ndarray
@@ -44,23 +44,23 @@ class Coverage:
     repetitions: int
 
     def mean(self, kind: str) -> float:
-        """Coverage averaged over α, between 0 and 1."""
+        """Return the coverage averaged over α, between 0 and 1."""
         return float(self.shares[kind].mean())
 
     def error(self, kind: str) -> float:
-        """A bound on the standard error of ``mean``: the one it would have if all α succeeded or failed together."""
+        """Return a bound on the standard error of ``mean``: its value if all α succeeded or failed together."""
         share = self.mean(kind)
         return float(np.sqrt(share * (1 - share) / self.repetitions))
 
 
 def gaussian_mixture(X: Tensor, y: Tensor, rows: int, *, seed: int = 0) -> Tensor:
-    """A synthetic population (rows, k): one Gaussian per class with that class's moments, clipped to the range of X.
+    """Return a synthetic population ``(rows, k)``: one Gaussian per class with its moments, clipped to the range of X.
 
     Args:
-        X: Real rows, (n, k).
-        y: Their classes, (n,); each class keeps its share.
-        rows: Size of the population.
-        seed: Of the draw.
+        X: ``(n, k)`` real rows.
+        y: ``(n,)`` their classes; each class keeps its share.
+        rows: size of the population.
+        seed: seed of the draw.
 
     Example:
         >>> X = torch.tensor([[0.0], [1.0], [4.0], [5.0]], dtype=torch.float64)
@@ -81,13 +81,13 @@ def gaussian_mixture(X: Tensor, y: Tensor, rows: int, *, seed: int = 0) -> Tenso
 
 
 def intervened(model: Callable[[Tensor], Tensor], population: Tensor, column: int, alphas: Tensor) -> Tensor:
-    """The model's output for every row and every value of one column, (rows, m).
+    """Return the ``(rows, m)`` outputs of a model for every row and every value of one column.
 
     Args:
-        model: (batch, k) -> (batch,).
-        population: Rows, (rows, k).
-        column: The column that is set.
-        alphas: What it is set to, (m,).
+        model: ``(batch, k) -> (batch,)``.
+        population: ``(rows, k)``.
+        column: the column that is set.
+        alphas: ``(m,)`` the values it is set to.
     """
     curves = []
     for alpha in alphas:
@@ -101,18 +101,18 @@ def intervened(model: Callable[[Tensor], Tensor], population: Tensor, column: in
 def band_coverage(
     curves: Tensor, alphas: Tensor, *, rows: int = 200, repetitions: int = 2000, seed: int = 0, max_order: int = 15
 ) -> Coverage:
-    """Coverage of the Bayesian and the sampling band of causal regressors, a ``Coverage``.
+    """Return the coverage of the Bayesian and the sampling band of causal regressors.
 
     Args:
-        curves: Output of every member of the population at every α, (population, m): its own curve.
-        alphas: Equally spaced from the low to the high end of the domain, (m,), m odd (for Simpson's rule).
-        rows: Size n of each sample.
-        repetitions: Number of samples.
-        seed: Of the draws.
-        max_order: Largest order of the regressors.
+        curves: ``(population, m)`` output of every member of the population at every α.
+        alphas: ``(m,)`` equally spaced from the low to the high end of the domain, m odd (for Simpson's rule).
+        rows: size n of each sample.
+        repetitions: number of samples.
+        seed: seed of the draws.
+        max_order: largest order of the regressors.
 
     Raises:
-        ValueError: The shapes do not fit, or m is even.
+        ValueError: if the shapes do not fit, or m is even.
 
     Example:
         >>> alphas = torch.linspace(0, 1, 5, dtype=torch.float64)
@@ -122,8 +122,8 @@ def band_coverage(
     """
     if curves.ndim != 2 or curves.shape[1] != len(alphas) or len(alphas) % 2 == 0:
         raise ValueError(
-            f"curves is {tuple(curves.shape)} for {len(alphas)} alphas, expected (population, m) with m odd; "
-            "add or drop one value of the grid"
+            f"curves must have shape (population, m) for m alphas, m odd, got {tuple(curves.shape)} for {len(alphas)} "
+            "alphas; add or drop one value of the grid"
         )
     x, truth = alphas.numpy(), curves.mean(0).numpy()
     effect = truth - simpson(truth, x=x) / np.ptp(x)

@@ -1,49 +1,42 @@
-"""Do the claims about Iris hold? The published experiment over many training seeds, its claims as inequalities.
+"""The networks of the published Iris experiment, one per training seed, and helpers that compare their effects.
 
 The network is the 4-8-3 perceptron with ReLU of Chattopadhyay et al. (2019, Sec. 5.1). ``train_iris`` trains one per
-seed, each on its own split, ``iris_curves`` fits the causal regressors of all of them under one estimator, and
-``count_claims`` says for how many seeds each statement about the curves holds. A statement is an inequality on a curve
-a(α), sampled over the domain of α from low to high; it was written down before the networks were trained.
+seed, each on its own split. The rest compares effects: where two curves cross, the effect of each flower's own values,
+how alike two rankings of the features are, and a point on a decision boundary to measure effects from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acelib.expectation import Expectation, interventional_expectation
-from acelib.inputs.distribution import InputDistribution
 from acelib.lab.datasets import Dataset, load_iris, train_test_split
 from acelib.lab.networks import Probabilities, stacked_mlp
 from acelib.lab.training import train
-from acelib.regressors import FAMILIES, Regressor
 from acelib.results import CausalRegressors
 
 SIZES = (4, 8, 3)
 SETTINGS = {"lr": 3e-4, "weight_decay": 1e-4, "batch_size": 1}
 TEST_ROWS = 30
 SCALES = ("probabilities", "logits")
-MARGIN = 0.1  # share of a curve's range by which a peak must rise above the ends
-SLACK = 0.05  # share of a curve's range that a monotone curve may move the wrong way
-MIDDLE = (0.2, 0.8)  # where a peak counts as moderate, in shares of the domain
 
 _SHUFFLED_LABELS = 2  # keeps the generator of shuffled labels apart from the others
 
 
 @dataclass(frozen=True, eq=False)
 class IrisRun:
-    """Networks trained on Iris, one a seed, and how well each does on the flowers it never saw.
+    """Networks trained on Iris, one a seed, and their accuracy on held-out flowers.
 
     Attributes:
-        seeds: One per network; a seed decides split, initial weights and order of the rows.
-        networks: The networks, (batch, 4) -> (batch, 3) logits.
-        test_accuracy: Share of the 30 held-out flowers that each gets right, (seeds,).
-        dataset: All 150 flowers, scaled to [0, 1].
-        history: Mean training loss of each seed and epoch, (seeds, epochs).
+        seeds: one per network; a seed decides split, initial weights and order of the rows.
+        networks: the networks, ``(batch, 4) -> (batch, 3)`` logits.
+        test_accuracy: ``(seeds,)`` share of the 30 held-out flowers that each gets right.
+        dataset: all 150 flowers, scaled to [0, 1].
+        history: ``(seeds, epochs)`` mean training loss.
     """
 
     seeds: tuple[int, ...]
@@ -53,13 +46,13 @@ class IrisRun:
     history: Tensor
 
     def models(self, scale: str) -> list[nn.Module]:
-        """The networks with outputs on the given scale: ``"probabilities"`` or ``"logits"``."""
+        """Return the networks with outputs on a scale: ``"probabilities"`` or ``"logits"``."""
         if scale not in SCALES:
-            raise ValueError(f"scale is {scale!r}, expected one of {', '.join(SCALES)}")
+            raise ValueError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
         return [Probabilities(net) if scale == "probabilities" else net for net in self.networks]
 
     def part(self, index: Sequence[int] | slice) -> IrisRun:
-        """The run of some of the networks, by position."""
+        """Return the run of some of the networks, by position."""
         chosen = range(len(self.seeds))[index] if isinstance(index, slice) else list(index)
         return IrisRun(
             tuple(self.seeds[i] for i in chosen),
@@ -73,19 +66,19 @@ class IrisRun:
 def train_iris(
     seeds: Sequence[int], *, shuffled: Sequence[int] = (), epochs: int = 500, progress: bool = False
 ) -> tuple[IrisRun, IrisRun | None]:
-    """Iris networks of the given seeds, and controls that learnt from shuffled labels (None without any).
+    """Return the Iris networks of the given seeds, and controls that learnt from shuffled labels (None without any).
 
     All networks are trained side by side as one stacked batch, each on 120 flowers of its own split.
 
     Args:
-        seeds: One per network, all different.
-        shuffled: Seeds of the controls, different from ``seeds``: the same training, after the labels of the training
+        seeds: one per network, all different.
+        shuffled: seeds of the controls, different from ``seeds``: the same training, after the labels of the training
             flowers were dealt out at random.
-        epochs: Passes through the training flowers.
-        progress: Whether to show a bar.
+        epochs: passes through the training flowers.
+        progress: show a bar.
 
     Raises:
-        ValueError: No seed, or a repeated one.
+        ValueError: for no seed, or a repeated one.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.1: Adam at 3e-4, weight decay 1e-4, batches of one flower, 500 epochs.
@@ -113,160 +106,13 @@ def train_iris(
     return run.part(range(len(seeds))), control
 
 
-@dataclass(frozen=True, eq=False)
-class IrisCurves:
-    """The causal regressors of every network under one estimator.
-
-    Attributes:
-        method: Of the estimator: ``"monte_carlo"`` or ``"taylor"``.
-        scale: Of the outputs: ``"probabilities"`` or ``"logits"``.
-        features: Names of the inputs.
-        targets: Names of the classes.
-        curves: The regressors by (feature, target), one per seed.
-        expectations: What they were fitted to, by feature; ``models`` holds each seed's values, (seeds, num, classes).
-    """
-
-    method: str
-    scale: str
-    features: tuple[str, ...]
-    targets: tuple[str, ...]
-    curves: Mapping[tuple[str, str], Sequence[Regressor]]
-    expectations: Mapping[str, Expectation]
-
-    def __getitem__(self, key: tuple[str, str]) -> Sequence[Regressor]:
-        return self.curves[key]
-
-    def ace(self, feature: str, target: str, num: int = 101) -> np.ndarray:
-        """ACE of every seed at ``num`` values equally spaced over the domain, (seeds, num)."""
-        first = self.curves[feature, target][0]
-        alphas = np.linspace(first.low, first.high, num)
-        return np.stack([curve.ace(alphas) for curve in self.curves[feature, target]])
-
-
-def iris_curves(
-    run: IrisRun,
-    *,
-    method: str = "monte_carlo",
-    scale: str = "probabilities",
-    num: int = 100,
-    family: str = "polynomial",
-) -> IrisCurves:
-    """The causal regressors of every seed, feature and class, from all 150 flowers, as ``IrisCurves``.
-
-    Args:
-        run: Trained networks.
-        method: ``"monte_carlo"`` for the average over the flowers, ``"taylor"`` for the second-order expansion.
-        scale: ``"probabilities"`` or ``"logits"``.
-        num: Interventional values a feature, equally spaced over its domain.
-        family: ``"polynomial"`` or ``"spline"``.
-
-    Example:
-        >>> run, _ = train_iris([0], epochs=1)
-        >>> assert iris_curves(run, num=10).ace("petal width [cm]", "setosa").shape == (1, 101)
-    """
-    inputs = InputDistribution.fit(run.dataset.X, feature_names=run.dataset.feature_names)
-    targets, models = run.dataset.target_names, run.models(scale)
-    curves, expectations = {}, {}
-    for feature, domain in zip(inputs.feature_names, inputs.domain, strict=True):
-        alphas = domain.grid(num)
-        # one model at a time: each seed's curve then has the covariance of its own sampling errors
-        each = [interventional_expectation(model, inputs, feature, alphas, method=method) for model in models]
-        expectations[feature] = interventional_expectation(models, inputs, feature, alphas, method=method)
-        for t, target in enumerate(targets):
-            values = np.stack([e.values[:, t].numpy() for e in each])
-            errors = np.stack([e.covariance(t).numpy() for e in each])
-            fit = FAMILIES[family].fit_many
-            curves[feature, target] = tuple(
-                fit(alphas.numpy(), values, covariance=errors, low=domain.low, high=domain.high)
-            )
-    return IrisCurves(method, scale, inputs.feature_names, targets, curves, expectations)
-
-
-def falling(curve: np.ndarray) -> bool:
-    """Small values raise the output and large values lower it: a(low) > 0 > a(high), and a hardly ever rises.
-
-    All its rises together stay below 5 % of its range.
-
-    Args:
-        curve: ACE at values from low to high, (num,).
-
-    Example:
-        >>> assert falling(np.array([0.3, 0.1, -0.2])) and not falling(np.array([0.3, -0.3, 0.2, -0.2]))
-    """
-    return bool(curve[0] > 0 > curve[-1] and np.diff(curve).clip(0).sum() <= SLACK * np.ptp(curve))
-
-
-def rising(curve: np.ndarray) -> bool:
-    """Large values raise the output and small values lower it: the mirror image of ``falling``.
-
-    Args:
-        curve: ACE at values from low to high, (num,).
-
-    Example:
-        >>> assert rising(np.array([-0.2, 0.1, 0.3]))
-    """
-    return falling(curve[::-1])
-
-
-def peaked(curve: np.ndarray) -> bool:
-    """Moderate values raise the output: the largest ACE is positive and lies in the middle of the domain.
-
-    It lies between 20 % and 80 % of the way, and above both ends by more than 10 % of the range.
-
-    Args:
-        curve: ACE at equally spaced values from low to high, (num,).
-
-    Example:
-        >>> assert peaked(np.array([-0.3, 0.2, -0.1])) and not peaked(np.array([0.2, 0.1, -0.3]))
-    """
-    where = int(np.argmax(curve))
-    inside = MIDDLE[0] <= where / (len(curve) - 1) <= MIDDLE[1]
-    above = curve[where] - max(curve[0], curve[-1]) > MARGIN * np.ptp(curve)
-    return bool(inside and above and curve[where] > 0)
-
-
-CLAIMS: dict[str, tuple[str, str, Callable[[np.ndarray], bool]]] = {
-    "setosa: small petal length": ("petal length [cm]", "setosa", falling),
-    "setosa: small petal width": ("petal width [cm]", "setosa", falling),
-    "versicolor: moderate petal length": ("petal length [cm]", "versicolor", peaked),
-    "versicolor: moderate petal width": ("petal width [cm]", "versicolor", peaked),
-    "virginica: large petal length": ("petal length [cm]", "virginica", rising),
-    "virginica: large petal width": ("petal width [cm]", "virginica", rising),
-    "setosa gains with sepal width": ("sepal width [cm]", "setosa", rising),
-    "virginica loses with sepal width": ("sepal width [cm]", "virginica", falling),
-}
-"""The statements of Sec. 5.1: feature, class, inequality on the ACE."""
-
-
-def claim_table(curves: IrisCurves) -> np.ndarray:
-    """Which claim holds for which seed, bool (claims, seeds), in the order of ``CLAIMS``.
-
-    Args:
-        curves: The regressors of every seed.
-    """
-    return np.array([[test(a) for a in curves.ace(feature, target)] for feature, target, test in CLAIMS.values()])
-
-
-def count_claims(curves: IrisCurves) -> dict[str, int]:
-    """For how many seeds each claim holds, by the names of ``CLAIMS``.
-
-    Args:
-        curves: The regressors of every seed.
-
-    Example:
-        >>> run, _ = train_iris([0], epochs=1)
-        >>> assert set(count_claims(iris_curves(run, num=10)).values()) <= {0, 1}
-    """
-    return {name: int(held.sum()) for name, held in zip(CLAIMS, claim_table(curves), strict=True)}
-
-
 def crossing(first: np.ndarray, second: np.ndarray, alphas: np.ndarray) -> float:
-    """The smallest α at which ``first`` stops being the larger of two curves, by interpolation; NaN if it never does.
+    """Return the smallest α at which ``first`` stops being the larger of two curves, by interpolation; NaN if none.
 
     Args:
-        first: One curve, (num,).
-        second: The other curve, (num,).
-        alphas: Their values, increasing, (num,).
+        first: ``(num,)`` one curve.
+        second: ``(num,)`` the other curve.
+        alphas: ``(num,)`` their values, increasing.
 
     Example:
         >>> x = np.linspace(0, 1, 5)
@@ -281,12 +127,12 @@ def crossing(first: np.ndarray, second: np.ndarray, alphas: np.ndarray) -> float
 
 
 def saliency(curves: CausalRegressors, X: Tensor, classes: Tensor) -> np.ndarray:
-    """The effect of every flower's own values on its class, ACE_do(x_i = X[j, i]) on ``classes[j]``, (rows, features).
+    """Return the ``(rows, features)`` effects ACE_do(x_i = X[j, i]) of each flower's own values on ``classes[j]``.
 
     Args:
-        curves: Regressors of one network, with the baseline to use.
-        X: Flowers, (rows, features).
-        classes: The output to explain for each flower, (rows,).
+        curves: regressors of one network, with the baseline to use.
+        X: ``(rows, features)`` flowers.
+        classes: ``(rows,)`` the output to explain for each flower.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.2.
@@ -299,13 +145,14 @@ def saliency(curves: CausalRegressors, X: Tensor, classes: Tensor) -> np.ndarray
 
 
 def rank_agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """How alike two saliencies rank the features of each row: (share with the same largest feature, mean Kendall τ).
+    """Return how alike two saliencies rank the features: (share of rows with the same largest one, mean Kendall τ).
 
-    Features are ranked by the size of their effect, whatever its sign.
+    Features are ranked by the size of their effect, whatever its sign. All rows at once: ``scipy.stats.kendalltau``,
+    one row at a time, gives the same τ and takes seconds for the chapter's rows.
 
     Args:
-        first: Effects, (rows, features).
-        second: Effects, (rows, features).
+        first: ``(rows, features)`` effects.
+        second: ``(rows, features)`` effects.
 
     Example:
         >>> a = np.array([[3.0, -2.0, 1.0], [1.0, 2.0, 3.0]])
@@ -318,17 +165,17 @@ def rank_agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]
     return same, float(signs.mean())
 
 
-def boundary_point(model: nn.Module, start: Tensor, end: Tensor, classes: tuple[int, int]) -> Tensor:
-    """The point between two inputs where the network cannot decide between two classes, (features,).
+def boundary_point(model: Callable[[Tensor], Tensor], start: Tensor, end: Tensor, classes: tuple[int, int]) -> Tensor:
+    """Return the ``(features,)`` point between two inputs where a model gives two classes the same output.
 
     Args:
-        model: (batch, features) -> (batch, outputs).
-        start: An input at which the first class has the larger output, (features,).
-        end: An input at which the second has, (features,).
-        classes: The two outputs.
+        model: ``(batch, features) -> (batch, outputs)``.
+        start: ``(features,)`` an input at which the first class has the larger output.
+        end: ``(features,)`` an input at which the second has.
+        classes: the two outputs.
 
     Raises:
-        ValueError: The network does not change its mind between the two.
+        ValueError: if the larger output is the same at both ends.
 
     Example:
         >>> model = lambda x: torch.cat([1 - x, x], 1)
@@ -345,8 +192,8 @@ def boundary_point(model: nn.Module, start: Tensor, end: Tensor, classes: tuple[
 
     if not lead(start) > 0 > lead(end):
         raise ValueError(
-            f"start and end must lie on different sides of the boundary between outputs {one} and {two}, but the lead "
-            f"of {one} is {lead(start):.3g} at the start and {lead(end):.3g} at the end"
+            f"start and end must lie on different sides of the boundary between outputs {one} and {two}, got leads of "
+            f"output {one} of {lead(start):.3g} and {lead(end):.3g}; choose a start where {one} leads"
         )
     low, high = 0.0, 1.0
     for _ in range(60):

@@ -1,7 +1,11 @@
-"""The Iris experiment's helpers: the inequalities on curves whose answer is plain, rank agreement against SciPy, the
+"""The Iris experiment: the chapter's inequalities on curves whose answer is plain, rank agreement against SciPy, the
 boundary of a linear classifier in closed form, and a short training run. The training itself is tested elsewhere."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +14,23 @@ from scipy.stats import kendalltau
 
 from acelib import AverageCausalEffect, InputDistribution
 from acelib.lab import iris
+from acelib.lab.datasets import train_test_split
 from acelib.lab.iris import figures
+from acelib.lab.iris.experiment import SETTINGS
 from acelib.lab.networks import mlp
 from acelib.lab.training import train
 
+CHAPTER = Path(__file__).resolve().parents[3] / "book" / "04-causal-regressors.ipynb"
 GRID = np.linspace(0, 1, 101)
-PETAL = "petal width [cm]"
+
+
+@pytest.fixture(scope="module")
+def criteria():
+    """``falling``, ``rising`` and ``peaked`` as the chapter's own cell defines them."""
+    cells = ["".join(cell["source"]) for cell in json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]]
+    (source,) = [source for source in cells if source.startswith("def falling(")]
+    exec(source, names := {"np": np})
+    return SimpleNamespace(**{name: names[name] for name in ("falling", "rising", "peaked")})
 
 
 @pytest.fixture(scope="module")
@@ -26,31 +41,34 @@ def short():
 
 @pytest.fixture(scope="module")
 def curves(short):
-    return iris.iris_curves(short[0], num=12)
+    run, _ = short
+    inputs = InputDistribution.fit(run.dataset.X, feature_names=run.dataset.feature_names)
+    names = run.dataset.target_names
+    return [AverageCausalEffect(m, inputs, target_names=names).regress(num=12) for m in run.models("probabilities")]
 
 
-def test_falling_and_rising_know_lines_wiggles_and_signs():
+def test_falling_and_rising_know_lines_wiggles_and_signs(criteria):
     """A line through zero falls; wiggles up to 5 % of the range are let pass; a curve that keeps its sign does not."""
-    assert iris.falling(0.5 - GRID) and not iris.rising(0.5 - GRID)
-    assert iris.rising(GRID - 0.5) and not iris.falling(GRID - 0.5)
+    assert criteria.falling(0.5 - GRID) and not criteria.rising(0.5 - GRID)
+    assert criteria.rising(GRID - 0.5) and not criteria.falling(GRID - 0.5)
     wiggle = 0.5 - GRID + 0.001 * np.cos(101 * np.pi * GRID)
-    assert not iris.falling(wiggle + 0.02 * np.cos(100 * np.pi * GRID))
-    assert iris.falling(0.5 - GRID + np.where(np.isclose(GRID, 0.5), 0.045, 0.0))
-    assert not iris.falling(1.5 - GRID) and not iris.falling(-0.5 - GRID)
+    assert not criteria.falling(wiggle + 0.02 * np.cos(100 * np.pi * GRID))
+    assert criteria.falling(0.5 - GRID + np.where(np.isclose(GRID, 0.5), 0.045, 0.0))
+    assert not criteria.falling(1.5 - GRID) and not criteria.falling(-0.5 - GRID)
 
 
 @pytest.mark.parametrize("top, expected", [(0.1, False), (0.25, True), (0.5, True), (0.75, True), (0.9, False)])
-def test_a_peak_counts_in_the_middle_only(top, expected):
+def test_a_peak_counts_in_the_middle_only(criteria, top, expected):
     """A tent with its top at a known place, 0.6 high."""
     tent = 0.3 - np.abs(GRID - top)
-    assert iris.peaked(tent) is expected
+    assert criteria.peaked(tent) is expected
 
 
-def test_a_peak_must_be_positive_and_stand_above_both_ends():
+def test_a_peak_must_be_positive_and_stand_above_both_ends(criteria):
     tent = 0.3 - np.abs(GRID - 0.5)
-    assert not iris.peaked(tent - 0.4)
+    assert not criteria.peaked(tent - 0.4)
     shoulder = np.where(GRID > 0.5, np.maximum(tent, 0.28), tent)  # the right end is only 0.02 lower
-    assert not iris.peaked(shoulder)
+    assert not criteria.peaked(shoulder)
 
 
 def test_crossing_of_two_lines_and_of_lines_that_do_not_meet():
@@ -86,8 +104,8 @@ def test_boundary_point_of_a_linear_classifier():
 def test_each_seed_is_trained_as_if_alone(short):
     """The second of the stacked networks equals the one trained by itself on its own split."""
     run, _ = short
-    part, held = iris.train_test_split(run.dataset, 30, seed=4)
-    alone = train(mlp((4, 8, 3), seed=4), part.X, part.y, epochs=3, seed=4, **iris.SETTINGS).model
+    part, held = train_test_split(run.dataset, 30, seed=4)
+    alone = train(mlp((4, 8, 3), seed=4), part.X, part.y, epochs=3, seed=4, **SETTINGS).model
     assert torch.allclose(run.networks[1](run.dataset.X), alone(run.dataset.X), atol=1e-10)
     assert run.test_accuracy[1] == (alone(held.X).argmax(1) == held.y).double().mean()
 
@@ -108,27 +126,9 @@ def test_models_and_scales(short):
         p = run.models("probabilities")[0](run.dataset.X)
     assert torch.allclose(p.sum(1), torch.ones(150, dtype=torch.float64))
     assert run.models("logits")[0] is run.networks[0]
-    with pytest.raises(ValueError, match="scale is 'odds'"):
+    with pytest.raises(ValueError, match="scale must be one of probabilities, logits, got 'odds'"):
         run.models("odds")
     assert run.part([1]).seeds == (4,)
-
-
-def test_curves_of_a_seed_are_those_of_its_network_alone(short, curves):
-    """Against ``AverageCausalEffect.regress`` on one network."""
-    run, _ = short
-    inputs = InputDistribution.fit(run.dataset.X, feature_names=run.dataset.feature_names)
-    alone = AverageCausalEffect(run.models("probabilities")[1], inputs).regress([PETAL], num=12)
-    for t, target in enumerate(run.dataset.target_names):
-        mean, std = curves[PETAL, target][1].ace(GRID, return_std=True)
-        expected = alone[PETAL, t].ace(GRID, return_std=True)
-        assert np.allclose(mean, expected[0], atol=1e-12) and np.allclose(std, expected[1], atol=1e-12)
-    assert curves.ace(PETAL, "setosa", num=7).shape == (2, 7)
-
-
-def test_counts_are_sums_of_the_table(curves):
-    table = iris.claim_table(curves)
-    assert table.shape == (8, 2)
-    assert list(iris.count_claims(curves).values()) == table.sum(1).tolist()
 
 
 def test_saliency_is_the_effect_of_each_flowers_own_value(short):
@@ -147,8 +147,9 @@ def test_figures_show_what_they_say(curves):
     import matplotlib.pyplot as plt
 
     figure = figures.figure_of(curves, "ACE")
-    assert [ax.get_xlabel().split(",")[0] for ax in figure.axes] == [figures.plain(f) for f in curves.features]
-    counts = iris.count_claims(curves)
-    grid = figures.count_map({"one": counts, "other": counts}, 2)
-    assert [t.get_text() for t in grid.axes[0].texts] == [f"{n}/2" for n in counts.values() for _ in range(2)]
+    assert [ax.get_xlabel().split(",")[0] for ax in figure.axes] == [figures.plain(f) for f in curves[0].features]
+    counts = {"a": 2, "b": 0}
+    grid = figures.count_map({"one on logits": counts, "other": counts}, 2)
+    assert [t.get_text() for t in grid.axes[0].texts] == ["2/2", "2/2", "0/2", "0/2"]
+    assert [t.get_text() for t in grid.axes[0].get_yticklabels()] == ["a", "b"]
     plt.close("all")
