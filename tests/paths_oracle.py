@@ -1,4 +1,4 @@
-"""Networks of every kind that path interventions must cope with, and the slow truth: one edited weight at a time.
+"""Networks of the kinds that path interventions must handle, and a slow oracle that edits one weight at a time.
 
 The loop below knows nothing of the library's batching: for each node it copies the network, edits the weights between
 the node and the targets in the copy, and runs all inputs through it. Which columns of a weight belong to a node is
@@ -17,12 +17,12 @@ from acelib.lab.graphs.resnet import ResNet18
 
 
 def uniform(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Seeded draws from U(0, 1)."""
+    """Return seeded draws from U(0, 1)."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 class LeNet(nn.Module):
-    """Names in an order that says nothing; functional ReLU and pools; flattened by view with the batch size."""
+    """A LeNet whose layers are not defined in the order they run; functional ReLU and pools; flattened by view."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class ConvNeXt(nn.Module):
 
 
 def lively(net: nn.Module, seed: int = 0) -> nn.Module:
-    """The network in evaluation mode with seeded weights and batch norms whose statistics differ from 0 and 1."""
+    """Return the network in evaluation mode, with seeded weights and batch norms of statistics other than 0 and 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in net.named_parameters():
@@ -113,6 +113,7 @@ def lively(net: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def mlp() -> nn.Module:
+    """Return a perceptron of 12, 9, 7 and 3 units."""
     return nn.Sequential(nn.Flatten(), nn.Linear(12, 9), nn.Tanh(), nn.Linear(9, 7), nn.ReLU(), nn.Linear(7, 3))
 
 
@@ -127,12 +128,12 @@ NETWORKS = {
 
 
 def columns(name: str, layer: str, node: int) -> list[int]:
-    """Input columns of a node, by hand: only LeNet's first linear layer reads flattened channels, 5x5 each."""
+    """Return the input columns of a node: only LeNet's first linear layer reads flattened channels, 5x5 each."""
     return list(range(25 * node, 25 * node + 25)) if (name, layer) == ("lenet", "a") else [node]
 
 
 def literal_effects(model, x, target, name, layer, targets, betas) -> Tensor:
-    """``(nodes, n)`` changes of the output, one copied and edited network per node."""
+    """Return the changes of the output ``(nodes, n)``, one copied and edited network per node."""
     with torch.no_grad():
         before = model(x)[:, target]
         found = []

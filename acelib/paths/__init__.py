@@ -1,4 +1,4 @@
-"""Path interventions: which nodes inside a network carry a class, from its output down to the input?
+"""Path interventions: the nodes inside a network that carry a class, from its output down to the input.
 
 Weights between a node and the nodes it feeds are removed or attenuated, and the change of the class output is tested
 over many inputs (Ahmad, Béreux, Baret, Hashemi and Lecue, 2023). ``treatment_effects`` does so for one layer,
@@ -6,9 +6,10 @@ over many inputs (Ahmad, Béreux, Baret, Hashemi and Lecue, 2023). ``treatment_e
 the necessary nodes act; ``fidelity``, ``repair`` and ``reliability`` test what is claimed of them.
 """
 
-from .effects import TreatmentEffects, treatment_effects
+from .effects import treatment_effects
 from .graph import ExplanatoryGraph, correctly_classified, explanatory_graph
 from .maps import NodeMaps, class_map, extrema, node_maps
+from .results import TreatmentEffects
 from .studies.fidelity import Fidelity, fidelity
 from .studies.masking import masked
 from .studies.reliability import Reliability, reliability

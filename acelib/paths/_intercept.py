@@ -1,7 +1,7 @@
-"""Looking over a network's shoulder: every module call passes through a handler, and is put back whatever happens.
+"""Intercept the module calls of a network.
 
-Neither weights nor hooks are touched. A handler stands in for ``forward`` on each module instance for as long as the
-context lasts; an exception or Ctrl-C inside it leaves the network exactly as it was.
+Neither weights nor hooks are touched. A handler replaces ``forward`` on each module instance while the context is
+active; an exception or Ctrl-C inside it leaves the network exactly as it was.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 from torch import nn
 
-Handler = Callable[..., Any]  # handler(module, forward, *args, **kwargs) -> what the call returns
+Handler = Callable[..., Any]  # (module, forward, *args, **kwargs) -> what the call returns
 
 _ABSENT = object()
 
 
 @contextmanager
 def intercept(modules: Iterable[nn.Module], handler: Handler) -> Iterator[None]:
-    """Nothing comes back: within the context each call of one of ``modules`` becomes a call of ``handler``.
+    """Route every call of ``modules`` through ``handler`` while the context is active.
 
     Args:
-        modules: the modules to stand in for.
+        modules: the modules whose calls are intercepted.
         handler: called as ``handler(module, forward, *args, **kwargs)`` with the original ``forward``.
 
     Example:

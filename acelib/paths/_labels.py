@@ -1,10 +1,10 @@
-"""Where does each element of a tensor come from? Labels that travel with the activations through one forward pass.
+"""Labels that name, for every element of an activation, the channels of earlier layers from which it was computed.
 
-Every tensor carries, for each layer it descends from without passing another layer, one integer per element: the
-output channel of that layer from which the element was made. Views, concatenations and pools are applied to the
-labels themselves, so that a flattened channel stays one block and a concatenation shifts nothing; element-wise
-operations and normalisations keep labels; an operation that mixes channels (attention, a matrix product outside a
-layer) makes the element descend from ``ALL`` channels.
+They are propagated beside the activations in one forward pass. Every tensor carries, for each layer it descends from
+without passing another layer, one integer per element: the output channel of that layer it was computed from. Views,
+concatenations and pools are applied to the labels themselves, so that a flattened channel stays one block and a
+concatenation shifts nothing; element-wise operations and normalisations keep labels; an operation that mixes channels
+(attention, a matrix product outside a layer) makes the element descend from ``ALL`` channels.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _REDUCES = {"mean", "sum", "amax", "amin", "max", "min", "norm", "linalg_vector_
 
 
 def merge(first: Tensor, second: Tensor) -> Tensor:
-    """Return labels that hold for both: equal ones stay, ``NONE`` gives way, different ones become ``ALL``."""
+    """Return the labels of a combination: equal ones stay, ``NONE`` is overridden, different ones become ``ALL``."""
     joined = torch.where((first == second) | (second == NONE), first, torch.full_like(first, ALL))
     return torch.where(first == NONE, second, joined)
 
 
 def reduce(labels: Tensor, dims: list[int], keepdim: bool = False) -> Tensor:
-    """Return the label that all elements along ``dims`` share, ``NONE`` left aside; ``ALL`` where they differ."""
+    """Return the label that all elements along ``dims`` share, ignoring ``NONE``; ``ALL`` where they differ."""
     if not dims:
         return labels
     big = torch.iinfo(labels.dtype).max
@@ -49,18 +49,18 @@ def reduce(labels: Tensor, dims: list[int], keepdim: bool = False) -> Tensor:
 
 
 class Provenance(TorchDispatchMode):
-    """While active, propagates the labels of every tensor that descends from one that was named by ``own``."""
+    """A mode that propagates the labels of every tensor that descends from one registered by ``own``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[int, tuple[Tensor, Labels]] = {}  # holds the tensor, so that its id stays its own
+        self._known: dict[int, tuple[Tensor, Labels]] = {}  # holds the tensor, so that its id is not reused
 
     def own(self, tensor: Tensor, producer: int, labels: Tensor) -> None:
-        """Make ``tensor`` descend from ``producer`` alone, element by element as ``labels`` says."""
+        """Register that ``tensor`` descends from ``producer`` alone, each element from the channel in ``labels``."""
         self._known[id(tensor)] = (tensor, {producer: labels})
 
     def of(self, tensor: Tensor) -> Labels:
-        """Return the labels of ``tensor``; none where it descends from no layer."""
+        """Return the labels of ``tensor``, empty where it descends from no layer."""
         return self._known.get(id(tensor), (tensor, {}))[1]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -79,7 +79,7 @@ class Provenance(TorchDispatchMode):
         for producer in producers:
             try:
                 each = self._one(func, name, args, kwargs, sources, results, producer)
-            except (RuntimeError, TypeError, IndexError):  # a form that no rule foresaw: nothing is ruled out
+            except (RuntimeError, TypeError, IndexError):  # a call that no rule covers: any channel is possible
                 each = [torch.full(r.shape, ALL) if isinstance(r, Tensor) else None for r in results]
             for slot, labels in enumerate(each):
                 if labels is not None:
@@ -88,14 +88,16 @@ class Provenance(TorchDispatchMode):
             if isinstance(result, Tensor) and labels:
                 self._known[id(result)] = (result, labels)
 
-    def _one(self, func, name, args, kwargs, sources, results, producer) -> list[Tensor | None]:
+    def _one(
+        self, func: Any, name: str, args: tuple, kwargs: dict, sources: list[Tensor], results: Any, producer: int
+    ) -> list[Tensor | None]:
         """Return the labels of each result with respect to one producer."""
         mine = [(t, self.of(t)[producer]) for t in sources if producer in self.of(t)]
         if name in _MOVES:
-            stand_in = tree_map(lambda x: self._stand_in(x, producer), args)
+            labels = tree_map(lambda x: self._labels_for(x, producer), args)
             if name in ("view", "_unsafe_view"):  # labels may be expanded, which a view does not accept
-                return [stand_in[0].reshape(args[1])]
-            moved = func(*stand_in, **kwargs)
+                return [labels[0].reshape(args[1])]
+            moved = func(*labels, **kwargs)
             return list(moved) if isinstance(moved, tuple | list) else [moved]
         if name.startswith(("constant_pad", "reflection_pad", "replication_pad", "upsample")):
             return [_through(func, name, mine[0][1], args, kwargs)]
@@ -104,6 +106,7 @@ class Provenance(TorchDispatchMode):
         return [self._spread(name, mine, args, kwargs, r) if isinstance(r, Tensor) else None for r in results]
 
     def _spread(self, name: str, mine: list, args: tuple, kwargs: dict, result: Tensor) -> Tensor | None:
+        """Return the labels after an element-wise operation, a reduction or one that mixes channels."""
         if name.rstrip("_") in _MIXES or "attention" in name or "rnn" in name:
             return torch.full(result.shape, ALL)
         first = mine[0][1]
@@ -121,7 +124,8 @@ class Provenance(TorchDispatchMode):
             joined = merge(joined, labels)
         return joined
 
-    def _stand_in(self, x: Any, producer: int) -> Any:
+    def _labels_for(self, x: Any, producer: int) -> Any:
+        """Return what an operation that moves elements gets in place of its argument ``x``: labels for activations."""
         if not isinstance(x, Tensor):
             return x
         labels = self.of(x).get(producer)
@@ -131,7 +135,7 @@ class Provenance(TorchDispatchMode):
 
 
 def _through(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict) -> Tensor:
-    """Labels through a padding or an interpolation, in floating point; a padded border descends from nothing."""
+    """Return the labels after a padding or an interpolation; a padded border descends from nothing."""
     rest = list(args[1:])
     if name.startswith("constant_pad"):
         rest = [args[1], float(NONE)]
@@ -139,7 +143,7 @@ def _through(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict) ->
 
 
 def _pooled(name: str, labels: Tensor, args: tuple, result: Tensor) -> Tensor:
-    """Labels through a pool over space: every window lies within one channel, so its largest label is the label."""
+    """Return the labels after a pool over space; a window lies within one channel, so its largest label is right."""
     values = labels.double()
     if result.shape[:2] != labels.shape[:2]:
         return torch.full(result.shape, ALL)

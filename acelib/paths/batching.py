@@ -1,4 +1,4 @@
-"""All parents of a layer at once: only what lies above an intervened layer is run, for many interventions in a batch.
+"""Batched evaluation of interventions at a layer, from one recorded pass: only what lies above it is run again.
 
 One pass over the inputs is recorded: what every module and torch function returned, in which order. To evaluate
 interventions at a layer, the network is called again; everything that had finished before that layer returns what it
@@ -38,7 +38,7 @@ class _Call:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a graph costs at most, known before it is computed.
+    """The most work a graph can cost, known before it is computed.
 
     Attributes:
         rows: for each layer, output side first: parent nodes x inputs, the network rows evaluated from it on.
@@ -50,7 +50,7 @@ class Cost:
 
     @property
     def total(self) -> int:
-        """Rows x layers, summed: the length of the progress bar."""
+        """Sum of rows x layers, the length of the progress bar."""
         return sum(r * n for r, n in zip(self.rows, self.layers, strict=True))
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Cost:
 
 
 def predict_cost(found: Trace, num_inputs: int) -> Cost:
-    """Return the most rows a graph over ``num_inputs`` inputs needs, layer by layer from the output side.
+    """Return the most rows that a graph over ``num_inputs`` inputs needs, layer by layer from the output side.
 
     Example:
         >>> from acelib.paths.trace import trace_layers
@@ -70,7 +70,7 @@ def predict_cost(found: Trace, num_inputs: int) -> Cost:
 
 
 class Recording:
-    """One pass of a network over a block of inputs, from which any layer's upper part can be run again.
+    """One pass of a network over a block of inputs, from which the part above any layer can be run again.
 
     Args:
         model: the network, in evaluation mode.
@@ -78,14 +78,14 @@ class Recording:
         inputs: ``(n, *shape)``.
 
     Attributes:
-        outputs: ``(n, classes)`` what the network returned.
+        outputs: ``(n, classes)`` of the network.
     """
 
     def __init__(self, model: nn.Module, found: Trace, inputs: Tensor) -> None:
         self.model, self.inputs = model, inputs
         self._modules = list(model.modules())
         self._keep: Callable[[Tensor], Tensor] = torch.clone if found.overwrites else (lambda t: t)
-        self._layers = {layer.module: layer for layer in found.layers}
+        self._layers: dict[nn.Module, Layer] = {layer.module: layer for layer in found.layers}
         self._calls: dict[int, _Call] = {}
         self._root = _Call(None)
         self._stack, self._ended = [self._root], 0
@@ -97,11 +97,15 @@ class Recording:
 
     def input_of(self, layer: Layer) -> Tensor:
         """Return the input that ``layer`` received, ``(n, ...)``."""
-        return self._calls[layer.index].input
+        found = self._calls[layer.index].input
+        assert found is not None
+        return found
 
     def output_of(self, layer: Layer) -> Tensor:
         """Return the pre-activations that ``layer`` returned, ``(n, ...)``."""
-        return self._calls[layer.index].output
+        found = self._calls[layer.index].output
+        assert found is not None
+        return found
 
     def above(self, layer: Layer, changed: Tensor) -> Tensor:
         """Return the network's outputs ``(p, n, classes)`` had ``layer`` returned ``changed (p, n, ...)``."""
@@ -112,7 +116,7 @@ class Recording:
                 return self.above_by_rows(layer, changed)
 
     def above_by_rows(self, layer: Layer, changed: Tensor) -> Tensor:
-        """The same by repeating the recorded activations for every intervention: slower, but any network can do it."""
+        """Return the same by repeating the recorded activations for every intervention: slower, but for any network."""
         with torch.no_grad():
             return self._replay(layer, self._keep(changed).flatten(0, 1), len(changed)).unflatten(0, changed.shape[:2])
 
@@ -157,7 +161,10 @@ class Recording:
             call = place[0].inner[place[1]] if place[1] < len(place[0].inner) else _Call(None)
             place[1] += 1
             if call.module is not module:
-                raise TypeError("model calls other modules when its activations change; its forward must be fixed")
+                raise TypeError(
+                    "model must call the same modules in every pass, got others when its activations change; "
+                    "make its forward independent of them"
+                )
             if call is wanted:
                 reached = True
                 return rows
@@ -173,7 +180,7 @@ class Recording:
 
 
 class _Functions(TorchFunctionMode):
-    """While active, torch functions and methods that a network calls go through ``handler(func, args, kwargs)``."""
+    """A mode that routes the torch functions and methods a network calls through ``handler(func, args, kwargs)``."""
 
     def __init__(self, handler: Callable | None) -> None:
         super().__init__()
@@ -184,12 +191,12 @@ class _Functions(TorchFunctionMode):
 
 
 def repeat(tensor: Tensor, times: int) -> Tensor:
-    """Return ``times`` copies of the rows one after the other."""
+    """Return ``times`` copies of the rows, one after the other."""
     return tensor if times == 1 else tensor.repeat(times, *[1] * (tensor.ndim - 1))
 
 
 def default_chunk(layer: Layer) -> int:
-    """Return how many rows a call takes from ``layer`` on, so that its widest activation stays within bounds."""
+    """Return the rows a call takes from ``layer`` on, so that its widest activation holds at most ``ELEMENTS``."""
     return max(1, ELEMENTS // layer.width)
 
 

@@ -1,8 +1,8 @@
-"""What does each parent node add to the pre-activations of the next layer?
+"""The signal that each parent node adds to the pre-activations of the next layer.
 
-A Linear or Conv2d is linear in its input, so its output is a bias plus one contribution per parent node: the weights
+A Linear or Conv2d is linear in its input, so its output is a bias plus one signal per parent node: the weights
 from that node alone, applied to that node alone. Setting those weights to u = beta * w changes the pre-activations of
-the targets by (beta - 1) times the contribution, exactly, without editing a weight.
+the targets by (beta - 1) times the signal, exactly, without editing a weight.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .trace import Layer
 
 
-def contributions(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Sequence[int]) -> Tensor:
-    """Return what each of ``nodes`` adds to the pre-activations of ``targets``, without the bias.
+def parent_signals(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Sequence[int]) -> Tensor:
+    """Return the signal that each of ``nodes`` adds to the pre-activations of ``targets``, without the bias.
 
     Args:
         layer: a traced Linear or Conv2d.
@@ -32,18 +32,17 @@ def contributions(layer: Layer, activations: Tensor, nodes: Sequence[int], targe
         Ahmad et al. (2023), Eq. 3: f(w_ji, a_j), convolution or linear.
     """
     index = torch.as_tensor(list(targets), device=activations.device)
-    if layer.kind == "Linear":
+    if isinstance(layer.module, nn.Linear):
         return _linear(layer, activations, nodes, index)
-    return _conv(layer, activations, nodes, index)
+    return _conv(layer, layer.module, activations, nodes, index)
 
 
 def edge_weights(layer: Layer, nodes: Sequence[int], targets: Tensor) -> Tensor:
     """Return the weights between ``nodes`` and ``targets``: ``(t, p, kh, kw)`` or ``(t, p, block)``; 0 for no edge."""
-    weight = layer.module.weight[targets]
-    if layer.kind == "Linear":
+    module, weight = layer.module, layer.module.weight[targets]
+    if isinstance(module, nn.Linear):
         columns, mask = _blocks(layer, nodes, weight)
         return weight[:, columns] * mask
-    module = layer.module
     parents = torch.as_tensor([layer.nodes[j][0] for j in nodes], device=weight.device)
     inside, outside = module.in_channels // module.groups, module.out_channels // module.groups
     same = (targets // outside)[:, None] == (parents // inside)[None, :]
@@ -51,7 +50,7 @@ def edge_weights(layer: Layer, nodes: Sequence[int], targets: Tensor) -> Tensor:
 
 
 def reaching(layer: Layer, activations: Tensor, targets: Sequence[int]) -> list[int]:
-    """Return the nodes that can act at all: a weight to a target is not 0 and so is an activation on some input."""
+    """Return the nodes that can have an effect: a weight to a target and an activation on some input differ from 0."""
     weight = layer.module.weight
     index = torch.as_tensor(list(targets), device=weight.device)
     connected = edge_weights(layer, range(layer.num_nodes), index).ne(0).flatten(2).any(2).any(0)
@@ -62,7 +61,7 @@ def reaching(layer: Layer, activations: Tensor, targets: Sequence[int]) -> list[
 
 
 def _blocks(layer: Layer, nodes: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns of each node, ``(p, block)``, the shorter ones filled up, and 1 where a column is its own."""
+    """Return the columns of each node ``(p, block)``, padded to one length, and 1 where a column is not padding."""
     size = max(len(layer.nodes[j]) for j in nodes)
     filled = [(list(layer.nodes[j]) + [0] * size)[:size] for j in nodes]
     own = [[1.0] * len(layer.nodes[j]) + [0.0] * (size - len(layer.nodes[j])) for j in nodes]
@@ -78,8 +77,8 @@ def _linear(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Te
     return (flat @ weights.permute(1, 2, 0)).unflatten(1, activations.shape[:-1])
 
 
-def _conv(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Tensor) -> Tensor:
-    module, p, t = layer.module, len(nodes), len(targets)
+def _conv(layer: Layer, module: nn.Conv2d, activations: Tensor, nodes: Sequence[int], targets: Tensor) -> Tensor:
+    p, t = len(nodes), len(targets)
     x = activations[:, [layer.nodes[j][0] for j in nodes]]
     padding = module.padding
     if module.padding_mode != "zeros":

@@ -1,4 +1,4 @@
-"""Which nodes carry a class, from its output down to the input? The explanatory graph of Algorithm 1.
+"""The explanatory graph of a class, from its output down to the input (Algorithm 1).
 
 Layers are visited from the output side. At each of them every parent node is intervened on along all its weights to
 the targets at once; the significantly necessary ones become, in the layers that produced them, the targets there.
@@ -17,8 +17,19 @@ from torch import Tensor, nn
 
 from .._saved import load_json, save_json
 from .batching import Cost, predict_cost
-from .effects import EPSILON, Run, TreatmentEffects, check_inputs, check_target, draw_betas, seed_generator
-from .significance import check_options
+from .results import TreatmentEffects
+from .run import (
+    EPSILON,
+    Run,
+    bar,
+    check_inputs,
+    check_labels,
+    check_target,
+    draw_betas,
+    outputs_of,
+    seed_generator,
+)
+from .significance import Test
 from .trace import Source
 
 FORMAT = "acelib.graph/1"
@@ -56,7 +67,7 @@ class ExplanatoryGraph:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise KeyError(f"no layer {name!r} among {[layer.name for layer in self.layers]}")
+        raise KeyError(f"layer must be one of {[layer.name for layer in self.layers]}, got {name!r}")
 
     @property
     def necessary(self) -> dict[str, tuple[int, ...]]:
@@ -109,7 +120,7 @@ class ExplanatoryGraph:
         """Return the graph that ``save`` wrote, without the differences input by input.
 
         Raises:
-            ValueError: if the file is missing or is not one of ours.
+            ValueError: if the file is missing or holds no graph.
         """
         content = load_json(path, format=FORMAT, what="a saved graph", remedy="save it again")
         content["layers"] = tuple(_read(layer) for layer in content["layers"])
@@ -148,8 +159,8 @@ def explanatory_graph(
         labels: ``(n,)`` true classes: then only inputs of class ``target`` that are classified as such are used.
         allow_wrong: accept inputs of which none is classified as ``target``.
         chunk_size: network rows a call; bounds memory.
-        seed: of the attenuations; None and 0 draw the same.
-        progress: show a progress bar over the rows x layers that ``cost`` predicts.
+        seed: seed of the attenuations; None and 0 draw the same.
+        progress: whether to show a progress bar over the rows x layers that ``cost`` predicts.
 
     Raises:
         TypeError: if the model is no module.
@@ -164,25 +175,33 @@ def explanatory_graph(
         >>> assert [layer.name for layer in graph.layers] == ["2", "0"]
         >>> assert graph.layers[1].targets == graph.layers[0].necessary
     """
-    check_options(alpha, test, correction)
+    rule = Test(alpha, test, correction)
     draw_betas(1, intervention, epsilon, seed_generator(seed))  # refuses bad values before any work
     if labels is not None:
         inputs = correctly_classified(model, inputs, labels, target, chunk_size=chunk_size)
     run = Run(model, inputs, target, chunk_size=chunk_size)
     if not allow_wrong and not bool((run.outputs.argmax(1) == run.target).any()):
         raise ValueError(
-            f"inputs: none of the {run.num_inputs} is classified as target {target}, so there is no decision to "
-            "explain; give correctly classified inputs of that class, or allow_wrong=True"
+            f"inputs must hold at least one that the model classifies as target {target}, got none of "
+            f"{run.num_inputs}; give correctly classified inputs of that class, or allow_wrong=True"
         )
-    return descend(run, alpha, test, correction, intervention, epsilon, seed, progress)
+    return descend(run, rule, intervention, epsilon=epsilon, seed=seed, progress=progress)
 
 
-def descend(run: Run, alpha, test, correction, intervention, epsilon, seed, progress=False) -> ExplanatoryGraph:
-    """Return the graph of a prepared run: Algorithm 1 itself."""
+def descend(
+    run: Run,
+    rule: Test,
+    intervention: str | float,
+    *,
+    epsilon: float = EPSILON,
+    seed: int | None = None,
+    progress: bool = False,
+) -> ExplanatoryGraph:
+    """Return the graph of a prepared run by Algorithm 1; the options are those of ``explanatory_graph``."""
     cost, generator = predict_cost(run.trace, run.num_inputs), seed_generator(seed)
     wanted: list[Source] = list(run.trace.outputs[run.target])
     found: list[TreatmentEffects] = []
-    with run.bar(progress, cost.total, "rows x layers") as step:
+    with bar(progress, cost.total, "rows x layers") as step:
         for layer, weight in zip(run.trace.layers[::-1], cost.layers, strict=True):
             betas = draw_betas(layer.num_nodes, intervention, epsilon, generator)
             targets = run.trace.targets(layer, wanted)
@@ -190,22 +209,21 @@ def descend(run: Run, alpha, test, correction, intervention, epsilon, seed, prog
             def count(rows: int, weight: int = weight) -> None:
                 step(rows * weight)
 
-            options = dict(alpha=alpha, test=test, correction=correction, step=count)
-            effects = run.effects(layer, targets, betas, **options)
+            effects = run.effects(layer, targets, betas, rule, count)
             wanted += [source for j in effects.necessary for source in layer.sources[j]]
             found.append(effects)
     y = run.observed.double()
     return ExplanatoryGraph(
-        run.target,
-        tuple(found),
-        run.num_inputs,
-        float(y.mean()),
-        float(y.std() / len(y) ** 0.5),
-        intervention,
-        test,
-        alpha,
-        correction,
-        cost,
+        target=run.target,
+        layers=tuple(found),
+        num_inputs=run.num_inputs,
+        observed=float(y.mean()),
+        observed_stderr=float(y.std() / len(y) ** 0.5),
+        intervention=intervention,
+        test=rule.kind,
+        alpha=rule.alpha,
+        correction=rule.correction,
+        cost=cost,
     )
 
 
@@ -226,35 +244,32 @@ def correctly_classified(
         labels: ``(n,)`` true classes.
         target: index of the class.
         limit: at most this many.
-        chunk_size: inputs a call.
+        chunk_size: inputs a call; 1024 where None.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or for labels of another length.
 
     Example:
         >>> x = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
         >>> assert correctly_classified(nn.Identity(), x, [0, 0], 0).tolist() == [[2.0, 1.0]]
     """
-    inputs, labels = check_inputs(inputs, 1), torch.as_tensor(labels)
-    if labels.shape != (len(inputs),):
-        raise ValueError(f"labels must hold one class per input, ({len(inputs)},), got {tuple(labels.shape)}")
-    mine = inputs[(labels == target).to(inputs.device)]
-    with torch.no_grad():
-        outs = [model(part) for part in mine.split(chunk_size or 1024)] if len(mine) else []
-    if outs:
-        check_target(target, outs[0].shape[1])
-    right = mine[torch.cat(outs).argmax(1) == target] if outs else mine
+    inputs = check_inputs(inputs, 1)
+    right = mine = inputs[(check_labels(labels, inputs) == target).to(inputs.device)]
+    if len(mine):
+        outputs = outputs_of(model, mine, chunk_size)
+        check_target(target, outputs.shape[1])
+        right = mine[(outputs.argmax(1) == target).to(mine.device)]
     if not len(right):
         raise ValueError(
-            f"inputs: no input of class {target} is classified as such ({len(mine)} have that label), so there is no "
-            "decision to explain; give others, or train the model further"
+            f"inputs must hold at least one of class {target} that the model classifies as such, got none of "
+            f"{len(mine)} with that label; give others, or train the model further"
         )
     return right[:limit]
 
 
 def _plain(layer: TreatmentEffects) -> dict[str, Any]:
-    """A layer as JSON can hold it; numbers that are not finite become text."""
-    content = {}
+    """Return a layer as JSON can hold it, without differences; numbers that are not finite become text."""
+    content: dict[str, Any] = {}
     for f in fields(layer):
         value = getattr(layer, f.name)
         if isinstance(value, Tensor) and f.name != "differences":
@@ -264,11 +279,13 @@ def _plain(layer: TreatmentEffects) -> dict[str, Any]:
 
 
 def _read(content: dict[str, Any]) -> TreatmentEffects:
+    """Return the layer that ``_plain`` wrote."""
+
     def value(x: Any) -> Any:
         return tuple(value(y) for y in x) if isinstance(x, list) else x
 
     tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
-    plain = {
+    plain: dict[str, Any] = {
         k: torch.tensor([float(v) for v in x], dtype=torch.float64) if k in tensors else value(x)
         for k, x in content.items()
     }

@@ -1,4 +1,4 @@
-"""Where in the image does a node find its reasons? Maps from the necessary parents (Eq. 3).
+"""Maps that show where in an image the necessary parents of a node act (Eq. 3).
 
 The map of the node i is s_i = 1/|J| * sum over its necessary parents j of f(w_ji, a_j), with f the convolution of the
 parent's activations with the weights between the two. A single parent's map shows one filter. The map of a class
@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .batching import Recording, default_chunk, pieces
-from .edges import contributions
-from .effects import check_inputs
+from .edges import parent_signals
 from .graph import ExplanatoryGraph
-from .trace import trace_layers
+from .run import check_inputs
+from .trace import Layer, trace_layers
 
 REDUCTIONS = ("mean", "top1", None)
 NORMALISATIONS = ("max", "minmax", None)
@@ -32,7 +32,7 @@ class NodeMaps:
 
     Attributes:
         layer: name of the convolution.
-        nodes: its output channels that are mapped.
+        nodes: its mapped output channels.
         parents: their necessary parents.
         maps: ``(n, nodes, H, W)``; with every filter kept, ``(n, nodes, parents, H, W)``.
     """
@@ -73,7 +73,7 @@ def node_maps(
         nodes: output channels of it; the graph's targets there where None.
         reduction: over the parents: "mean" (Eq. 3), "top1" the parent whose map reaches highest on that input, None
             keeps every filter.
-        upsample: to the size of the images, bilinearly; else the layer's own resolution.
+        upsample: whether to enlarge the maps to the size of the images, bilinearly.
         normalise: "max" divides each map by its largest absolute value, "minmax" brings it to [0, 1], None leaves it.
 
     Raises:
@@ -98,10 +98,13 @@ def node_maps(
     name = default_layer(graph) if layer is None else layer
     at = found.layer(name)
     if at.kind != "Conv2d":
-        raise ValueError(f"layer '{name}' is linear and has no map; choose a convolution of the graph")
+        raise ValueError(f"layer must be a convolution, got the linear '{name}'; choose one of the graph")
     parents, chosen = graph[name].necessary, tuple(graph[name].targets if nodes is None else nodes)
     if not parents or not chosen:
-        raise ValueError(f"layer '{name}' has no necessary nodes in the graph of class {graph.target}; choose another")
+        raise ValueError(
+            f"layer must have necessary nodes in the graph of class {graph.target}, got none in '{name}'; choose one "
+            "with such nodes"
+        )
     recording = Recording(model, found, inputs)
     maps = _reduce(at, recording.input_of(at), parents, chosen, reduction)
     if upsample:
@@ -131,7 +134,7 @@ def class_map(
         layer: name of a Conv2d; the one nearest to the output with necessary parents where None.
         aggregate: "mean" over the nodes, "effect" weighs each by what its removal costs the class, "max" takes the
             largest at each pixel.
-        upsample: to the size of the images.
+        upsample: whether to enlarge the map to the size of the images.
         normalise: "max", "minmax" or None, see ``node_maps``.
 
     Raises:
@@ -168,11 +171,11 @@ def default_layer(graph: ExplanatoryGraph) -> str:
     for layer in graph.layers:
         if layer.kind == "Conv2d" and layer.necessary and layer.targets:
             return layer.name
-    raise ValueError(f"graph of class {graph.target} has no convolution with necessary nodes, so there is no map")
+    raise ValueError(f"graph must have a convolution with necessary nodes, got none for class {graph.target}")
 
 
 def node_weights(graph: ExplanatoryGraph, name: str, nodes: Sequence[int]) -> Tensor:
-    """Return what removing each output channel of a layer costs the class, ``(nodes,)``, in the layers above it."""
+    """Return what removing each output channel of a layer costs the class ``(nodes,)`` in the layers above it."""
     costs = torch.zeros(len(nodes), dtype=torch.float64)
     for layer in graph.layers:
         for j in layer.necessary:
@@ -214,20 +217,19 @@ def normalised(maps: Tensor, how: str | None) -> Tensor:
     return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
 
 
-def _reduce(at, a: Tensor, parents, nodes, reduction: str | None) -> Tensor:
-    """Contributions of the parents ``(n, nodes, [parents,] h, w)``, averaged or chosen in pieces."""
-    total, best, kept = None, None, []
+def _reduce(at: Layer, a: Tensor, parents: Sequence[int], nodes: Sequence[int], reduction: str | None) -> Tensor:
+    """Return the signals of the parents ``(n, nodes, [parents,] h, w)``, averaged or chosen in pieces."""
+    kept: list[Tensor] = []
+    found: Tensor | None = None  # the sum so far, or the best so far
     with torch.no_grad():
         for part in pieces(parents, len(a), default_chunk(at)):
-            maps = contributions(at, a, part, nodes)  # (p, n, t, h, w)
+            maps = parent_signals(at, a, part, nodes)  # (p, n, t, h, w)
             if reduction is None:
                 kept.append(maps)
             elif reduction == "mean":
-                total = maps.sum(0) / len(parents) + (0 if total is None else total)
+                found = maps.sum(0) / len(parents) + (0 if found is None else found)
             else:
-                stack = maps if best is None else torch.cat([best[None], maps])
+                stack = maps if found is None else torch.cat([found[None], maps])
                 winner = stack.amax((-2, -1)).argmax(0)[None, :, :, None, None]
-                best = stack.gather(0, winner.expand(1, *stack.shape[1:]))[0]
-    if reduction is None:
-        return torch.cat(kept).permute(1, 2, 0, 3, 4)
-    return total if reduction == "mean" else best
+                found = stack.gather(0, winner.expand(1, *stack.shape[1:]))[0]
+    return torch.cat(kept).permute(1, 2, 0, 3, 4) if found is None else found

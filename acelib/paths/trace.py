@@ -1,8 +1,8 @@
-"""Which layers does a network have, in which order, and whose channels does each of them read?
+"""The layers of a network in the order of execution, and the channels that each of them reads.
 
-The answer comes from one forward pass over two inputs, never from attribute names: every call of a Linear or Conv2d
-is noted in the order of execution, and labels that travel with the activations say which channels of which earlier
-layers became which inputs of the next. Channels keep their index through sums, normalisations, activations and
+They come from one forward pass over two inputs, never from attribute names: every call of a Linear or Conv2d is noted
+in the order of execution, and labels that travel with the activations say which channels of which earlier layers
+became which inputs of the next. Channels keep their index through sums, normalisations, activations and
 pools; through a flattening they become blocks; through a concatenation they move by its offset. A residual stream
 therefore has several producers: the input channel j of a layer above descends from channel j of each of them.
 """
@@ -22,11 +22,12 @@ from ._labels import ALL, NONE, Labels, Provenance, reduce
 
 INPUT = -1  # the network's input as a producer
 Source = tuple[int, int]  # (producer: index of a layer or INPUT, its channel or ALL)
+Weighted = nn.Linear | nn.Conv2d  # the modules whose weights are intervened on
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One Linear or Conv2d as the forward pass met it.
+    """One Linear or Conv2d that a forward pass called.
 
     Attributes:
         name: qualified name of the module in the network.
@@ -40,7 +41,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module = field(repr=False)
+    module: Weighted = field(repr=False)
     index: int
     kind: str
     nodes: tuple[tuple[int, ...], ...] = field(repr=False)
@@ -72,20 +73,21 @@ class Trace:
         """Return the layer called ``name``.
 
         Raises:
-            ValueError: if the forward pass met no such layer.
+            ValueError: if the forward pass called no such layer.
         """
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"layer {name!r} is not among the Linear and Conv2d layers {[x.name for x in self.layers]}")
+        names = [layer.name for layer in self.layers]
+        raise ValueError(f"layer must be one of the Linear and Conv2d layers {names}, got {name!r}")
 
     def parents(self, layer: Layer) -> tuple[str, ...]:
-        """Return the names of the layers whose channels ``layer`` reads, "input" for the network's input."""
+        """Return the names of the layers whose channels ``layer`` reads; "input" for the network's input."""
         found = sorted({p for node in layer.sources for p, _ in node})
         return tuple("input" if p == INPUT else self.layers[p].name for p in found)
 
     def targets(self, layer: Layer, wanted: list[Source]) -> tuple[int, ...]:
-        """Return the output channels of ``layer`` among ``wanted``; all of them where one source says so."""
+        """Return the output channels of ``layer`` among ``wanted``; all of them where one source is ``ALL``."""
         mine = {channel for producer, channel in wanted if producer == layer.index}
         return tuple(range(layer.num_outputs)) if ALL in mine else tuple(sorted(mine))
 
@@ -108,18 +110,20 @@ def trace_layers(model: nn.Module, inputs: Tensor) -> Trace:
     """
     check_model(model, inputs)
     rows = inputs[:2] if len(inputs) > 1 else inputs.expand(2, *inputs.shape[1:])
-    watch = _Watch({m: n for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}, rows)
+    watch = _Watch({m: n for n, m in model.named_modules() if isinstance(m, Weighted)}, rows)
     with torch.no_grad(), intercept(list(model.modules()), watch.call), watch.provenance:
         out = model(watch.rows)
     out = check_output(out, 2)
     if not watch.layers:
-        raise ValueError("model has no Linear or Conv2d layer in its forward pass; path interventions need weights")
+        raise ValueError(
+            "model must call a Linear or Conv2d layer in its forward pass, got none; path interventions need weights"
+        )
     ends = _per_column(watch.provenance.of(out), 1, out.shape[1])
     return Trace(watch.finished(), ends, watch.overwrites())
 
 
 def check_model(model: nn.Module, inputs: Tensor) -> None:
-    """Raise where the model is no module, trains, or lives elsewhere than the inputs."""
+    """Raise an error if the model is no module, is in training mode, or differs from the inputs in device or dtype."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module whose layers can be found, got {type(model).__name__}")
     check_mode(model)
@@ -127,19 +131,20 @@ def check_model(model: nn.Module, inputs: Tensor) -> None:
 
 
 class _Watch:
-    """Notes every call of the traced pass; the layers among them get nodes and sources."""
+    """A handler that notes every call of the traced pass and gives the layers among them nodes and sources."""
 
-    def __init__(self, names: dict[nn.Module, str], rows: Tensor) -> None:
+    def __init__(self, names: dict[Weighted, str], rows: Tensor) -> None:
         self.names, self.provenance = names, Provenance()
         self.rows = rows.clone()
         self.layers: list[Layer] = []
-        self.sizes: list[tuple[int, int]] = []  # (layers met so far, elements per row) of each output
+        self.sizes: list[tuple[int, int]] = []  # (layers called before, elements per row) of each output
         self.versions: list[tuple[Tensor, int]] = []
         elements = torch.arange(rows[0].numel()).reshape(rows[0].shape).expand(rows.shape)
         self.provenance.own(self.rows, INPUT, elements)
 
     def call(self, module: nn.Module, forward: Callable, *args: Any, **kwargs: Any) -> Any:
-        if module not in self.names:
+        """Return what ``module`` returns, and note it."""
+        if not isinstance(module, Weighted):
             out = forward(*args, **kwargs)
             if isinstance(out, Tensor):
                 self._note(out)
@@ -150,10 +155,15 @@ class _Watch:
         self.versions.append((x, x._version))
         out = forward(*args, **kwargs)
         conv = isinstance(module, nn.Conv2d)
-        if conv and x.ndim != 4:
-            raise ValueError(f"layer '{self.names[module]}' got an input without a batch dimension; add it")
-        axis, count = (1, module.in_channels) if conv else (x.ndim - 1, module.in_features)
-        width = module.out_channels if conv else module.out_features
+        if conv:
+            if x.ndim != 4:
+                raise ValueError(
+                    f"layer '{self.names[module]}' must get an input with a batch dimension (n, C, H, W), "
+                    f"got shape {tuple(x.shape)}; add it"
+                )
+            axis, count, width = 1, module.in_channels, module.out_channels
+        else:
+            axis, count, width = x.ndim - 1, module.in_features, module.out_features
         nodes, sources = _nodes(labels, axis, count, conv)
         kind = "Conv2d" if conv else "Linear"
         self.layers.append(Layer(self.names[module], module, number, kind, nodes, sources, width, 0))
@@ -163,7 +173,7 @@ class _Watch:
         return out
 
     def finished(self) -> tuple[Layer, ...]:
-        """The layers, each with the largest width from it on."""
+        """Return the layers, each with the largest width from it on."""
         widest, largest = {}, 0
         for number, size in reversed(self.sizes):
             largest = widest[number] = max(largest, size)
@@ -173,30 +183,31 @@ class _Watch:
         )
 
     def overwrites(self) -> bool:
-        """Whether an activation was changed in place after it had been noted."""
+        """Return whether an activation was changed in place after it had been noted."""
         return any(tensor._version != version for tensor, version in self.versions)
 
     def _note(self, out: Tensor) -> None:
         self.sizes.append((len(self.layers), out.numel() // len(self.rows)))
         self.versions.append((out, out._version))
 
-    def _refuse_repetition(self, module: nn.Module) -> None:
+    def _refuse_repetition(self, module: Weighted) -> None:
+        """Raise a ValueError if the layer was called before, or its weight used by another."""
         name = self.names[module]
         for layer in self.layers:
             if layer.module is module:
                 raise ValueError(
-                    f"layer '{name}' is called twice in one forward pass, so its weights belong to several edges; "
-                    "give each call a layer of its own"
+                    f"model must call each layer once in a forward pass, got '{name}' twice; "
+                    "give each call a layer of its own, so that a weight belongs to one edge"
                 )
             if layer.module.weight is module.weight:
                 raise ValueError(
-                    f"layers '{layer.name}' and '{name}' share weights, so an edge cannot be cut alone; "
-                    "give each of them its own parameter"
+                    f"model must have weights of its own in each layer, got the same in '{layer.name}' and '{name}'; "
+                    "give each its own parameter, so that an edge can be cut alone"
                 )
 
 
 def _per_column(labels: Labels, axis: int, count: int) -> tuple[tuple[Source, ...], ...]:
-    """For each index along ``axis``: the (producer, channel) pairs it descends from."""
+    """Return for each index along ``axis`` the (producer, channel) pairs it descends from."""
     columns: list[list[Source]] = [[] for _ in range(count)]
     for producer in sorted(labels):
         shared = reduce(labels[producer], [d for d in range(labels[producer].ndim) if d != axis])
@@ -207,7 +218,7 @@ def _per_column(labels: Labels, axis: int, count: int) -> tuple[tuple[Source, ..
 
 
 def _nodes(labels: Labels, axis: int, count: int, conv: bool) -> tuple[tuple, tuple]:
-    """Group input columns into nodes: those of a Linear that descend from one channel are a single node."""
+    """Return the nodes and their sources: columns of a Linear that descend from one channel are a single node."""
     sources = _per_column(labels, axis, count)
     groups: dict[Any, list[int]] = {}
     for column, source in enumerate(sources):

@@ -1,4 +1,4 @@
-"""What does batching save? An explanatory graph of LeNet over 100 images, against loops that edit one weight at a time.
+"""Time of an explanatory graph of LeNet over 100 images, against loops that edit one weight at a time.
 
 The graph visits five layers; each parent node of each is intervened on. The plain loop edits the weights of one node,
 runs the whole network over all images at once, and puts them back; it is given the targets, so that it does no more
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acelib.lab.graphs.resnet import ResNet18
-from acelib.paths import explanatory_graph, treatment_effects
+from acelib.paths import ExplanatoryGraph, explanatory_graph, treatment_effects
 
 IMAGES = 100
 NODES = 84 + 120 + 16 + 6 + 1
@@ -49,14 +49,14 @@ class LeNet(nn.Module):
         self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns ``(batch, 10)``."""
+        """Return ``(batch, 10)``."""
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
         return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
 
 
 def network() -> nn.Module:
-    """Returns LeNet with weights drawn from their own generator, variance 2 / fan."""
+    """Return LeNet with weights drawn from their own generator, variance 2 / fan."""
     generator = torch.Generator().manual_seed(0)
     net = LeNet().eval()
     with torch.no_grad():
@@ -66,8 +66,8 @@ def network() -> nn.Module:
     return net
 
 
-def edits(net: nn.Module, graph: object) -> list[tuple[Tensor, Tensor, list[int]]]:
-    """Returns, for every node of every layer, the weight to edit, the rows of its targets and the node's columns."""
+def edits(net: nn.Module, graph: ExplanatoryGraph) -> list[tuple[Tensor, Tensor, list[int]]]:
+    """Return for every node of every layer the weight to edit, the rows of its targets and the node's columns."""
     found = []
     for layer in graph.layers:
         weight = dict(net.named_modules())[layer.name].weight
@@ -78,7 +78,7 @@ def edits(net: nn.Module, graph: object) -> list[tuple[Tensor, Tensor, list[int]
 
 
 def loop(net: nn.Module, work: list, batches: list[Tensor], target: int) -> Tensor:
-    """Returns the effects by editing, running and putting back, one node and one batch at a time."""
+    """Return the effects by editing, running and putting back, one node and one batch at a time."""
     with torch.no_grad():
         before = [net(x)[:, target] for x in batches]
         effects = []
@@ -91,7 +91,7 @@ def loop(net: nn.Module, work: list, batches: list[Tensor], target: int) -> Tens
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """Returns ``{name: callable}``."""
+    """Return ``{name: callable}``."""
     net, images = network(), torch.rand(IMAGES, 1, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         target = int(net(images).argmax(1).mode().values)

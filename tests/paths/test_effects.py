@@ -6,7 +6,7 @@ from paths_oracle import NETWORKS, literal_effects, lively, mlp, uniform
 from torch import nn
 
 from acelib.paths import explanatory_graph, masked, trace_layers, treatment_effects
-from acelib.paths.effects import Run
+from acelib.paths.run import Run
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
@@ -77,7 +77,7 @@ def test_a_network_that_vmap_cannot_run_is_run_by_rows():
 
 
 def test_a_network_that_calls_other_modules_each_time_is_refused():
-    with pytest.raises(TypeError, match="calls other modules"):
+    with pytest.raises(TypeError, match="must call the same modules in every pass, got others"):
         treatment_effects(lively(Reading(fickle=True)), uniform(40, 3), 0, "one")
 
 
@@ -124,15 +124,15 @@ def test_the_masking_context_restores_the_network_too():
         (dict(target=3), "target must be an output index from 0 to 2, got 3"),
         (dict(target=-1), "target must be"),
         (dict(target=True), "target must be"),
-        (dict(inputs=uniform(29, 3, 2, 2)), "29 rows but the z-test .* at least 30"),
+        (dict(inputs=uniform(29, 3, 2, 2)), "inputs must hold at least 30 rows for a z-test, got 29; give more"),
         (dict(inputs=torch.full((30, 3, 2, 2), torch.nan)), "NaN or Inf"),
         (dict(inputs=torch.ones(30, 3, 2, 2, dtype=torch.int64)), "floating point"),
-        (dict(layer="7"), "layer '7' is not among"),
+        (dict(layer="7"), "layer must be one of the Linear and Conv2d layers .*, got '7'"),
         (dict(targets=[9]), "targets must be output channels 0 to 6"),
         (dict(targets=[]), "targets must be"),
         (dict(intervention=1.5), "'zero' or an attenuation between 0 and 1"),
         (dict(intervention="half"), "'zero' or an attenuation"),
-        (dict(epsilon=-1.0, intervention=0.5), "epsilon >= 0"),
+        (dict(epsilon=-1.0, intervention=0.5), "epsilon must be at least 0, got -1.0"),
         (dict(alpha=5), "alpha must lie between 0 and 1"),
         (dict(test="t"), "test must be one of paired, unpaired"),
         (dict(correction="bonferroni"), "correction must be None, 'holm' or 'fdr'"),

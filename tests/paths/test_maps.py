@@ -89,8 +89,11 @@ def test_normalisations_and_extrema():
     [
         (lambda n, x, g: node_maps(n, x, g, reduction="sum"), "reduction must be one of"),
         (lambda n, x, g: node_maps(n, x, g, normalise="l2"), "normalise must be one of"),
-        (lambda n, x, g: node_maps(n, x, g, "fc"), "'fc' is linear and has no map"),
-        (lambda n, x, g: node_maps(n, x, g, "second", nodes=[]), "has no necessary nodes"),
+        (lambda n, x, g: node_maps(n, x, g, "fc"), "layer must be a convolution, got the linear 'fc'"),
+        (
+            lambda n, x, g: node_maps(n, x, g, "second", nodes=[]),
+            "layer must have necessary nodes in the graph of class .*, got none in 'second'",
+        ),
         (lambda n, x, g: class_map(n, x, g, aggregate="sum"), "aggregate must be one of"),
     ],
 )
@@ -102,7 +105,7 @@ def test_bad_maps_are_refused(explained, call, message):
 
 def test_no_convolution_no_map():
     net = torch.nn.Linear(3, 1)
-    with pytest.raises(ValueError, match="no convolution"):
+    with pytest.raises(ValueError, match="graph must have a convolution with necessary nodes, got none for class 0"):
         default_layer(explanatory_graph(net, uniform(30, 3), 0))
 
 

@@ -1,11 +1,15 @@
-"""z-scores and adjusted p-values against the textbook formulas, computed with numpy and scipy."""
+"""z-scores, adjusted p-values and decisions against the textbook formulas, computed with numpy and scipy."""
+
+import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from acelib.paths.significance import adjust, p_values, z_scores
+from acelib.paths.significance import Test, adjust, p_values, z_scores
 
 
 @pytest.fixture
@@ -47,3 +51,46 @@ def test_adjusted_p_values():
     assert torch.allclose(adjust(p, "fdr"), torch.tensor([0.04, 0.04, 0.5, 0.04], dtype=torch.float64))
     assert torch.equal(adjust(p, None), p) and len(adjust(p[:0], "holm")) == 0
     assert adjust(torch.tensor([0.9, 0.8]), "holm").max() <= 1
+
+
+@pytest.mark.parametrize("correction", [None, "holm", "fdr"])
+def test_a_decision_is_made_row_by_row_on_adjusted_p_values(correction):
+    """Each row of scores is a run of its own: the rule applied to all of them equals the formulas on each."""
+    z = torch.from_numpy(np.random.default_rng(1).normal(0, 2.5, (40, 6)))
+    rule = Test(0.1, "paired", correction)
+    together = rule.decide(z)
+    sides = set()
+    for r, row in enumerate(z):
+        p = torch.from_numpy(2 * stats.norm.sf(row.abs().numpy()))
+        significant = adjust(p, correction) < 0.1
+        assert torch.equal(together.p[r], p) and torch.equal(together.p_adjusted[r], adjust(p, correction))
+        assert torch.equal(together.necessary[r], significant & (row < 0))
+        assert torch.equal(together.noisy[r], significant & (row > 0))
+        necessary, noisy, neutral = rule.decide(row).roles()
+        assert sorted(necessary + noisy + neutral) == list(range(6))
+        assert list(necessary) == together.necessary[r].nonzero()[:, 0].tolist()
+        sides |= {bool(necessary), bool(noisy), bool(neutral)}
+    assert sides == {True, False}
+
+
+def test_a_test_is_frozen_and_refuses_what_does_not_exist():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Test().alpha = 0.1
+    for options, message in (
+        (dict(alpha=0), "alpha must lie between 0 and 1, got 0"),
+        (dict(kind="t"), "test must be one of paired, unpaired, got 't'"),
+        (dict(correction="bonferroni"), "correction must be None, 'holm' or 'fdr', got 'bonferroni'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Test(**options)
+
+
+def test_path_interventions_load_no_statistics_and_no_pictures():
+    """A tested effect needs neither scipy.stats (slow to import) nor matplotlib, pandas or bars."""
+    code = (
+        "import sys, torch; from acelib.paths import treatment_effects;"
+        "treatment_effects(torch.nn.Linear(3, 2), torch.rand(30, 3), 0, '', correction='holm');"
+        "print([m for m in ('scipy.stats', 'matplotlib', 'pandas', 'tqdm.auto') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

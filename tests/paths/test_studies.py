@@ -7,10 +7,19 @@ import torch
 from paths_oracle import LeNet, lively, mlp, uniform
 from torch import nn
 
-from acelib.paths import explanatory_graph, fidelity, masked, reliability, repair, trace_layers
-from acelib.paths.effects import Run
+from acelib.paths import (
+    correctly_classified,
+    explanatory_graph,
+    fidelity,
+    masked,
+    reliability,
+    repair,
+    trace_layers,
+    treatment_effects,
+)
+from acelib.paths.run import Run
 from acelib.paths.significance import z_scores
-from acelib.paths.studies.fidelity import wilson
+from acelib.paths.studies.held_out import wilson
 from acelib.paths.studies.reliability import Interpolated
 from acelib.paths.studies.repair import constant_for_recall
 
@@ -168,17 +177,42 @@ def test_in_the_last_layer_the_unpaired_share_has_a_closed_form():
     ("call", "message"),
     [
         (lambda n, g, x, y: fidelity(n, g, x, y[:5]), "one class per input"),
-        (lambda n, g, x, y: fidelity(n, g, x, y * 0 + 1), "no input of class 0"),
+        (
+            lambda n, g, x, y: fidelity(n, g, x, y * 0 + 1),
+            "labels must hold class 0, which the graph explains, got none",
+        ),
         (lambda n, g, x, y: fidelity(n, g, x, y, edges="all"), "edges must be one of nodes, paths"),
-        (lambda n, g, x, y: fidelity(n, g, x, y, shares=(2,)), "shares must lie between 0 and 1"),
+        (lambda n, g, x, y: fidelity(n, g, x, y, shares=(2,)), "shares must lie between 0 and 1, got"),
+        (lambda n, g, x, y: repair(n, g, x, y, shares=(-0.5,)), "shares must lie between 0 and 1, got"),
+        (lambda n, g, x, y: fidelity(n, g, x, y, draws=0), "draws must be at least 1, got 0"),
         (lambda n, g, x, y: repair(n, g, x, y, layers=["9"]), "layers must be among"),
-        (lambda n, g, x, y: reliability(n, x, 0, low=0.5, high=0.1), "0 < low <= high < 1"),
+        (lambda n, g, x, y: reliability(n, x, 0, low=0.5, high=0.1), "0 < low <= high < 1, got 0.5 and 0.1"),
+        (lambda n, g, x, y: reliability(n, x, 0, runs=0), "runs must be at least 1, got 0"),
+        (lambda n, g, x, y: reliability(n, x, 0, knots=1), "knots must be at least 2, got 1"),
     ],
 )
 def test_bad_studies_are_refused(call, message):
     net, x, y = two_streams()
     graph = explanatory_graph(net, x, 0, labels=y)
     with pytest.raises(ValueError, match=message):
+        call(net, graph, x, y)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda n, g, x, y: treatment_effects(n, x, 0, "0", chunk_size=0),
+        lambda n, g, x, y: explanatory_graph(n, x, 0, labels=y, chunk_size=0),
+        lambda n, g, x, y: correctly_classified(n, x, y, 0, chunk_size=0),
+        lambda n, g, x, y: reliability(n, x, 0, chunk_size=0),
+        lambda n, g, x, y: fidelity(n, g, x, y, chunk_size=0),
+        lambda n, g, x, y: repair(n, g, x, y, chunk_size=0),
+    ],
+)
+def test_an_empty_chunk_is_refused_everywhere_in_the_same_words(call):
+    net, x, y = two_streams()
+    graph = explanatory_graph(net, x, 0, labels=y)
+    with pytest.raises(ValueError, match="chunk_size must be positive, got 0"):
         call(net, graph, x, y)
 
 

@@ -143,9 +143,12 @@ def tied():
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (nn.Sequential(nn.Flatten(), nn.ReLU()), "no Linear or Conv2d layer"),
-        (Twice(), "'layer' is called twice"),
-        (tied(), "layers '0' and '2' share weights"),
+        (
+            nn.Sequential(nn.Flatten(), nn.ReLU()),
+            "model must call a Linear or Conv2d layer in its forward pass, got none",
+        ),
+        (Twice(), "model must call each layer once in a forward pass, got 'layer' twice"),
+        (tied(), "weights of its own in each layer, got the same in '0' and '2'"),
         (nn.Sequential(nn.Linear(3, 3), nn.Dropout()).train(), "training mode"),
         (nn.Linear(3, 3).double(), "float64 parameters"),
     ],
@@ -167,7 +170,7 @@ def test_a_function_is_no_network_and_an_unbatched_image_no_batch():
         def forward(self, x):
             return torch.stack([self.conv(one).flatten() for one in x])
 
-    with pytest.raises(ValueError, match="without a batch dimension"):
+    with pytest.raises(ValueError, match="must get an input with a batch dimension .*, got shape"):
         trace_layers(Single(), uniform(2, 1, 2, 2))
-    with pytest.raises(ValueError, match=r"layer 'x' is not among .*'1', '3'"):
+    with pytest.raises(ValueError, match=r"layer must be one of .*'1', '3'.*, got 'x'"):
         found(mlp(), 3, 2, 2).layer("x")

@@ -1,1 +1,1 @@
-"""Studies of explanatory graphs: fidelity, reliability and repair by masking."""
+"""Studies of explanatory graphs: fidelity, repair and reliability, by masking nodes and weakening weights."""

@@ -1,7 +1,7 @@
-"""What does the network do without some of its nodes? A context in which chosen weights count as 0.
+"""A context in which chosen weights of a network count as 0, and the choice of the nodes to mask.
 
-Used by the studies: necessary nodes are masked to see a class collapse, noisy ones to see whether it recovers. The
-weights themselves are never edited; a masked copy is used inside the context.
+Necessary nodes are masked to see a class collapse, noisy ones to see whether it recovers. The weights themselves are
+never edited; a masked copy is used while the context is active.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from torch import Tensor, nn
 
 from .._intercept import intercept
 from ..batching import Recording, default_chunk, pieces
-from ..edges import contributions
-from ..trace import Layer, Trace
+from ..edges import parent_signals
+from ..trace import Layer, Trace, Weighted
 
-EDGES = ("nodes", "paths")
 Masks = Mapping[str, tuple[Sequence[int], Sequence[int] | None]]
 
 
 @contextmanager
 def masked(model: nn.Module, found: Trace, masks: Masks) -> Iterator[None]:
-    """Nothing comes back: within the context the weights from chosen nodes to chosen targets count as 0.
+    """Set the weights from chosen nodes to chosen targets to 0 while the context is active, on a copy.
 
     Args:
         model: the network.
         found: its trace.
-        masks: for each layer name, the nodes and the targets (None: all of them).
+        masks: for each layer name, the nodes and the targets; None means all targets.
 
     Raises:
         ValueError: for a layer that the trace does not hold.
@@ -43,13 +42,13 @@ def masked(model: nn.Module, found: Trace, masks: Masks) -> Iterator[None]:
         >>> with masked(net, trace_layers(net, x), {"0": ((0, 1), None)}):
         ...     assert net(x).abs().max() == 0
     """
-    weights = {}
+    weights: dict[nn.Module, Tensor] = {}
     for name, (nodes, targets) in masks.items():
         if len(nodes):
             layer = found.layer(name)
             weights[layer.module] = _without(layer, nodes, targets)
 
-    def handle(module: nn.Module, forward: Any, x: Tensor) -> Tensor:
+    def handle(module: Weighted, forward: Any, x: Tensor) -> Tensor:
         if isinstance(module, nn.Conv2d):
             return module._conv_forward(x, weights[module], module.bias)
         return F.linear(x, weights[module], module.bias)
@@ -59,24 +58,19 @@ def masked(model: nn.Module, found: Trace, masks: Masks) -> Iterator[None]:
 
 
 def _without(layer: Layer, nodes: Sequence[int], targets: Sequence[int] | None) -> Tensor:
+    """Return a copy of the weight that is 0 from ``nodes`` to ``targets``."""
     weight = layer.module.weight.detach().clone()
     rows = range(layer.num_outputs) if targets is None else targets
     out = torch.as_tensor(list(rows), device=weight.device)
-    groups = getattr(layer.module, "groups", 1)
+    module = layer.module
     for node in nodes:
         columns = torch.as_tensor(layer.nodes[node], device=weight.device)
         mine = out
-        if groups > 1:
-            inside, outside = layer.module.in_channels // groups, layer.num_outputs // groups
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            inside, outside = module.in_channels // module.groups, module.out_channels // module.groups
             mine, columns = out[out // outside == columns // inside], columns % inside
         weight[mine[:, None], columns] = 0
     return weight
-
-
-def predictions(model: nn.Module, inputs: Tensor, chunk_size: int = 1024) -> Tensor:
-    """Return the outputs ``(n, classes)`` on the CPU in float64, without gradients."""
-    with torch.no_grad():
-        return torch.cat([model(part) for part in inputs.split(chunk_size)]).double().cpu()
 
 
 def ranked(effects: Tensor, nodes: Sequence[int], count: int) -> tuple[int, ...]:
@@ -90,10 +84,10 @@ def share_of(nodes: Sequence[int], share: float) -> int:
 
 
 def weighted_activations(recording: Recording, layer: Layer, targets: Sequence[int]) -> Tensor:
-    """Return mean |w * a| of every node ``(nodes,)``: its mean absolute contribution to the targets."""
+    """Return mean |w * a| of every node ``(nodes,)``: the mean absolute signal it adds to the targets."""
     a, found = recording.input_of(layer), torch.zeros(layer.num_nodes, dtype=torch.float64)
     with torch.no_grad():
         for nodes in pieces(range(layer.num_nodes), len(a), default_chunk(layer)):
-            part = contributions(layer, a, nodes, targets).abs()
+            part = parent_signals(layer, a, nodes, targets).abs()
             found[list(nodes)] = part.double().flatten(1).mean(1).cpu()
     return found

@@ -1,4 +1,4 @@
-"""Do the same nodes come back when the intervention is weaker? Reappearance over random attenuations.
+"""Reappearance of the necessary nodes when the intervention is weaker, over random attenuations.
 
 Over many runs the weights are attenuated to beta * w with beta ~ U(b - eps, b + eps), b rising from run to run. A node
 reappears where it is necessary again. An untrained network is the control: only what exceeds it counts, because the
@@ -16,14 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..effects import EPSILON, Run, seed_generator
 from ..graph import descend
-from ..significance import adjust, check_options, p_values, z_scores
+from ..results import TreatmentEffects
+from ..run import EPSILON, Run, seed_generator
+from ..significance import Test
+from ..trace import Layer
 
 
 @dataclass(frozen=True, repr=False)
 class Reliability:
-    """How often the necessary nodes of the first run reappear over the others, layer by layer.
+    """The share of runs in which the necessary nodes of the first run reappear, layer by layer.
 
     Attributes:
         target: index of the explained output.
@@ -115,7 +117,7 @@ def reliability(
         inputs: ``(n, *shape)``, at least 30.
         target: index of the explained output.
         runs: number of runs.
-        every: b changes after so many runs.
+        every: number of runs after which b changes.
         low: b of the first run, which defines the nodes.
         high: b of the last.
         epsilon: half width of the interval that a node's beta is drawn from, within [0, 1].
@@ -125,7 +127,7 @@ def reliability(
         knots: attenuations at which the network is evaluated.
         checks: runs that are evaluated exactly as well.
         chunk_size: network rows a call.
-        seed: of the betas.
+        seed: seed of the betas; None and 0 draw the same.
 
     Raises:
         ValueError: as ``explanatory_graph``, and for an empty or reversed range of b.
@@ -137,14 +139,14 @@ def reliability(
         >>> found = reliability(nn.Linear(3, 2), torch.rand(40, 3), 0, runs=20)
         >>> assert bool((found.share[0] == 1) | found.share[0].isnan())  # in a last layer z does not depend on beta
     """
-    check_options(alpha, test, correction)
-    if not 0 < low <= high < 1 or runs < 1 or every < 1 or knots < 2:
-        raise ValueError(
-            f"reliability needs 0 < low <= high < 1, positive runs and every, and at least 2 knots, got low={low}, "
-            f"high={high}, runs={runs}, every={every}, knots={knots}"
-        )
+    rule = Test(alpha, test, correction)
+    if not 0 < low <= high < 1:
+        raise ValueError(f"low and high must be ordered as 0 < low <= high < 1, got {low} and {high}")
+    for name, value, least in (("runs", runs, 1), ("every", every, 1), ("knots", knots, 2), ("checks", checks, 0)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
     run, generator = Run(model, inputs, target, chunk_size=chunk_size), seed_generator(seed)
-    first = descend(run, alpha, test, correction, low, epsilon, seed)
+    first = descend(run, rule, low, epsilon=epsilon, seed=seed)
     centres = torch.linspace(low, high, -(-runs // every), dtype=torch.float64).repeat_interleave(every)[:runs]
     grid = torch.linspace(max(0.0, low - epsilon), min(1.0, high + epsilon), knots, dtype=torch.float64)
     nodes, frequency, by_run, agreement = [], [], [], []
@@ -154,8 +156,8 @@ def reliability(
         again, same = torch.zeros(runs, layer.num_nodes, dtype=torch.bool), float("nan")
         if effects.necessary:
             table = Interpolated(run, layer, effects.targets, grid)
-            again = _necessary(table.z(betas, test), alpha, correction)
-            same = _agreement(run, layer, effects.targets, betas, again, alpha, test, correction, checks)
+            again = rule.decide(table.z(betas, rule.kind)).necessary
+            same = _agreement(run, rule, layer, effects, betas, again, checks)
         back = again[:, list(effects.necessary)].double()
         nodes.append(effects.necessary)
         frequency.append(back.mean(0))
@@ -163,15 +165,15 @@ def reliability(
         agreement.append(same)
     names = tuple(layer.name for layer in first.layers)
     return Reliability(
-        run.target,
-        names,
-        tuple(nodes),
-        tuple(frequency),
-        centres,
-        torch.stack(by_run),
-        torch.tensor(agreement),
-        test,
-        correction,
+        target=run.target,
+        layers=names,
+        nodes=tuple(nodes),
+        frequency=tuple(frequency),
+        attenuations=centres,
+        by_run=torch.stack(by_run),
+        agreement=torch.tensor(agreement),
+        test=test,
+        correction=correction,
     )
 
 
@@ -188,7 +190,7 @@ class Interpolated:
         grid: ``(k,)`` rising attenuations.
     """
 
-    def __init__(self, run: Run, layer: Any, targets: tuple[int, ...], grid: Tensor) -> None:
+    def __init__(self, run: Run, layer: Layer, targets: tuple[int, ...], grid: Tensor) -> None:
         y = run.observed.double().cpu()
         found = torch.stack([run.differences(layer, targets, b.expand(layer.num_nodes)) for b in grid])
         self.grid, self.count = grid, len(y)
@@ -199,8 +201,8 @@ class Interpolated:
         self.with_y, self.of_y = centred @ centred_y / (self.count - 1), y.var()
         self.silent = found.eq(0).all(2).all(0)
 
-    def z(self, betas: Tensor, test: str) -> Tensor:
-        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``."""
+    def z(self, betas: Tensor, kind: str) -> Tensor:
+        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``, "paired" or "unpaired"."""
         k = (torch.searchsorted(self.grid, betas.contiguous()) - 1).clamp(0, len(self.grid) - 2)
         w = (betas - self.grid[k]) / (self.grid[k + 1] - self.grid[k])
 
@@ -210,26 +212,21 @@ class Interpolated:
         mean = (1 - w) * at(self.mean) + w * at(self.mean, 1)
         variance = (1 - w).square() * at(self.variance) + w.square() * at(self.variance, 1)
         variance = (variance + 2 * w * (1 - w) * at(self.neighbours)).clamp_min(0)
-        if test == "unpaired":
+        if kind == "unpaired":
             with_y = (1 - w) * at(self.with_y) + w * at(self.with_y, 1)
             variance = (variance + 2 * with_y).add(self.of_y).clamp_min(0) + self.of_y
         z = mean / (variance / self.count).sqrt()
         return torch.where(self.silent | (mean == 0), 0.0, z)
 
 
-def _necessary(z: Tensor, alpha: float, correction: str | None) -> Tensor:
-    p = p_values(z.flatten()).reshape(z.shape)
-    if correction is not None:
-        p = torch.stack([adjust(row, correction) for row in p])
-    return (p < alpha) & (z < 0)
-
-
-def _agreement(run, layer, targets, betas, again, alpha, test, correction, checks) -> float:
-    """Share of nodes that exact runs, evenly spread, class as the interpolated ones do; NaN without checks."""
+def _agreement(
+    run: Run, rule: Test, layer: Layer, effects: TreatmentEffects, betas: Tensor, again: Tensor, checks: int
+) -> float:
+    """Return the share of nodes that exact runs, evenly spread, class as the interpolated ones; NaN without checks."""
     if not checks:
         return float("nan")
     same = []
     for r in torch.linspace(0, len(betas) - 1, checks).round().long().tolist():
-        z, _ = z_scores(run.differences(layer, targets, betas[r]), run.observed.cpu(), test=test)
-        same.append((_necessary(z[None], alpha, correction)[0] == again[r]).double().mean())
+        z, _ = rule.scores(run.differences(layer, effects.targets, betas[r]), run.observed.cpu())
+        same.append((rule.decide(z).necessary == again[r]).double().mean())
     return float(torch.stack(same).mean())

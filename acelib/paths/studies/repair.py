@@ -1,4 +1,4 @@
-"""Do noisy nodes harm the class? Recall, precision and accuracy with them masked, against a constant on the logit.
+"""Recall, precision and accuracy of a class with its noisy nodes masked, against a constant on the logit.
 
 Masking what lowers a class output raises it for every input, so recall must rise. The question is at what price: a
 constant added to the class logit, tuned to the same recall, knows nothing of the network's inside. Masking is a
@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import ExplanatoryGraph
-from ..trace import trace_layers
-from .fidelity import check_study, study_layers, wilson
-from .masking import masked, predictions, ranked, share_of
+from .held_out import HeldOut, check_shares, held_out, wilson
+from .masking import ranked, share_of
 
 MEASURES = ("recall", "precision", "accuracy")
+Measures = dict[str, tuple[int, int]]  # successes and the number they are a share of
 
 
 @dataclass(frozen=True, repr=False)
 class Repair:
-    """What masking noisy nodes does on held-out data, and what a constant on the class logit does instead.
+    """The effect of masking noisy nodes on held-out data, and of a constant on the class logit instead.
 
     Attributes:
         target: the repaired class.
@@ -115,37 +115,38 @@ def repair(
         >>> study = repair(net, explanatory_graph(net, x, 0, allow_wrong=True), x, torch.arange(60) % 2)
         >>> assert study.by_mask["recall"].shape == (5,)
     """
-    inputs, labels = check_study(inputs, labels, graph.target, edges)
-    found, used = trace_layers(model, inputs), study_layers(graph, layers)
-    plain = predictions(model, inputs, chunk_size)
+    data = held_out(model, graph, inputs, labels, layers=layers, edges=edges, chunk_size=chunk_size)
+    values, plain, tested = check_shares(shares), data.outputs(), [graph[name] for name in data.layers]
     by_mask, by_constant, constants, counts = [], [], [], []
     for share in shares:
-        masks = {}
-        for name in used:
-            x = graph[name]
-            nodes = ranked(x.effects, x.noisy, share_of(x.noisy, share))
-            masks[name] = (nodes, x.targets if edges == "paths" else None)
-        with masked(model, found, masks):
-            called = predictions(model, inputs, chunk_size).argmax(1)
-        by_mask.append(_measures(called, labels, graph.target))
-        counts.append(sum(len(nodes) for nodes, _ in masks.values()))
-        constants.append(constant_for_recall(plain, labels, graph.target, called))
+        nodes = {x.name: ranked(x.effects, x.noisy, share_of(x.noisy, share)) for x in tested}
+        called = data.classes(nodes)
+        counts.append(sum(len(chosen) for chosen in nodes.values()))
+        by_mask.append(_measures(called, data))
+        constants.append(constant_for_recall(plain, data.labels, graph.target, called))
         shifted = plain.clone()
         shifted[:, graph.target] += constants[-1]
-        by_constant.append(_measures(shifted.argmax(1), labels, graph.target))
-    tables = [table for rows in (by_mask, by_constant) for table in _tables(rows)]
-    size = torch.tensor(list(shares), dtype=torch.float64)
-    return Repair(graph.target, size, torch.tensor(counts), *tables, torch.tensor(constants, dtype=torch.float64))
+        by_constant.append(_measures(shifted.argmax(1), data))
+    return Repair(
+        target=graph.target,
+        shares=values,
+        masked=torch.tensor(counts),
+        by_mask=_values(by_mask),
+        by_mask_interval=_intervals(by_mask),
+        by_constant=_values(by_constant),
+        by_constant_interval=_intervals(by_constant),
+        constants=torch.tensor(constants, dtype=torch.float64),
+    )
 
 
 def constant_for_recall(outputs: Tensor, labels: Tensor, target: int, called: Tensor) -> float:
-    """Return the smallest constant on output ``target`` with which as many of its inputs are called right.
+    """Return the smallest constant on output ``target`` that gives the recall of another network.
 
     Args:
         outputs: ``(n, classes)`` of the network as it is.
         labels: ``(n,)`` true classes.
         target: the class.
-        called: ``(n,)`` classes that another network calls, whose recall is to be met.
+        called: ``(n,)`` classes that the other network gives.
 
     Example:
         >>> outputs = torch.tensor([[0.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
@@ -164,17 +165,22 @@ def constant_for_recall(outputs: Tensor, labels: Tensor, target: int, called: Te
     return float(margins[wanted - 1]) + min(tiny, room) if wanted != int((margins < 0).sum()) else 0.0
 
 
-def _measures(called: Tensor, labels: Tensor, target: int) -> dict[str, tuple[int, int]]:
-    """Successes and counts behind recall, precision and accuracy."""
-    hits = int(((called == target) & (labels == target)).sum())
+def _measures(called: Tensor, data: HeldOut) -> Measures:
+    """Return the successes and counts behind recall, precision and accuracy."""
+    positive = called == data.graph.target
+    hits = int((positive & data.own).sum())
     return {
-        "recall": (hits, int((labels == target).sum())),
-        "precision": (hits, int((called == target).sum())),
-        "accuracy": (int((called == labels).sum()), len(labels)),
+        "recall": (hits, int(data.own.sum())),
+        "precision": (hits, int(positive.sum())),
+        "accuracy": (int((called == data.labels).sum()), len(data.labels)),
     }
 
 
-def _tables(rows: list[dict[str, tuple[int, int]]]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    values = {m: torch.tensor([r[m][0] / r[m][1] if r[m][1] else float("nan") for r in rows]) for m in MEASURES}
-    spans = {m: torch.tensor([wilson(*r[m]) for r in rows]) for m in MEASURES}
-    return values, spans
+def _values(rows: list[Measures]) -> dict[str, Tensor]:
+    """Return for each measure its values ``(s,)``; NaN where there is nothing to count."""
+    return {m: torch.tensor([r[m][0] / r[m][1] if r[m][1] else float("nan") for r in rows]) for m in MEASURES}
+
+
+def _intervals(rows: list[Measures]) -> dict[str, Tensor]:
+    """Return for each measure Wilson's intervals ``(s, 2)``."""
+    return {m: torch.tensor([wilson(*r[m]) for r in rows]) for m in MEASURES}
