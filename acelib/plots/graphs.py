@@ -1,4 +1,4 @@
-"""Pictures of what carries a class inside a network: effects per layer, the graph, maps on images, and the studies.
+"""Pictures of the nodes that carry a class: effects per layer, the graph, maps on images, and the studies.
 
 Necessary nodes are drawn in vermilion and as discs, noisy ones in blue and as squares, neutral ones in grey and
 small: colour never stands alone. Curves carry their 95 % intervals.
@@ -6,8 +6,8 @@ small: colour never stands alone. Curves carry their 95 % intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,15 +16,19 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import BAND, COLORS, LINESTYLES, own_axes, style
+from .style import BAND, BLUE, COLORS, LINESTYLES, ORANGE, own_axes, style
 
-NECESSARY, NOISY, NEUTRAL = "#D55E00", "#0072B2", "#9A9A9A"
+if TYPE_CHECKING:
+    from ..paths import ExplanatoryGraph, Fidelity, NodeMaps, Reliability, Repair, TreatmentEffects
+
+NECESSARY, NOISY, NEUTRAL = ORANGE, BLUE, "#9A9A9A"
 MARKERS = {"necessary": ("o", NECESSARY, 34), "noisy": ("s", NOISY, 26), "neutral": (".", NEUTRAL, 14)}
 WAYS = {"necessary": (NECESSARY, "-"), "largest": (COLORS[0], "--"), "random": (NEUTRAL, ":")}
 EDGES_DRAWN = 4000  # more lines than that are a grey block
+ALL = -2  # the channel of an origin that stands for all channels of its layer
 
 
-def plot_effects(effects: Any, *, ax: Axes | None = None) -> Axes:
+def plot_effects(effects: TreatmentEffects, *, ax: Axes | None = None) -> Axes:
     """Draw the effects of one layer's nodes as bars with 95 % intervals, coloured by role; return the axes."""
     ax = own_axes(ax)
     values, error = effects.effects.numpy(), BAND * effects.stderr.numpy()
@@ -32,46 +36,62 @@ def plot_effects(effects: Any, *, ax: Axes | None = None) -> Axes:
     colors[list(effects.necessary)], colors[list(effects.noisy)] = NECESSARY, NOISY
     ax.bar(np.arange(len(values)), values, yerr=error, color=list(colors), width=0.8, error_kw={"lw": 0.8})
     ax.axhline(0, color="0.3", lw=0.8)
-    ax.set(xlabel=f"node of {', '.join(effects.parents)}", ylabel="change of the class output")
+    ax.set(xlabel=f"node of {_parents(effects)}", ylabel="change of the class output")
     return ax
 
 
-def plot_heat(graphs: Any, *, names: Sequence[str] | None = None) -> Figure:
-    """Draw effects as heat maps, a panel per layer, a row per graph (class) and a column per node; return the figure.
+def plot_heat(
+    graphs: ExplanatoryGraph | Iterable[ExplanatoryGraph],
+    *,
+    layers: Sequence[str] | Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
+    unit: str = "class",
+) -> Figure:
+    """Draw relative effects as heat maps, a panel per layer, a row per graph, a column per node; return the figure.
 
-    Colours are scaled within a row and layer; crosses mark nodes that are neither necessary nor noisy.
+    Necessary nodes are orange, noisy ones violet, neutral ones grey; all rows of a panel share one scale.
 
     Args:
-        graphs: an ``ExplanatoryGraph`` or several of the same network.
-        names: of the rows; the targets where None.
+        graphs: an explanatory graph, or those of several classes of one network.
+        layers: names of the layers to draw, from the top; with a mapping, what to write for each below its panel.
+        names: names of the rows; the targets where None.
+        unit: what a row stands for, e.g. "digit".
     """
-    graphs = list(graphs) if isinstance(graphs, list | tuple) else [graphs]
-    layers = [layer.name for layer in graphs[0].layers]
-    rows = len(graphs)
+    graphs = list(graphs) if isinstance(graphs, Iterable) else [graphs]
+    shown = list(graphs[0].necessary if layers is None else layers)
+    labels = dict(layers) if isinstance(layers, Mapping) else {n: _parents(graphs[0][n]) for n in shown}
+    rows = [str(name) for name in (names or [graph.target for graph in graphs])]
+    ticks = range(0, len(rows), 1 + len(rows) // 5)
     with style():
-        figure, axes = plt.subplots(len(layers), 1, figsize=(7.2, len(layers) * (0.62 + 0.2 * rows)), squeeze=False)
-    for ax, name in zip(axes[:, 0], layers, strict=True):
-        found = [graph[name] for graph in graphs]
-        table = np.stack([f.effects.numpy() for f in found])
-        scale = np.abs(table).max(1, keepdims=True)
-        image = ax.imshow(table / np.where(scale > 0, scale, 1), aspect="auto", cmap="RdBu", vmin=-1, vmax=1)
-        for row, one in enumerate(found):
-            ax.plot(one.neutral, [row] * len(one.neutral), ls="", marker="x", ms=3, mew=0.6, color="0.45")
-        ax.set_yticks(range(rows), [str(n) for n in (names or [g.target for g in graphs])])
-        ax.set_xticks(np.unique(np.linspace(0, table.shape[1] - 1, 6).round().astype(int)))
-        ax.set_ylabel("class")
-        ax.set_title(f"{', '.join(found[0].parents)} → {name or 'output'}", fontsize=9, loc="left", pad=3)
+        height = len(shown) * (0.85 + 0.1 * len(rows))
+        figure, axes = plt.subplots(len(shown), 1, figsize=(7.2, height), squeeze=False)
+    for ax, name in zip(axes[:, 0], shown, strict=True):
+        table = np.stack([graph[name].relative.numpy() for graph in graphs])
+        neutral = np.zeros(table.shape, dtype=bool)
+        for row, graph in zip(neutral, graphs, strict=True):
+            row[list(graph[name].neutral)] = True
+        limit = float(np.quantile(np.abs(table), 0.995)) or 1.0  # a single extreme effect would pale all others
+        ax.set_facecolor("0.82")
+        image = ax.imshow(
+            np.ma.masked_array(table, neutral),
+            aspect="auto",
+            cmap="PuOr",
+            vmin=-limit,
+            vmax=limit,
+            interpolation="nearest",
+        )
+        ax.set(ylabel=unit, xlabel=f"node: {labels[name]}")
+        ax.set_yticks(ticks, [rows[i] for i in ticks])
         ax.grid(False)
-    axes[-1, 0].set_xlabel("node (channel or neuron)")
-    figure.colorbar(image, ax=axes[:, 0].tolist(), label="effect / largest in its row", fraction=0.03, pad=0.02)
+        figure.colorbar(image, ax=ax, pad=0.01, label="share of output")
     return figure
 
 
-def plot_graph(graph: Any, *, ax: Axes | None = None, most: int = 48) -> Axes:
+def plot_graph(graph: ExplanatoryGraph, *, ax: Axes | None = None, most: int = 48) -> Axes:
     """Draw the graph from the input (left) to the class output (right), a column per layer; return the axes.
 
     Args:
-        graph: an ``ExplanatoryGraph``.
+        graph: the graph.
         ax: axes to draw on; new ones where None.
         most: at most this many nodes a column, the largest effects first.
     """
@@ -82,7 +102,7 @@ def plot_graph(graph: Any, *, ax: Axes | None = None, most: int = 48) -> Axes:
     shown = [_largest(layer, most) for layer in columns]
     places = [dict(zip(nodes, _heights(len(nodes)), strict=True)) for nodes in shown]
     for x, layer in enumerate(columns):
-        lines = _lines(graph, columns, places, x)
+        lines = _lines(columns, places, x)
         ax.add_collection(LineCollection(lines, colors=NECESSARY, lw=0.5, alpha=min(0.6, 0.08 + 30 / (len(lines) + 1))))
         for role, (marker, color, size) in MARKERS.items():
             own = [j for j in getattr(layer, role) if j in places[x]]
@@ -108,7 +128,7 @@ def plot_graph(graph: Any, *, ax: Axes | None = None, most: int = 48) -> Axes:
     return ax
 
 
-def plot_maps(found: Any, images: Tensor | None = None, *, rows: int = 4, nodes: int = 6) -> Figure:
+def plot_maps(found: NodeMaps | Tensor, images: Tensor | None = None, *, rows: int = 4, nodes: int = 6) -> Figure:
     """Draw maps, a row per input and a column per node, over the images where given; return the figure.
 
     Args:
@@ -117,10 +137,12 @@ def plot_maps(found: Any, images: Tensor | None = None, *, rows: int = 4, nodes:
         rows: inputs to show.
         nodes: nodes to show.
     """
-    maps, names = (found[:, None], ["class map"]) if isinstance(found, Tensor) else (found.maps, None)
-    if maps.ndim == 5:
-        maps, names = maps[:, 0], [f"node {found.nodes[0]}\nparent {j}" for j in found.parents]
-    names = names or [f"node {j}" for j in found.nodes]
+    if isinstance(found, Tensor):
+        maps, names = found[:, None], ["class map"]
+    elif found.maps.ndim == 5:
+        maps, names = found.maps[:, 0], [f"node {found.nodes[0]}\nparent {j}" for j in found.parents]
+    else:
+        maps, names = found.maps, [f"node {j}" for j in found.nodes]
     maps, names = maps[:rows, :nodes].detach().cpu(), names[:nodes]
     first = 0 if images is None else 1
     with style():
@@ -146,7 +168,7 @@ def plot_maps(found: Any, images: Tensor | None = None, *, rows: int = 4, nodes:
     return figure
 
 
-def plot_fidelity(study: Any, *, figure: Figure | None = None) -> Figure:
+def plot_fidelity(study: Fidelity, *, figure: Figure | None = None) -> Figure:
     """Draw accuracy of the class (left) and of all others (right) against the share masked; return the figure."""
     if figure is None:
         with style():
@@ -165,7 +187,7 @@ def plot_fidelity(study: Any, *, figure: Figure | None = None) -> Figure:
     return figure
 
 
-def plot_repair(study: Any, *, figure: Figure | None = None) -> Figure:
+def plot_repair(study: Repair, *, figure: Figure | None = None) -> Figure:
     """Draw recall, precision and accuracy against the share of noisy nodes masked; return the figure."""
     if figure is None:
         with style():
@@ -190,12 +212,12 @@ def plot_repair(study: Any, *, figure: Figure | None = None) -> Figure:
     return figure
 
 
-def plot_reliability(study: Any, *, control: Any = None, ax: Axes | None = None) -> Axes:
+def plot_reliability(study: Reliability, *, control: Reliability | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of nodes that reappear against the attenuation b, a line per layer; return the axes.
 
     Args:
-        study: a ``Reliability``.
-        control: another one, as of an untrained network, drawn thin and dotted.
+        study: the study.
+        control: another one, e.g. of an untrained network, drawn thin and dotted.
         ax: axes to draw on; new ones where None.
     """
     ax = own_axes(ax)
@@ -206,26 +228,34 @@ def plot_reliability(study: Any, *, control: Any = None, ax: Axes | None = None)
             if np.isnan(y).all():
                 continue
             color = COLORS[i % len(COLORS)]
-            look = dict(lw=0.9, ls=":") if thin else dict(ls=LINESTYLES[i % len(LINESTYLES)], label=name)
-            ax.plot(b, y, color=color, **look)
+            if thin:
+                ax.plot(b, y, color=color, lw=0.9, ls=":")
+            else:
+                ax.plot(b, y, color=color, ls=LINESTYLES[i % len(LINESTYLES)], label=name)
     ax.legend(frameon=False, fontsize=8, loc="lower left")
     ax.set(xlabel="centre b of the attenuation", ylabel="share of nodes that reappear", ylim=(-0.03, 1.08))
     return ax
 
 
-def _largest(layer: Any, most: int) -> list[int]:
-    """Numbers of the nodes to draw, necessary ones first, then by the size of the effect."""
+def _parents(effects: TreatmentEffects) -> str:
+    """Return the names of the layers whose nodes were intervened on, as text."""
+    return ", ".join(effects.parents)
+
+
+def _largest(layer: TreatmentEffects, most: int) -> list[int]:
+    """Return the nodes to draw, rising: necessary ones are chosen first, then those with the largest effects."""
     first = set(layer.necessary)
     order = sorted(range(layer.num_nodes), key=lambda j: (j not in first, -abs(float(layer.effects[j]))))
     return sorted(order[:most])
 
 
 def _heights(count: int) -> list[float]:
+    """Return evenly spaced heights from 1 down to 0; 0.5 for a single node."""
     return [0.5] if count == 1 else list(np.linspace(1, 0, count)) if count else []
 
 
-def _lines(graph: Any, columns: list, places: list[dict], x: int) -> list:
-    """Line segments from the necessary nodes of column x to the columns that read the targets."""
+def _lines(columns: list[TreatmentEffects], places: list[dict[int, float]], x: int) -> list[Any]:
+    """Return line segments from the necessary nodes of column x to the columns that read the targets."""
     layer, lines = columns[x], []
     readers: dict[int, list[tuple[int, float]]] = {}
     for x2, other in enumerate(columns):
@@ -235,7 +265,7 @@ def _lines(graph: Any, columns: list, places: list[dict], x: int) -> list:
                     readers.setdefault(channel, []).append((x2, places[x2][j]))
     for j, t in layer.edges:
         if j in places[x]:
-            ends = readers.get(t, []) + readers.get(-2, [])
+            ends = readers.get(t, []) + readers.get(ALL, [])
             if x == len(columns) - 1:
                 ends = [(len(columns), 0.5)]
             lines += [[(x, places[x][j]), end] for end in ends]
@@ -243,7 +273,7 @@ def _lines(graph: Any, columns: list, places: list[dict], x: int) -> list:
 
 
 def _picture(image: Tensor) -> np.ndarray:
-    """An image as matplotlib draws it: ``(H, W)``, or ``(H, W, 3)`` within [0, 1]."""
+    """Return an image as matplotlib draws it: ``(H, W)``, or ``(H, W, 3)`` within [0, 1]."""
     picture = image.detach().cpu().numpy()
     if picture.shape[0] == 3:
         return np.clip(picture.transpose(1, 2, 0), 0, 1)

@@ -109,6 +109,24 @@ def test_no_convolution_no_map():
         default_layer(explanatory_graph(net, uniform(30, 3), 0))
 
 
+def test_a_heat_map_masks_the_neutral_nodes_and_shares_its_scale(explained):
+    """Values are the relative effects; the row labels are the targets; one panel and one colour bar a layer."""
+    _, _, graph = explained
+    figure = pictures.plot_heat([graph, graph], layers={"a": "16 maps", "fc": "84 neurons"}, unit="digit")
+    assert [ax.get_xlabel() for ax in figure.axes[:2]] == ["node: 16 maps", "node: 84 neurons"]
+    assert len(figure.axes) == 4 and figure.axes[0].get_ylabel() == "digit"
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [str(graph.target)] * 2
+    image = figure.axes[1].images[0]
+    drawn = image.get_array()
+    assert drawn.mask[0].nonzero()[0].tolist() == list(graph["fc"].neutral)
+    assert (drawn.data[1] == graph["fc"].relative.numpy()).all()
+    limit = graph["fc"].relative.abs().repeat(2).quantile(0.995).item()
+    assert image.get_clim() == pytest.approx((-limit, limit))
+    every = pictures.plot_heat(graph, names=["seven"])
+    assert len(every.axes) == 10 and every.axes[4].get_xlabel() == "node: input"
+    plt.close("all")
+
+
 def test_pictures(explained):
     """Every picture is drawn, the graph with as many discs as necessary nodes, the bars coloured by role."""
     net, x, graph = explained
@@ -121,7 +139,6 @@ def test_pictures(explained):
     assert [bars[j].get_facecolor()[:3] for j in layer.necessary] == [
         plt.matplotlib.colors.to_rgb(pictures.NECESSARY)
     ] * len(layer.necessary)
-    assert len(pictures.plot_heat([graph, graph], names=["a", "b"]).axes) == 6
     assert len(node_maps(net, x[:3], graph).plot(x, rows=2, nodes=2).axes) == 2 * 3
     assert len(node_maps(net, x[:3], graph, reduction=None).plot(rows=1).axes) == len(layer.necessary)
     colour = uniform(2, 3, 32, 32)
