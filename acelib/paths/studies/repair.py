@@ -1,7 +1,7 @@
 """Recall, precision and accuracy of a class with its noisy nodes masked, against a constant on the logit.
 
 Masking what lowers a class output raises it for every input, so recall must rise. The question is at what price: a
-constant added to the class logit, tuned to the same recall, knows nothing of the network's inside. Masking is a
+constant added to the class logit, tuned to the same recall, does not look inside the network. Masking is a
 repair only where it is more precise than that.
 """
 
