@@ -1,7 +1,10 @@
-"""Where is the book? The folders that chapters read from and write to, found from wherever a notebook runs.
+"""The book's folders and the shipped files in them, found from wherever a notebook runs.
 
 A chapter runs in ``book/``, a test at the root, and a Colab notebook wherever its set-up cell left it. All of them
 have to find the same ``data/``. The root of the book is the folder that holds its table of contents, ``_toc.yml``.
+
+Every shipped file is looked up by ``data_file``, which can note what was looked for: that is how `make book` knows
+which files of ``data/`` a chapter depends on.
 """
 
 from __future__ import annotations
@@ -12,27 +15,25 @@ from pathlib import Path
 
 from acelib._saved import write_whole
 
-__all__ = ["MARKER", "VARIABLE", "build_dir", "data_dir", "home", "write_whole"]
+__all__ = ["MARKER", "NOTES", "VARIABLE", "build_dir", "data_dir", "data_file", "root", "write_whole"]
 
 MARKER = "_toc.yml"
 VARIABLE = "ACELIB_HOME"
+NOTES = "ACELIB_NOTE_READS"
 
 
-def home() -> Path:
-    """The root folder of the book, an absolute path: the nearest folder upwards that holds ``_toc.yml``.
+def root() -> Path:
+    """Return the absolute path of the book's root: the nearest folder upwards that holds ``_toc.yml``.
 
     The search starts at the current folder, then at the folder of this package; the environment variable
     ``ACELIB_HOME`` comes last, for a package that was installed away from the book.
 
-    Returns:
-        The folder that holds ``_toc.yml``.
-
     Raises:
-        RuntimeError: None of the three leads to a folder with ``_toc.yml``.
+        RuntimeError: if none of the three leads to a folder with ``_toc.yml``.
 
     Example:
         >>> from acelib.lab import home
-        >>> assert home.home().is_absolute()
+        >>> assert home.root().is_absolute()
     """
     for folder in _candidates():
         if (folder / MARKER).is_file():
@@ -48,13 +49,32 @@ def home() -> Path:
 
 
 def data_dir() -> Path:
-    """The folder ``data/`` of the book: what ships with it, read by every profile."""
-    return home() / "data"
+    """Return the folder ``data/`` of the book, which holds what ships with it; to read from it use ``data_file``."""
+    return root() / "data"
+
+
+def data_file(*parts: str) -> Path:
+    """Return the path of a shipped file, whether or not it exists, and note that it was looked for.
+
+    Where the environment variable ``ACELIB_NOTE_READS`` names a file, the path below ``data/`` is appended to it as one
+    line. A folder stands for everything in it.
+
+    Args:
+        parts: names of the folders below ``data/`` and of the file.
+
+    Example:
+        >>> assert data_file("ledger", "04-causal-regressors.json").is_file()
+    """
+    notes = os.environ.get(NOTES)
+    if notes:
+        with open(notes, "a", encoding="utf-8") as file:
+            file.write(Path(*parts).as_posix() + "\n")
+    return data_dir().joinpath(*parts)
 
 
 def build_dir() -> Path:
-    """The folder ``_build/`` of the book: what a quick run may write, safe to delete."""
-    return home() / "_build"
+    """Return the folder ``_build/`` of the book, which a quick run may write to; it is safe to delete."""
+    return root() / "_build"
 
 
 def _candidates() -> Iterator[Path]:

@@ -280,7 +280,8 @@ def _read(module: nn.Module, name: str, folder: str | Path | None) -> dict:
 
 
 def _path(name: str, folder: str | Path | None) -> Path:
-    return (home.data_dir() / "checkpoints" if folder is None else Path(folder)) / f"mnist-{name}.safetensors"
+    file = f"mnist-{name}.safetensors"
+    return home.data_file("checkpoints", file) if folder is None else Path(folder) / file
 
 
 def _check(name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acelib.lab.home import data_dir
+from acelib.lab.home import data_file
 
 
 def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) -> dict[str, tuple[Any, float]]:
@@ -21,7 +21,7 @@ def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) 
     Raises:
         ValueError: The chapter has no full run on file.
     """
-    path = (folder or data_dir() / "ledger") / f"{chapter}.json"
+    path = data_file("ledger", f"{chapter}.json") if folder is None else folder / f"{chapter}.json"
     if not path.is_file():
         raise ValueError(f"{path.name} is not in data/ledger: run `make full CHAPTERS={chapter}` first")
     records = json.loads(path.read_text(encoding="utf-8"))["records"]
@@ -29,7 +29,7 @@ def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) 
 
 
 def _benchmarks(folder: Path | None) -> Mapping[str, Any]:
-    path = (folder or data_dir()) / "benchmarks.json"
+    path = data_file("benchmarks.json") if folder is None else folder / "benchmarks.json"
     return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
 
 

@@ -72,7 +72,7 @@ def test_provenance(name):
     if name != "inputs":
         assert facts["seed"] == 0 and facts["settings"]["epochs"] == 5 and facts["steps"] == 5 * 469
     header = path.read_bytes()[8 : 8 + struct.unpack("<Q", path.read_bytes()[:8])[0]].decode()
-    for place in (str(home.home()), platform.node(), os.path.expanduser("~") + os.sep):
+    for place in (str(home.root()), platform.node(), os.path.expanduser("~") + os.sep):
         assert place not in header
 
 

@@ -115,7 +115,7 @@ def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:
 
 
 def _registry() -> dict:
-    path = home.data_dir() / "registry.json"
+    path = home.data_file("registry.json")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -166,7 +166,7 @@ def load_networks() -> tuple[tuple[Recurrent, ...], dict]:
     """
     networks = nn.ModuleList([flight_network(s) for s in SEEDS])
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.flights`"
-    facts = load_shipped(networks, home.data_dir() / "checkpoints" / _FILE, remedy)
+    facts = load_shipped(networks, home.data_file("checkpoints", _FILE), remedy)
     return tuple(networks), facts
 
 

@@ -171,7 +171,8 @@ def load_lenet(*, folder: str | Path | None = None) -> TrainedLeNet:
     """
     model = lenet()
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.graphs.lenet`"
-    facts = load_shipped(model, _folder(folder, "full") / CHECKPOINT, remedy)
+    path = home.data_file("checkpoints", CHECKPOINT) if folder is None else Path(folder) / CHECKPOINT
+    facts = load_shipped(model, path, remedy)
     return TrainedLeNet(model.eval(), None, None, facts["accuracy"], facts)
 
 

@@ -167,7 +167,7 @@ def load_landings(path: str | Path | None = None) -> Landings:
         >>> assert landings.X.shape == (450, 101, 17) and landings.labels.sum() == 150
         >>> assert landings.scale(landings.X).max() == 1
     """
-    path = home.data_dir() / "landings" / _FILE if path is None else Path(path)
+    path = home.data_file("landings", _FILE) if path is None else Path(path)
     if not path.is_file():
         raise DataError(f"simulated landings {path} are missing; restore the file, or write it by save_landings")
     try:

@@ -235,7 +235,7 @@ def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:
     file = f"{name}.safetensors"
     if folder is not None:
         return Path(folder) / file
-    shipped, built = home.data_dir() / "checkpoints" / file, home.build_dir() / "checkpoints" / file
+    shipped, built = home.data_file("checkpoints", file), home.build_dir() / "checkpoints" / file
     return built if built.is_file() and not shipped.is_file() else shipped
 
 

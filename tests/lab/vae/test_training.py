@@ -117,7 +117,7 @@ def test_killed_process_goes_on(tmp_path):
         "train_vae(ConditionalVae(**TINY), X, Y, **{**SHORT, 'iterations': 10**7}, checkpoint=path, checkpoint_every=0)"
     )
     # the number of steps decides when to stop and nothing before that, so the long run's state is cut to 60 steps below
-    process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=home.home())
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=home.root())
     try:
         deadline = time.monotonic() + 60
         while not path.exists() and time.monotonic() < deadline:
