@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BUILD = $(BIN)/python -m tools.chapters
+BUILD = $(BIN)/python -m tools.make
 
 .DEFAULT_GOAL := help
 .PHONY: help book test refresh full bench lab lint address clean

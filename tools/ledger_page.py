@@ -12,7 +12,7 @@ from acelib.lab.ledger import PROVENANCE_MIME, VERDICTS, collect, outputs_of
 _HEAD = ("Claim and its test", "Paper", "Ours", "Verdict and reason")
 
 
-def ledger_page(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping[str, Any]] = ()) -> str:
+def ledger_markdown(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping[str, Any]] = ()) -> str:
     """The ledger as Markdown: counts of the verdicts, then one table per chapter, quick run first, full run beside it.
 
     Args:
@@ -45,7 +45,7 @@ def ledger_page(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping
     return "\n".join(lines).rstrip() + "\n"
 
 
-def status_page(chapters: Sequence[tuple[str, str, Any]], versions: Mapping[str, str]) -> str:
+def status_markdown(chapters: Sequence[tuple[str, str, Any]], versions: Mapping[str, str]) -> str:
     """The status as Markdown: per chapter the seconds, the profile, the seed and the device; then the versions.
 
     Args:

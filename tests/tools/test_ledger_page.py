@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from acelib.lab.ledger import PROVENANCE_MIME, claim_item, record_item, render_claim
-from tools.ledger_page import ledger_page, status_page
+from tools.ledger_page import ledger_markdown, status_markdown
 
 
 def claimed(key, holds=True, **more):
@@ -44,7 +44,7 @@ def test_ledger_counts_and_lists_every_claim():
         ("02-b", "Second", notebook(claimed("t-c", True, correction="the *sign*"))),
         ("03-c", "Nothing claimed", notebook()),
     ]
-    page = ledger_page(chapters)
+    page = ledger_markdown(chapters)
     counts = [line.rsplit("|", 2)[1].strip() for line in page.splitlines() if line.startswith("| <span")]
     assert counts == ["1", "1", "1", "0"] and rows(page, "| all | 3 |")
     assert "[To the chapter](01-a.ipynb)" in page and "## Second" in page and "Nothing claimed" not in page
@@ -62,7 +62,7 @@ def test_ledger_puts_full_results_beside_quick_ones():
         "provenance": FACTS,
         "records": [record_item("t-r", 2.5, tol=0.1, unit="s")],
     }
-    page = ledger_page([("01-a", "First", notebook(claimed("t-a")))], [full])
+    page = ledger_markdown([("01-a", "First", notebook(claimed("t-a")))], [full])
     quick_row, full_row = rows(page, "`t-a`")
     assert "(full run)" not in quick_row and "✓ reproduced" in quick_row
     assert "(full run)" in full_row and "not reproduced" in full_row
@@ -73,11 +73,11 @@ def test_ledger_puts_full_results_beside_quick_ones():
 def test_ledger_refuses_an_id_in_two_chapters():
     both = [(stem, stem, notebook(claimed("t-a"))) for stem in ("01-a", "02-b")]
     with pytest.raises(ValueError, match="'t-a' stands in 01-a and in 02-b"):
-        ledger_page(both)
+        ledger_markdown(both)
 
 
 def test_status_lists_chapters_and_versions():
-    page = status_page(
+    page = status_markdown(
         [("01-a", "First", notebook(footer=FACTS, seconds=12.34)), ("02-b", "Second", notebook())], {"torch": "2.13.0"}
     )
     assert rows(page, "| [First](01-a.ipynb) | 12.3 | full | 3 | A \\| B | 4 | – |")

@@ -1,0 +1,67 @@
+"""The command line of the press: ``python -m tools.make book|refresh|stored|full``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tools import pages, stored
+from tools.chapters import ROOT, Sources, executed_path, find_chapters, say
+from tools.execute import execute_all
+
+
+def book(root: Path = ROOT, *, jobs: int = 2) -> int:
+    """Execute the chapters that changed and render the pages into ``_build/html``; return 0, or 1 after a failure."""
+    start, sources = time.perf_counter(), Sources(root)
+    failures = execute_all(sources, jobs=jobs)
+    if failures:
+        say("\n" + "\n\n".join(failures) + "\n\nThe pages were not rendered; mend the above and run it again.")
+        return 1
+    stamp, index, key = root / "_build/html.key", root / "_build/html/index.html", pages.pages_key(sources)
+    state = "unchanged"
+    if not (index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key):
+        stamp.unlink(missing_ok=True)
+        try:
+            pages.render({path.stem: executed_path(path, root) for path in sources.chapters}, root=root)
+        except pages.RenderError as error:
+            say(str(error))
+            return 1
+        stamp.write_text(key, encoding="utf-8")
+        state = "rendered"
+    say(f"pages: {state}, {index.relative_to(root)} ({time.perf_counter() - start:.1f} s)")
+    return 0
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Run ``book``, ``refresh``, ``stored --to FOLDER`` or ``full [chapter …]`` and return the exit status."""
+    parser = argparse.ArgumentParser(prog="make", description="Execute, render and store the book.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("book", help="execute what changed and render the pages").add_argument(
+        "--jobs", type=int, default=2, help="chapters executed at a time"
+    )
+    commands.add_parser("refresh", help="keep the executed chapters as the stored ones")
+    commands.add_parser("stored", help="render the stored notebooks as they are").add_argument("--to", required=True)
+    commands.add_parser("full", help="execute at the full profile").add_argument("chapters", nargs="*")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "book":
+            return book(root, jobs=chosen.jobs)
+        if chosen.command == "refresh":
+            return stored.refresh(root)
+        if chosen.command == "full":
+            return stored.full(chosen.chapters, root)
+        say(
+            str(
+                pages.render({path.stem: path for path in find_chapters(root)}, root=root, out=chosen.to) / "index.html"
+            )
+        )
+        return 0
+    except (ValueError, pages.RenderError) as error:
+        say(str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

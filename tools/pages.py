@@ -1,0 +1,108 @@
+"""The pages: a staged copy of the book, with the ledger and status pages, rendered by Jupyter Book.
+
+Jupyter Book executes nothing. Every warning is an error, and pages of an earlier, good build stay until a new one is
+whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.chapters import ROOT, Sources, digest, executed_path, hash_files, read_notebook, title
+from tools.execute import COLOUR
+from tools.imports import Modules
+
+
+class RenderError(RuntimeError):
+    """A failure or warning of Jupyter Book; the message repeats it."""
+
+
+def pages_key(sources: Sources) -> str:
+    """Return a hash of what the pages are made from.
+
+    These are the executed chapters, the other files of ``book/``, the full runs in ``data/ledger``, ``acelib`` with its
+    docstrings, the pinned versions, and the part of ``tools/`` that prints.
+    """
+    root = sources.root
+    files = [
+        p for folder in ("acelib", "book", "data/ledger") for p in (root / folder).rglob("*") if p.suffix != ".ipynb"
+    ]
+    files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
+    files += Modules(root, "tools", root / "_build/imports-tools.json").reached(["import tools.pages"])
+    keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
+    return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
+
+
+def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.PathLike | None = None) -> Path:
+    """Render executed notebooks and return the folder of the HTML pages.
+
+    Args:
+        notebooks: path of the executed notebook by chapter name (file name without ``.ipynb``).
+        root: the book's folder; default: the one this file belongs to.
+        out: folder for the staged copy (``site``) and the pages (``html``); default: ``_build`` under ``root``.
+
+    Raises:
+        RenderError: if Jupyter Book fails or warns; pages of an earlier, good build stay as they were.
+    """
+    from acelib.lab.home import write_whole
+
+    out = Path(out or root / "_build")
+    site, work, pages = out / "site", out / "render", out / "html"
+    _stage(notebooks, root, site)
+    shutil.rmtree(work, ignore_errors=True)  # fresh doctrees: an incremental call forgets the warnings of the last one
+    program = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
+    strict = ["-W", "-n", "--keep-going", "-q"]
+    command = [sys.executable, "-c", program, "build", str(site), "--path-output", str(work), *strict]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    made, log, printed = work / "_build" / "html", out / "render.log", run.stdout + run.stderr
+    write_whole(log, lambda temporary: temporary.write_text(printed, encoding="utf-8"))
+    if run.returncode or not (made / "index.html").exists():
+        raise RenderError(_explain(printed, log))
+    shutil.rmtree(pages, ignore_errors=True)
+    os.replace(made, pages)
+    return pages
+
+
+def _explain(printed: str, log: Path) -> str:
+    lines = COLOUR.sub("", printed).splitlines()
+    problems = list(dict.fromkeys(line for line in lines if re.search(r"WARNING|ERROR|CRITICAL", line))) or lines[-25:]
+    first = "jupyter-book did not render the pages without a warning:"
+    return "\n".join([first, *problems, f"(the whole output: {log})"])
+
+
+def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
+    """Make a copy of the book with these notebooks and with the ledger and status pages written from them."""
+    from tools.ledger_page import ledger_markdown, status_markdown
+
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, site / name)
+    content = []
+    for stem, path in notebooks.items():
+        shutil.copy(path, site / "book" / f"{stem}.ipynb")
+        notebook = read_notebook(Path(path))
+        content.append((stem, title(notebook, stem), notebook))
+    full = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "data/ledger").glob("*.json"))]
+    (site / "book/ledger.md").write_text(ledger_markdown(content, full), encoding="utf-8")
+    (site / "book/status.md").write_text(status_markdown(content, _versions()), encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    import importlib.metadata
+    import platform
+
+    names = ("torch", "numpy", "scipy", "scikit-learn", "matplotlib", "captum", "jupyter-book")
+    found = {"Python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
