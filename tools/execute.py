@@ -152,11 +152,11 @@ def _check_parameters(path: Path, parameters: dict[str, Any]) -> None:
     import papermill
 
     known = set(papermill.inspect_notebook(str(path)))
-    unknown = sorted(set(parameters) - known)
+    unknown = ", ".join(sorted(set(parameters) - known))
     if unknown:
+        expected = ", ".join(sorted(known)) or "none"
         raise ValueError(
-            f"parameters must be some of {', '.join(sorted(known)) or 'none'}, got {', '.join(unknown)} for {path.name}; "
-            "the names stand in the chapter's cell tagged 'parameters'"
+            f"parameters must be among those of {path.name}, {expected}, got {unknown}; see its first cells"
         )
 
 

@@ -52,11 +52,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             return stored.refresh(root)
         if chosen.command == "full":
             return stored.full(chosen.chapters, root)
-        say(
-            str(
-                pages.render({path.stem: path for path in find_chapters(root)}, root=root, out=chosen.to) / "index.html"
-            )
-        )
+        notebooks = {path.stem: path for path in find_chapters(root)}
+        say(str(pages.render(notebooks, root=root, out=chosen.to) / "index.html"))
         return 0
     except (ValueError, pages.RenderError) as error:
         say(str(error))

@@ -32,11 +32,10 @@ def pages_key(sources: Sources) -> str:
     docstrings, the pinned versions, and the part of ``tools/`` that prints.
     """
     root = sources.root
-    files = [
-        p for folder in ("acelib", "book", "data/ledger") for p in (root / folder).rglob("*") if p.suffix != ".ipynb"
-    ]
+    folders = ("acelib", "book", "data/ledger")
+    files = [path for name in folders for path in (root / name).rglob("*") if path.suffix != ".ipynb"]
     files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
-    files += Modules(root, "tools", root / "_build/imports-tools.json").reached(["import tools.pages"])
+    files += Modules(root, "tools").reached(["import tools.pages"])
     keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
     return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
 
