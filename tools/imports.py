@@ -46,14 +46,11 @@ def imports(source: str, package: str = "") -> list[Import]:
 
 
 def _walk(node: ast.AST, package: str, *, lazy: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and _is_type_checking(child.test):
-            for other in child.orelse:
-                yield from _walk(other, package, lazy=lazy)
-            continue
-        yield from _of(child, package, lazy)
-        inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        yield from _walk(child, package, lazy=lazy or inner)
+    yield from _of(node, package, lazy)
+    type_checking = isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING"
+    lazy = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+    for child in node.orelse if type_checking else ast.iter_child_nodes(node):
+        yield from _walk(child, package, lazy=lazy)
 
 
 def _of(node: ast.AST, package: str, lazy: bool) -> Iterator[Import]:
@@ -76,10 +73,6 @@ def _absolute(module: str, level: int, package: str) -> str:
         return module
     parts = package.split(".")[: len(package.split(".")) - (level - 1)]
     return ".".join([*parts, module] if module else parts)
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 class Modules:

@@ -63,7 +63,7 @@ def test_this_repository_is_found():
 
 
 def test_a_shipped_file_is_noted_whether_it_exists_or_not(away, tmp_path, monkeypatch):
-    """Each look-up is one line of the named file, below ``data/``, in order; without the variable nothing is written."""
+    """Each look-up is a line of the named file, below ``data/``, in order; without the variable nothing is."""
     _book(away.parent)
     notes = tmp_path / "notes"
     assert home.data_file("ledger", "a.json") == away.parent / "data" / "ledger" / "a.json"

@@ -9,7 +9,7 @@ import papermill
 import pytest
 
 from acelib.lab.ledger import PROVENANCE_MIME, collect, outputs_of
-from tools import chapters as build
+from tools.execute import execute_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
@@ -31,14 +31,14 @@ def test_parameters_are_the_documented_ones(path):
 
 def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
-        build.execute(chapter_one(), parameters={"nonsense": 1}, out=tmp_path / "out.ipynb")
+        execute_notebook(chapter_one(), parameters={"nonsense": 1}, out=tmp_path / "out.ipynb")
     assert not list(tmp_path.iterdir())
 
 
 def test_chapter_one_runs_with_another_seed(tmp_path):
     """The same records and claims come out, and the footer says which seed it was."""
     path = chapter_one()
-    out = build.execute(path, parameters={"seed": 1}, out=tmp_path / path.name)
+    out = execute_notebook(path, parameters={"seed": 1}, out=tmp_path / path.name)
     notebook = nbformat.read(out, as_version=4)
     for new, stored in zip(collect(notebook), collect(path), strict=True):
         assert [item["id"] for item in new] == [item["id"] for item in stored]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import chapters as build
+from tools.chapters import find_chapters
+from tools.pages import render
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def chapters() -> dict[str, Path]:
     """The stored notebooks by chapter name, in the book's order."""
-    found = {path.stem: path for path in build.chapters(ROOT)}
+    found = {path.stem: path for path in find_chapters(ROOT)}
     assert found, "_toc.yml lists no chapter: there are no pages to test"
     return found
 
@@ -22,4 +23,4 @@ def chapters() -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def site(chapters, tmp_path_factory) -> Path:
     """The folder of HTML pages; a warning of Jupyter Book fails here."""
-    return Path(build.render(chapters, root=ROOT, out=tmp_path_factory.mktemp("pages")))
+    return render(chapters, root=ROOT, out=tmp_path_factory.mktemp("pages"))
