@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BUILD = $(BIN)/python -m tools.make
+CHECK = $(BIN)/ruff check .
+FORMAT = $(BIN)/ruff format --check .
+TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help book test refresh full bench lab lint address clean
@@ -15,14 +18,16 @@ book: $(READY) ## execute the chapters that changed and render the pages into _b
 	@$(BIN)/python .ci/loopback.py
 	@$(BUILD) book
 
-test: $(READY) ## run every test: lint, units, notebooks against their stored outputs, pages
+test: $(READY) ## run every test: lint, types, units, notebooks against their stored outputs, pages
 	@$(BIN)/python .ci/loopback.py
 	@failed=; \
 	stage() { printf '\n== %s ==\n' "$$1"; name=$$1; shift; "$$@" || failed="$$failed, $$name"; }; \
-	stage "lint" $(BIN)/ruff check .; \
+	stage "lint" $(CHECK); \
+	stage "format" $(FORMAT); \
+	stage "types" $(TYPES); \
 	export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 JUPYTER_PREFER_ENV_PATH=1; \
-	stage "unit tests" $(BIN)/python -m pytest tests acelib --doctest-modules -n 2 --dist loadscope \
-	    --ignore=tests/notebooks --ignore=tests/pages --cov=acelib --cov-report=term:skip-covered --cov-fail-under=95; \
+	stage "unit tests" $(BIN)/python -m pytest tests acelib tools --doctest-modules -n 2 --dist loadscope \
+	    --ignore=tests/notebooks --ignore=tests/pages --cov --cov-report=term:skip-covered --cov-fail-under=95; \
 	stage "stored notebooks (nbval)" $(BIN)/python -m pytest book --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/notebooks/sanitize.cfg -n 2 --dist loadscope; \
 	stage "notebook tests" $(BIN)/python -m pytest tests/notebooks; \
@@ -42,8 +47,8 @@ lab: $(READY) ## open the chapters in JupyterLab
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab
 	@cd book && ../$(BIN)/jupyter-lab
 
-lint: $(READY) ## check the code's style
-	@$(BIN)/ruff check .
+lint: $(READY) ## check style and format of the code, and the types of the method
+	@$(CHECK) && $(FORMAT) && $(TYPES)
 
 address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
 	@$(BIN)/python -m tools.address "$(URL)"

@@ -1,8 +1,12 @@
-"""How are stored notebooks compared? nbval stays strict; only records and claims are compared as numbers.
+"""The comparison of stored notebooks, and the order of tests.
+
+nbval stays strict; only records and claims are compared as numbers.
 
 A record is equal to its stored self when its value lies within its tolerance; a claim, when its ``ours`` do. All their
 other fields must be equal, and the stored text must be what the package makes of the stored data, so that neither an
 old rendering nor an edited output passes. Everything else is compared by nbval as it is.
+
+pytest-randomly runs the tests in a random order; the cells of a notebook keep theirs, and the seed is printed at the end.
 """
 
 from __future__ import annotations
@@ -10,13 +14,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from nbval.plugin import IPyNbCell
 
 _strict = IPyNbCell.compare_outputs
 
 
 def close(stored: Any, new: Any, tol: float) -> bool:
-    """Whether two values are the same within ``tol``; texts and truth values must be equal, dictionaries key by key."""
+    """Return whether two values agree within ``tol``; texts and truth values exactly, dictionaries key by key."""
     if isinstance(stored, dict) or isinstance(new, dict):
         same_keys = isinstance(stored, dict) and isinstance(new, dict) and stored.keys() == new.keys()
         return same_keys and all(close(stored[key], new[key], tol) for key in stored)
@@ -25,7 +30,7 @@ def close(stored: Any, new: Any, tol: float) -> bool:
 
 
 def explain(kind: str, number: str, stored: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """What separates a record or claim from its stored self in one sentence, or None where nothing does."""
+    """Return in one sentence how a record or claim differs from its stored self, or None where it does not."""
     name = f"{kind} {stored['id']!r}"
     for field in [key for key in stored if key != number] + [key for key in new if key not in stored]:
         if stored.get(field) != new.get(field):
@@ -37,7 +42,7 @@ def explain(kind: str, number: str, stored: dict[str, Any], new: dict[str, Any])
 
 
 def accept_numbers(test: list[Any], ref: list[Any]) -> tuple[list[Any], list[str]]:
-    """The new outputs, with the stored form wherever a record or claim is equal within tolerance, and the problems."""
+    """Return the new outputs, with the stored form of each record and claim that is within tolerance, and the problems."""
     from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, render_claim, render_record
 
     test, problems = copy.deepcopy(list(test)), []
@@ -57,7 +62,7 @@ def accept_numbers(test: list[Any], ref: list[Any]) -> tuple[list[Any], list[str
 
 
 def compare_outputs(self, test, ref, skip_compare=None) -> bool:
-    """nbval's comparison after the numbers have been compared as numbers."""
+    """Compare outputs as nbval does, after records and claims have been compared as numbers."""
     test, problems = accept_numbers(test, ref)
     if problems:
         self.comparison_traceback = [*problems, "Look for the cause; if the new output is right: `make refresh`."]
@@ -66,3 +71,18 @@ def compare_outputs(self, test, ref, skip_compare=None) -> bool:
 
 
 IPyNbCell.compare_outputs = compare_outputs
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the cells of each notebook back in their order."""
+    cells = [item for item in items if isinstance(item, IPyNbCell)]
+    cells.sort(key=lambda cell: (str(cell.path), cell.cell_num))
+    items[:] = [item for item in items if not isinstance(item, IPyNbCell)] + cells
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the seed of the order, with which a failure can be repeated."""
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:
+        terminalreporter.write_line(f"random order of the tests: --randomly-seed={seed} repeats it")

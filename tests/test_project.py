@@ -140,7 +140,7 @@ def test_the_install_is_done_once_and_again_after_a_change_or_a_failure(pretende
     asked = (pretended / "asked").read_text().splitlines()
     install = "-m pip install -q -c constraints.txt -e .[book,test,metrics]"
     headless = "-m pip install -q --no-deps --force-reinstall -c constraints.txt opencv-python-headless"
-    assert asked == [install, headless, "-m pip check", ".ci/loopback.py", "-m tools.chapters book"]
+    assert asked == [install, headless, "-m pip check", ".ci/loopback.py", "-m tools.make book"]
     assert make(pretended, "book", python) == (0, "")
     os.utime(pretended / ".venv/.ready", (1e9, 1e9))  # older than the files it was made from
     assert make(pretended, "book", python) == (0, ""), "touched is not changed"
@@ -153,7 +153,7 @@ def test_every_stage_of_the_tests_runs_and_any_failure_counts(pretended):
     status, said = make(pretended, "test", "PYTHON=sh")
     assert status == 0 and "all tests passed" in said
     stages = re.findall(r"^== (.*) ==$", said, re.MULTILINE)
-    assert stages == ["lint", "unit tests", "stored notebooks (nbval)", "notebook tests", "page tests"]
+    assert stages == ["lint", "format", "types", "unit tests", "stored notebooks (nbval)", "notebook tests", "page tests"]
     (pretended / "fail").write_text("--nbval")
     status, said = make(pretended, "test", "PYTHON=sh")
     assert status and "FAILED: stored notebooks (nbval)" in said and "== page tests ==" in said
