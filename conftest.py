@@ -6,7 +6,7 @@ A record is equal to its stored self when its value lies within its tolerance; a
 other fields must be equal, and the stored text must be what the package makes of the stored data, so that neither an
 old rendering nor an edited output passes. Everything else is compared by nbval as it is.
 
-pytest-randomly runs the tests in a random order; the cells of a notebook keep theirs, and the seed is printed at the end.
+pytest-randomly runs the tests in a random order, whose seed is printed at the end; the cells of a notebook keep theirs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def explain(kind: str, number: str, stored: dict[str, Any], new: dict[str, Any])
 
 
 def accept_numbers(test: list[Any], ref: list[Any]) -> tuple[list[Any], list[str]]:
-    """Return the new outputs, with the stored form of each record and claim that is within tolerance, and the problems."""
+    """Return the new outputs, with the stored form of what is within tolerance, and the problems as sentences."""
     from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, render_claim, render_record
 
     test, problems = copy.deepcopy(list(test)), []
