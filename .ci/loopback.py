@@ -1,4 +1,4 @@
-"""Is there a loopback interface, and can it be switched on?
+"""The loopback interface, switched on where it is off.
 
 Jupyter talks to its kernels, and a browser test to its browser, over 127.0.0.1. A machine without a network still has
 that interface; a bare network namespace (``unshare -n``) has it too, but switched off, and then nothing that needs a
@@ -16,7 +16,7 @@ GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 0x1  # Linux: SIOCGIFFLAGS, SIOCSIFFL
 
 
 def has_loopback() -> bool:
-    """True where a connection to 127.0.0.1 can be made."""
+    """Return whether a connection to 127.0.0.1 can be made."""
     with socket.socket() as server:
         try:
             server.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ def _switch_on() -> None:
 
 
 def ensure_loopback() -> bool:
-    """True where 127.0.0.1 can be reached, after switching the interface on where that was needed and allowed.
+    """Switch the interface on where that is needed and allowed, and return whether 127.0.0.1 can be reached.
 
     Example:
         >>> assert ensure_loopback() == has_loopback()
@@ -52,7 +52,7 @@ def ensure_loopback() -> bool:
 
 
 def main() -> int:
-    """0 where 127.0.0.1 can be reached, else 1 and a sentence on what to do."""
+    """Return 0 where 127.0.0.1 can be reached, else print what to do and return 1."""
     if ensure_loopback():
         return 0
     print(

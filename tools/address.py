@@ -1,4 +1,4 @@
-"""Where does the project live? ``_config.yml`` says so, and every other mention is carried along from there.
+"""The repository's address: it is kept in ``_config.yml``, and every other mention is changed with it.
 
 ``make address URL=https://github.com/owner/name`` replaces the address in every text file of the project: whole
 addresses, the links that open a chapter in Colab, and raw-file links. Going back restores every byte.
@@ -11,7 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools.chapters import ROOT
+
 HOST = "https://github.com/"
 FORM = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9_.-]*[A-Za-z0-9_-])")
 IN_CONFIG = re.compile(r"^repository:\n(?:[ \t]+.*\n)*?[ \t]+url:[ \t]*(\S+)", re.MULTILINE)
@@ -21,10 +22,10 @@ SKIPPED = set(".git .venv _build __pycache__ .pytest_cache .ruff_cache .hypothes
 
 
 def check(url: str) -> str:
-    """The address itself, without a trailing slash or ``.git``.
+    """Return the address without a trailing slash or ``.git``.
 
     Raises:
-        ValueError: it does not have the form ``https://github.com/owner/name``.
+        ValueError: if it does not have the form ``https://github.com/owner/name``.
 
     Example:
         >>> assert check("https://github.com/someone/book.git") == "https://github.com/someone/book"
@@ -32,26 +33,28 @@ def check(url: str) -> str:
     tidy = re.sub(r"(\.git)?/?$", "", url.strip())
     if not FORM.fullmatch(tidy):
         raise ValueError(
-            f"URL: {url!r} is not the address of a repository, expected https://github.com/owner/name; "
-            "call `make address URL=https://github.com/owner/name`."
+            f"URL must be https://github.com/owner/name, got {url!r}; "
+            "call `make address URL=https://github.com/owner/name`"
         )
     return tidy
 
 
 def current(root: Path = ROOT) -> str:
-    """The address that ``_config.yml`` gives the repository.
+    """Return the address that ``_config.yml`` gives the repository.
 
     Raises:
-        ValueError: ``_config.yml`` has no ``url:`` under ``repository:``, or one of another form.
+        ValueError: if ``_config.yml`` has no ``url:`` under ``repository:``, or one of another form.
     """
     found = IN_CONFIG.search((root / "_config.yml").read_text(encoding="utf-8"))
     if not found:
-        raise ValueError("_config.yml: no `url:` under `repository:`, expected the repository's address; put it back.")
+        raise ValueError(
+            "_config.yml must hold the repository's address, `url:` under `repository:`, got none; put it back"
+        )
     return check(found.group(1).strip("'\""))
 
 
 def text_files(root: Path = ROOT) -> list[Path]:
-    """The project's own text files, ``_config.yml`` last, so that a change cut short can be repeated."""
+    """Return the project's own text files, ``_config.yml`` last, so that a change cut short can be repeated."""
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in SKIPPED and not name.endswith(".egg-info"))
@@ -60,11 +63,11 @@ def text_files(root: Path = ROOT) -> list[Path]:
 
 
 def change(url: str, root: Path = ROOT) -> list[Path]:
-    """The files that were rewritten from the present address to ``url``.
+    """Rewrite the present address to ``url`` everywhere and return the files that changed.
 
     Args:
-        url: The new address, ``https://github.com/owner/name``.
-        root: The project's folder.
+        url: the new address, ``https://github.com/owner/name``.
+        root: the project's folder.
     """
     new, old = check(url).removeprefix(HOST), current(root).removeprefix(HOST)
     mention = re.compile(
@@ -76,16 +79,23 @@ def change(url: str, root: Path = ROOT) -> list[Path]:
         before = path.read_bytes().decode("utf-8")
         after = mention.sub(lambda match: match.group(1) + new, before)
         if after != before:
-            temporary = path.with_name(path.name + ".tmp")
-            temporary.write_bytes(after.encode("utf-8"))
-            temporary.chmod(path.stat().st_mode)
-            os.replace(temporary, path)
+            _rewrite(path, after)
             changed.append(path)
     return changed
 
 
+def _rewrite(path: Path, text: str) -> None:
+    from acelib.lab.home import write_whole
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(text.encode("utf-8"))
+        temporary.chmod(path.stat().st_mode)
+
+    write_whole(path, write)
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """0 after printing the files that changed; 1 and a sentence where the address cannot be used."""
+    """Change the address and print the files that changed; return 0, or 1 where the address cannot be used."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         changed = change(arguments[0] if arguments else "", root)

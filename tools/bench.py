@@ -1,8 +1,8 @@
-"""How fast is it, compared with what? Cases that belong together are measured in turns, in one run.
+"""The benchmarks: cases that belong together are measured in turns, in one run, and compared by ratios.
 
 Every file ``tests/benchmarks/bench_*.py`` offers ``cases()``, a dictionary of functions without arguments, and may
 offer ``per`` (what one call of a case is divided by: values, interventions, …), ``ratios`` (name: (numerator,
-denominator)) and ``expect`` (what a ratio was promised to be, in words). One round calls every case once, so a
+denominator)) and ``expect`` (what a ratio was promised to be, as text). One round calls every case once, so a
 disturbance hits numerator and denominator alike; a ratio is taken inside each round, then its median and quartiles
 over the rounds are reported.
 """
@@ -23,20 +23,22 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
+from acelib.lab.home import write_whole
+from acelib.lab.provenance import processor_name
+from tools.chapters import ROOT
 
 
 def load(path: Path) -> ModuleType:
-    """The module in the file ``path``, checked to offer ``cases()``.
+    """Return the module in the file ``path``, checked to offer ``cases()``.
 
     Raises:
-        ValueError: it does not, or ``per``, ``ratios`` or ``expect`` name a case that is not there.
+        ValueError: if it does not, or ``per``, ``ratios`` or ``expect`` name a case that is not there.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(getattr(module, "cases", None)):
-        raise ValueError(f"{path.name}: no function `cases()`, expected one that returns a dictionary of functions.")
+        raise ValueError(f"{path.name} must have a function `cases()` that returns a dictionary of functions, got none")
     return module
 
 
@@ -45,7 +47,9 @@ def _check(name: str, module: ModuleType, cases: dict[str, Callable]) -> None:
     named = set(getattr(module, "per", {})) | {case for pair in ratios.values() for case in pair}
     lost = sorted(named - set(cases)) + sorted(set(getattr(module, "expect", {})) - set(ratios))
     if lost:
-        raise ValueError(f"{name}: {', '.join(lost)} not among its cases and ratios; correct the name.")
+        raise ValueError(
+            f"per, ratios and expect of {name} must name its cases and ratios, got {', '.join(lost)}; correct the name"
+        )
 
 
 def measure(
@@ -55,16 +59,16 @@ def measure(
     warmup: int = 2,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of every call, case by case, the cases taken in turns and in changing order.
+    """Return the seconds of every call, case by case, the cases taken in turns and in changing order.
 
     Args:
-        cases: Functions without arguments.
-        rounds: Calls of each case that count, at least 9.
-        warmup: Calls of each case beforehand that do not.
-        clock: Returns seconds.
+        cases: functions without arguments.
+        rounds: calls of each case that count, at least 9.
+        warmup: calls of each case beforehand that do not.
+        clock: returns seconds.
 
     Raises:
-        ValueError: fewer than 9 rounds, or no case.
+        ValueError: for fewer than 9 rounds, or no case.
 
     Example:
         >>> seconds = measure({"nothing": lambda: None}, rounds=9)
@@ -72,7 +76,7 @@ def measure(
     """
     if rounds < 9 or not cases:
         raise ValueError(
-            f"rounds, cases: {rounds} and {len(cases)} given, expected at least 9 and 1; a median of fewer says little."
+            f"rounds and cases must be at least 9 and 1, got {rounds} and {len(cases)}; a median of fewer says little"
         )
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
@@ -92,7 +96,7 @@ def measure(
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """Median and quartiles.
+    """Return the median and the quartiles.
 
     Example:
         >>> assert summary([1.0, 2.0, 3.0]) == {"median": 2.0, "lower_quartile": 1.5, "upper_quartile": 2.5}
@@ -102,7 +106,7 @@ def summary(values: list[float]) -> dict[str, float]:
 
 
 def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = time.perf_counter) -> dict[str, dict]:
-    """Seconds (divided by ``per``) of each case and each ratio of one module, as medians and quartiles."""
+    """Return the seconds (divided by ``per``) of each case and each ratio of one module, as medians and quartiles."""
     cases = module.cases()
     _check(module.__name__, module, cases)
     seconds = measure(cases, rounds=rounds, clock=clock)
@@ -120,27 +124,23 @@ def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = ti
     }
 
 
-def device_name() -> str:
-    """The processor, and the GPU where there is one."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        name = lines[0].split(":", 1)[1].strip() if lines else name
+def machine_name() -> str:
+    """Return the name of the processor, and of the GPU where there is one."""
     import torch
 
-    return f"{name}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name
+    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([processor_name(), *gpu])
 
 
 def conditions(threads: int) -> dict[str, object]:
-    """Where and with what the numbers were taken."""
+    """Return date, machine, threads and versions of a run."""
     import numpy
     import scipy
     import torch
 
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": device_name(),
+        "device": machine_name(),
         "cores": os.cpu_count(),
         "threads": threads,
         "python": platform.python_version(),
@@ -190,13 +190,13 @@ MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -
 
 
 def quote(content: dict, text: str) -> str:
-    """``text`` with the table between its two marks made anew from the content of ``data/benchmarks.json``.
+    """Return ``text`` with the table between its two marks made anew from the content of ``data/benchmarks.json``.
 
     Raises:
-        ValueError: a mark is missing.
+        ValueError: if a mark is missing.
     """
     if any(text.count(mark) != 1 for mark in MARKS):
-        raise ValueError(f"README.md: expected each of {' and '.join(MARKS)} once; put them where the table belongs.")
+        raise ValueError(f"README.md must hold {' and '.join(MARKS)}, each once; put them where the table belongs")
     where = content["conditions"]
     lines = [
         MARKS[0],
@@ -213,7 +213,7 @@ def quote(content: dict, text: str) -> str:
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """0 after measuring every module under ``tests/benchmarks`` and writing ``data/benchmarks.json``."""
+    """Measure every module under ``tests/benchmarks``, write ``data/benchmarks.json``, and return the exit status."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="only these modules (jets: bench_jets.py), unwritten")
     parser.add_argument("--rounds", type=int, default=11)
@@ -224,8 +224,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         wanted = chosen.names or list(files)
         if not wanted or set(wanted) - set(files):
             raise ValueError(
-                f"names: {', '.join(wanted) or 'none'} asked for, expected some of "
-                f"{', '.join(files) or '(tests/benchmarks is empty)'}."
+                f"names must be some of {', '.join(files) or '(tests/benchmarks is empty)'}, "
+                f"got {', '.join(wanted) or 'none'}"
             )
         import torch
 
@@ -239,13 +239,13 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 1
     if not chosen.names:
         out = root / "data/benchmarks.json"
-        temporary = out.with_name(out.name + ".tmp")
         content = {"conditions": conditions(chosen.threads), "rounds": chosen.rounds, "results": results}
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(temporary, out)
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        write_whole(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         readme = root / "README.md"
         if readme.exists():
-            readme.write_text(quote(content, readme.read_text(encoding="utf-8")), encoding="utf-8")
+            quoted = quote(content, readme.read_text(encoding="utf-8"))
+            write_whole(readme, lambda temporary: temporary.write_text(quoted, encoding="utf-8"))
         print(f"\nwritten: {out.relative_to(root)} and the table in README.md")
     return 0
 

@@ -1,5 +1,8 @@
-"""How does a chapter get the book's code on Colab? Every chapter opens with the same set-up cell. It does nothing
-elsewhere; on Colab it fetches the version that the chapter's own link names and never touches torch or numpy."""
+"""The set-up cell that every chapter opens with, so that it finds the book's code on Colab.
+
+Elsewhere the cell does nothing; on Colab it fetches the version that the chapter's own link names and never touches
+torch or numpy.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ else:
 
 
 def setup_source(url: str, branch: str = "main") -> str:
-    """The source of the set-up cell, the same in every chapter.
+    """Return the source of the set-up cell, the same in every chapter.
 
     Args:
         url: the repository's address, as ``repository.url`` in ``_config.yml``.
@@ -50,10 +53,10 @@ def setup_source(url: str, branch: str = "main") -> str:
 
 
 def repository(root: str | os.PathLike) -> tuple[str, str]:
-    """The repository's address and branch, read from the one place that names them: ``_config.yml`` in ``root``.
+    """Return the repository's address and branch, read from the one place that names them: ``_config.yml`` in ``root``.
 
     Raises:
-        ValueError: ``_config.yml`` names no repository, or not an address on GitHub.
+        ValueError: if ``_config.yml`` names no repository, or not an address on GitHub.
     """
     import yaml
 

@@ -1,28 +1,29 @@
-"""What does the book show, in one picture? The causal regressors of one Iris network, drawn for the README.
+"""The picture in the README: the causal regressors of one Iris network.
 
 ``python -m tools.cover`` draws it again.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from acelib.attribution import AverageCausalEffect
 from acelib.inputs.distribution import InputDistribution
+from acelib.lab.home import write_whole
 from acelib.lab.iris import train_iris
+from tools.chapters import ROOT
 
-PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "readme.png"
+PICTURE = ROOT / "book" / "_static" / "readme.png"
 
 
 def draw(path: Path, *, epochs: int = 500, seed: int = 0) -> Path:
-    """The path of a PNG with one panel per species: the effect of each measurement on its probability, with bands.
+    """Draw one panel per species, the effect of each measurement on its probability with bands; return the PNG's path.
 
     Args:
-        path: The file to write.
-        epochs: Passes through the training flowers.
-        seed: Of the network.
+        path: the file to write.
+        epochs: passes through the training flowers.
+        seed: seed of the network.
     """
     run, _ = train_iris([seed], epochs=epochs)
     names = [name.removesuffix(" [cm]") for name in run.dataset.feature_names]
@@ -30,9 +31,8 @@ def draw(path: Path, *, epochs: int = 500, seed: int = 0) -> Path:
     figure = AverageCausalEffect(run.models("probabilities")[0], inputs).regress(num=100).plot(ice=0)
     for ax, name in zip(figure.axes, run.dataset.target_names, strict=True):
         ax.set_title(f"probability of {name}", loc="left")
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110, facecolor="white", bbox_inches="tight", metadata={"Software": None})
-    os.replace(temporary, path)
+    options = dict(dpi=110, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+    write_whole(path, lambda temporary: figure.savefig(temporary, format="png", **options))
     return path
 
 

@@ -1,5 +1,7 @@
-"""What did the papers say, and what holds? Two pages are written from what the chapters recorded: the ledger, with a
-verdict for every claim, and the status, with the seconds, the device and the versions behind it."""
+"""Two pages written from what the chapters recorded: the ledger and the status.
+
+The ledger has a verdict for every claim; the status has the seconds, the device and the versions behind them.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,14 @@ _HEAD = ("Claim and its test", "Paper", "Ours", "Verdict and reason")
 
 
 def ledger_markdown(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The ledger as Markdown: counts of the verdicts, then one table per chapter, quick run first, full run beside it.
+    """Return the ledger as Markdown: counts of the verdicts, then one table per chapter, the full run beside the quick.
 
     Args:
         chapters: (file stem, title, executed notebook) of each chapter, in the book's order.
         full: entries of ``data/ledger/*.json``, as ``save_ledger`` writes them.
 
     Raises:
-        ValueError: the same claim id in two chapters.
+        ValueError: for the same claim id in two chapters.
     """
     quick = [(stem, title, collect(notebook)[1]) for stem, title, notebook in chapters]
     _refuse_repeats(quick)
@@ -46,7 +48,7 @@ def ledger_markdown(chapters: Sequence[tuple[str, str, Any]], full: Sequence[Map
 
 
 def status_markdown(chapters: Sequence[tuple[str, str, Any]], versions: Mapping[str, str]) -> str:
-    """The status as Markdown: per chapter the seconds, the profile, the seed and the device; then the versions.
+    """Return the status as Markdown: per chapter the seconds, the profile, the seed and the device; then the versions.
 
     Args:
         chapters: (file stem, title, notebook) of each chapter. Seconds come from papermill's metadata; where there are
@@ -73,7 +75,7 @@ def _refuse_repeats(quick: Iterable[tuple[str, str, list[dict[str, Any]]]]) -> N
         for claim in claims:
             other = home.setdefault(claim["id"], stem)
             if other != stem:
-                raise ValueError(f"the claim id {claim['id']!r} stands in {other} and in {stem}; use each id once.")
+                raise ValueError(f"id of a claim must be used once, got {claim['id']!r} in {other} and in {stem}")
 
 
 def _counts(claims: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -131,7 +133,7 @@ def _badge(verdict: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown leaves alone inside a table: no rows, columns, markup, mathematics or roles of its own."""
+    """Return text that Markdown leaves alone inside a table: no rows, columns, markup, mathematics or roles."""
     for sign in "\\`*_{}[]<>|$#~":
         text = text.replace(sign, "\\" + sign)
     return " ".join(text.split())

@@ -1,6 +1,8 @@
-"""Which numbers does a chapter show, and does a paper's claim hold? Records and claims answer both in a form that
-programs can read: each is one cell output that carries its text, its JSON and, for a record, the value that the
-prose prints. A record is equal to its stored self when ``|new - stored| <= tol``."""
+"""Records, the numbers that a chapter shows, and claims, a paper's statements with a verdict.
+
+Both are readable by programs: each is one cell output that carries its text, its JSON and, for a record, the value that
+the prose prints. A record is equal to its stored self when ``|new - stored| <= tol``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _seen: dict[tuple[str, str], tuple[Any, Any]] = {}  # (kind, id) -> (what it say
 
 
 def record(key: str, value: Any, *, tol: float | None = None, unit: str = "") -> None:
-    """Show ``key = value`` once and make the value readable for the prose, the ledger and the tests. Returns None.
+    """Show ``key = value`` once and make the value readable for the prose, the ledger and the tests.
 
     Args:
         key: the record's name: lower-case letters, digits and single hyphens, unique in the book.
@@ -36,8 +38,8 @@ def record(key: str, value: Any, *, tol: float | None = None, unit: str = "") ->
         unit: the unit as it should stand behind the number, such as ``"s"`` or ``"model rows"``.
 
     Raises:
-        ValueError: bad key, a value that is not finite, a negative or missing tolerance, a key used twice in a cell.
-        TypeError: a value that is no number, truth value or text.
+        ValueError: for a bad key, a value that is not finite, a negative or missing tolerance, a key used twice.
+        TypeError: for a value that is no number, truth value or text.
 
     Example:
         >>> record("doc-half", 0.5, tol=1e-6)
@@ -49,7 +51,7 @@ def record(key: str, value: Any, *, tol: float | None = None, unit: str = "") ->
 
 
 def record_all(values: Mapping[str, Any], prefix: str = "", *, tol: float | None = None, unit: str = "") -> None:
-    """Show each value as the record ``prefix + its name``, all with one tolerance and one unit. Returns None.
+    """Show each value as the record ``prefix + its name``, all with one tolerance and one unit.
 
     Args:
         values: the values by name; names complete the ids.
@@ -85,7 +87,7 @@ def claim(
     reason: str,
     correction: str | None = None,
 ) -> None:
-    """Show a paper's statement beside our numbers, with the verdict that follows from them. Returns None.
+    """Show a paper's statement beside our numbers, with the verdict that follows from them.
 
     Args:
         key: the claim's name: lower-case letters, digits and single hyphens, unique in the book.
@@ -100,9 +102,9 @@ def claim(
         correction: what had to be corrected before it held.
 
     Raises:
-        ValueError: bad key, empty text, a number that is not finite, a negative tolerance, missing ``ours``, or a key
-            that already stands for another statement in this session.
-        TypeError: ``holds`` is neither a truth value nor None.
+        ValueError: for a bad key, an empty text, a number that is not finite, a negative tolerance, missing ``ours``,
+            or a key that already stands for another statement in this session.
+        TypeError: if ``holds`` is neither a truth value nor None.
 
     Example:
         >>> claim("doc-third", "A third is 0.333.", source="school", paper=0.333, inequality="|ours - paper| < 5e-4",
@@ -129,14 +131,14 @@ def claim(
 
 
 def record_item(key: str, value: Any, *, tol: float | None = None, unit: str = "") -> dict[str, Any]:
-    """The checked record as plain JSON data: id, value, tol, unit."""
+    """Return the checked record as plain JSON data: id, value, tol, unit."""
     _check_id(key)
     value = _scalar(value, f"the value of record {key!r}")
     if tol is None and isinstance(value, float):
-        raise ValueError(f"record {key!r} is a float and needs tol: give the number's error bar or less.")
+        raise ValueError(f"tol of record {key!r} must be given for a float, got none; take its error bar or less")
     tol = _tolerance(tol or 0, f"record {key!r}")
     if tol > 0 and isinstance(value, (bool, str)):
-        raise ValueError(f"record {key!r} is {type(value).__name__} and always exact: leave tol out or give 0.")
+        raise ValueError(f"tol of record {key!r} must be 0 for a {type(value).__name__}, got {tol}; leave it out")
     return {"id": key, "value": value, "tol": tol, "unit": str(unit)}
 
 
@@ -153,20 +155,22 @@ def claim_item(
     reason: str,
     correction: str | None = None,
 ) -> dict[str, Any]:
-    """The checked claim as plain JSON data, with its verdict."""
+    """Return the checked claim as plain JSON data, with its verdict."""
     _check_id(key)
     texts = {"statement": statement, "source": source, "paper": str(paper), "inequality": inequality, "reason": reason}
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"claim {key!r}: {name} must be a text that says something; got {text!r}.")
+            raise ValueError(f"{name} of claim {key!r} must be a text that is not empty, got {text!r}")
     if holds is not None:
         holds = _scalar(holds, f"holds of claim {key!r}")
         if not isinstance(holds, bool):
-            raise TypeError(f"claim {key!r}: holds must be True, False or None (cannot be tested); got {holds!r}.")
+            raise TypeError(f"holds of claim {key!r} must be True, False or None (cannot be tested), got {holds!r}")
     if correction is not None and not str(correction).strip():
-        raise ValueError(f"claim {key!r}: correction is empty; say what was corrected or leave it out.")
+        raise ValueError(
+            f"correction of claim {key!r} must be a text, got {correction!r}; leave it out if there is none"
+        )
     if ours is None and holds is not None:
-        raise ValueError(f"claim {key!r}: ours is missing; a claim that was tested shows the number that decided it.")
+        raise ValueError(f"ours of claim {key!r} must be what decided it, got none; if nothing was run, holds is None")
     if isinstance(ours, Mapping):
         named = sorted((str(name), value) for name, value in ours.items())  # notebooks store keys in this order
         ours = {name: _scalar(value, f"ours[{name!r}] of claim {key!r}") for name, value in named}
@@ -184,7 +188,7 @@ def claim_item(
 
 
 def verdict(holds: bool | None, correction: str | None = None) -> str:
-    """The verdict's words, one of ``VERDICTS``.
+    """Return the verdict as text, one of ``VERDICTS``.
 
     Example:
         >>> verdict(True), verdict(True, "the sign"), verdict(False), verdict(None)
@@ -198,7 +202,7 @@ def verdict(holds: bool | None, correction: str | None = None) -> str:
 
 
 def render_record(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The mime bundle of a record. The glued value keeps every digit, so that the prose may format it as it likes."""
+    """Return the mime bundle of a record; the glued value keeps every digit, so that the prose may format it."""
     return {
         "text/plain": f"{item['id']} = {number_text(item['value'], item['tol'])} {item['unit']}".rstrip(),
         GLUE_PREFIX + "text/plain": repr(item["value"]),
@@ -207,30 +211,30 @@ def render_record(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render_claim(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The mime bundle of a claim: plain text, a boxed card, and its JSON."""
+    """Return the mime bundle of a claim: plain text, a boxed card, and its JSON."""
     return {"text/plain": claim_text(item), "text/html": claim_html(item), CLAIM_MIME: dict(item)}
 
 
 def collect(notebook: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The records and the claims stored in a notebook's outputs, in order, as plain dictionaries.
+    """Return the records and the claims stored in a notebook's outputs, in order, as plain dictionaries.
 
     Args:
         notebook: the path of an ``.ipynb`` file, or a notebook node already read.
 
     Raises:
-        ValueError: an id that occurs twice.
+        ValueError: for an id that occurs twice.
     """
     records, claims = outputs_of(notebook, RECORD_MIME), outputs_of(notebook, CLAIM_MIME)
     for kind, items in (("record", records), ("claim", claims)):
         names = [item["id"] for item in items]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"the notebook holds the {kind} {twice[0]!r} more than once; every id is used once.")
+            raise ValueError(f"notebook must hold every id once, got the {kind} {twice[0]!r} more than once")
     return records, claims
 
 
 def outputs_of(notebook: Any, mime: str) -> list[dict[str, Any]]:
-    """Every output of one mime type in a notebook (path or node), in order, as plain dictionaries."""
+    """Return every output of one mime type in a notebook (path or node), in order, as plain dictionaries."""
     if isinstance(notebook, (str, os.PathLike)):
         notebook = json.loads(Path(notebook).read_text(encoding="utf-8"))
     outputs = (out for cell in notebook["cells"] for out in cell.get("outputs", ()))
@@ -246,14 +250,14 @@ def save_ledger(notebook: Any, path: str | os.PathLike, *, profile: str) -> dict
         profile: the profile the notebook was executed with.
 
     Raises:
-        ValueError: the notebook carries no provenance, or was run at another profile.
+        ValueError: if the notebook carries no provenance, or was run at another profile.
     """
     records, claims = collect(notebook)
     footers = outputs_of(notebook, PROVENANCE_MIME)
     if not footers:
-        raise ValueError("the notebook holds no provenance output: call provenance(...) in its last cell.")
+        raise ValueError("notebook must end with its provenance, got none; call provenance(...) in its last cell")
     if footers[-1]["profile"] != profile:
-        raise ValueError(f"the notebook was run at profile {footers[-1]['profile']!r}, not at {profile!r} as asked.")
+        raise ValueError(f"profile of the run must be {profile!r}, got {footers[-1]['profile']!r}")
     path = Path(path)
     entry = {"chapter": path.stem, "profile": profile, "provenance": footers[-1], "records": records, "claims": claims}
     text = json.dumps(entry, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -263,27 +267,27 @@ def save_ledger(notebook: Any, path: str | os.PathLike, *, profile: str) -> dict
 
 def _check_id(key: Any) -> None:
     if not isinstance(key, str) or not _ID.fullmatch(key):
-        raise ValueError(f"the id {key!r} must be lower-case letters, digits and single hyphens, such as 'ab-ig-a'.")
+        raise ValueError(f"key must be lower-case letters, digits and single hyphens, such as 'ab-ig-a', got {key!r}")
 
 
 def _tolerance(tol: Any, what: str) -> float:
     tol = _scalar(tol, f"tol of {what}")
     if isinstance(tol, (bool, str)) or tol < 0:
-        raise ValueError(f"tol of {what} must be a number >= 0 in the value's own unit; got {tol!r}.")
+        raise ValueError(f"tol of {what} must be a number >= 0 in the value's own unit, got {tol!r}")
     return float(tol)
 
 
 def _scalar(value: Any, what: str) -> bool | int | float | str:
-    """A plain finite Python scalar from a Python, numpy or torch one."""
+    """Return a plain finite Python scalar from a Python, numpy or torch one."""
     if hasattr(value, "item") and getattr(value, "size", None) is not None:
         size = value.numel() if hasattr(value, "numel") else value.size
         if size != 1:
-            raise TypeError(f"{what} must be a single number; got an array of {size}: choose an element or an average.")
+            raise TypeError(f"{what} must be a single number, got an array of {size}; choose an element or an average")
         value = value.item()
     if not isinstance(value, (bool, int, float, str)):
-        raise TypeError(f"{what} must be a number, a truth value or a text; got {type(value).__name__}.")
+        raise TypeError(f"{what} must be a number, a truth value or a text, got {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{what} must be finite; got {value}: look for the division or logarithm that made it.")
+        raise ValueError(f"{what} must be finite, got {value}; look for the division or logarithm that made it")
     return value
 
 
@@ -295,9 +299,11 @@ def _remember(kind: str, key: str, says: Any) -> None:
     run = None if shell is None else shell.execution_count
     before = _seen.get((kind, key))
     if before is not None and before[0] != says:
-        raise ValueError(f"the {kind} id {key!r} already stands for another statement: choose a new id, or restart.")
+        raise ValueError(
+            f"key must stand for one {kind}, got {key!r} for another statement; take a new one, or restart"
+        )
     if before is not None and run is not None and before[1] == run:
-        raise ValueError(f"the {kind} id {key!r} is used twice in one cell: every id is used once in the book.")
+        raise ValueError(f"key must be used once in the book, got the {kind} {key!r} twice in one cell")
     _seen[kind, key] = (says, run)
 
 

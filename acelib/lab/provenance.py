@@ -1,5 +1,6 @@
-"""Where do a chapter's numbers come from? A footer with the versions, the device, the seed, the data's hash and the
-seconds since the kernel started. It names no host, no user and no path, and it is never compared between runs."""
+"""The footer of a chapter: versions, device, seed, the data's hash and the seconds since the kernel started.
+
+It names no host, no user and no path, and it is never compared between runs."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _IMPORTED = time.time()
 
 
 def provenance(*, seed: int | None, profile: str, data: Any = None, started: float | None = None) -> None:
-    """Show the footer as the cell's one output (tag the cell ``nbval-ignore-output``). Returns None.
+    """Show the footer as the cell's one output (tag the cell ``nbval-ignore-output``).
 
     Args:
         seed: the seed that the chapter was run with.
@@ -53,7 +54,7 @@ def provenance(*, seed: int | None, profile: str, data: Any = None, started: flo
 
 
 def describe(*, seed: int | None, profile: str, data: Any = None, started: float | None = None) -> dict[str, Any]:
-    """The footer's facts as plain JSON data: versions, device, threads, seed, profile, data hash, seconds."""
+    """Return the footer's facts as plain JSON data: versions, device, threads, seed, profile, data hash, seconds."""
     import torch
 
     return {
@@ -68,11 +69,14 @@ def describe(*, seed: int | None, profile: str, data: Any = None, started: float
 
 
 def device_name() -> str:
-    """The name of the GPU if there is one, else of the processor."""
+    """Return the name of the GPU if there is one, else of the processor."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+
+
+def processor_name() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -82,7 +86,9 @@ def device_name() -> str:
 
 
 def data_hash(data: Any) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of some data: arrays by dtype, shape and bytes, files by content.
+    """Return the first 12 hexadecimal digits of the SHA-256 of some data.
+
+    Arrays count by dtype, shape and bytes, files by content.
 
     Example:
         >>> data_hash(b"abc")

@@ -1,4 +1,4 @@
-"""Does the comparison of stored notebooks let a number move within its tolerance, and nothing else?
+"""The comparison of stored notebooks lets a number move within its tolerance, and nothing else.
 
 Small notebooks are executed, their stored outputs are changed by hand, and nbval is run on them in a process of its own
 with the project's own conftest.py.

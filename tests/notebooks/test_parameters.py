@@ -1,4 +1,4 @@
-"""Can a chapter be run with other parameters, and only with those it has?"""
+"""A chapter can be run with other parameters, and only with those it has."""
 
 from __future__ import annotations
 

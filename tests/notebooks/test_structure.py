@@ -1,5 +1,5 @@
-"""Is every chapter made as a chapter should be? The stored notebooks are read, not executed: set-up, parameters,
-outputs, figures, exercises, and the records that the prose prints."""
+"""What every chapter must have. The stored notebooks are read, not executed: set-up, parameters, outputs, figures,
+exercises, and the records that the prose prints."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_every_form_changes_and_goes_back_to_the_same_bytes(small, capsys):
 def test_another_form_is_refused_before_anything_changes(small, url, capsys):
     before = contents(small)
     assert address.main([url], small) == 1
-    assert "expected https://github.com/owner/name" in capsys.readouterr().err
+    assert "URL must be https://github.com/owner/name" in capsys.readouterr().err
     assert contents(small) == before
 
 
@@ -82,7 +82,7 @@ def test_no_argument_is_refused(small, capsys):
 
 def test_a_config_without_an_address_says_so(tmp_path):
     (tmp_path / "_config.yml").write_text("title: T\nurl: https://github.com/me/mine\n")
-    with pytest.raises(ValueError, match="no `url:` under `repository:`"):
+    with pytest.raises(ValueError, match="`url:` under `repository:`, got none"):
         address.current(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Do the ledger and status pages say what the chapters recorded? Tables are checked cell by cell."""
+"""The ledger and status pages say what the chapters recorded. Tables are checked cell by cell."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_ledger_puts_full_results_beside_quick_ones():
 
 def test_ledger_refuses_an_id_in_two_chapters():
     both = [(stem, stem, notebook(claimed("t-a"))) for stem in ("01-a", "02-b")]
-    with pytest.raises(ValueError, match="'t-a' stands in 01-a and in 02-b"):
+    with pytest.raises(ValueError, match="used once, got 't-a' in 01-a and in 02-b"):
         ledger_markdown(both)
 
 
