@@ -9,12 +9,11 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Import:
+class Import(NamedTuple):
     """One imported module or, from a package, one imported name: ``module`` in full, ``name`` or None, line, place."""
 
     module: str
