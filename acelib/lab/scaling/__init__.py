@@ -1,29 +1,19 @@
 """Chapters 3 and 8: costs and errors in many dimensions."""
 
-from .costs import (
-    CHUNK,
-    average_curves,
-    both,
-    count,
-    drawn_rows,
-    errors_of,
-    read_off,
-    spread_pixels,
-    taylor_curves,
-    vector_products,
-)
-from .methods import Frontier, frontier
+from .costs import count, vector_products
+from .methods import Frontier, both, frontier, intervened_outputs, relative_error, spread_pixels
+from .pixel_curves import average_curves, drawn_rows, read_off, taylor_curves
 
 __all__ = [
-    "CHUNK",
     "Frontier",
     "average_curves",
     "both",
     "count",
     "drawn_rows",
-    "errors_of",
     "frontier",
+    "intervened_outputs",
     "read_off",
+    "relative_error",
     "spread_pixels",
     "taylor_curves",
     "vector_products",

@@ -1,4 +1,4 @@
-"""What does an interventional expectation cost, and how good is it? The estimators' errors against their price.
+"""The errors of the estimators of an interventional expectation, against their price.
 
 The yardstick is the average over all rows (Chattopadhyay et al. 2019, Eq. 2), which is exact for a data set. Against it
 stand f(μ) alone, the second-order expansion (Eq. 3-4), cubature, and averages over seeded subsets of the rows, the same
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from acelib import InputDistribution, interventional_expectation
 
-__all__ = ["Frontier", "frontier", "intervened_outputs", "relative_error"]
-
 Parts = Mapping[str, slice]
+CHUNK = 8192  # model rows at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +24,11 @@ class Frontier:
     """Errors and prices of every estimator for one network.
 
     Attributes:
-        costs: Model rows per value, by method: "mean point", "taylor", "cubature".
-        errors: Relative error by method and part of the outputs, ``errors[method][part]``.
-        sizes: Numbers of rows in the subsets.
-        rows: Relative errors of the subset averages by part, ``(sizes, repeats)``.
-        exact: Average over all rows, ``(features, m, outputs)``.
+        costs: model rows per value, by method: "mean point", "taylor", "cubature".
+        errors: relative error by method and part of the outputs, ``errors[method][part]``.
+        sizes: numbers of rows in the subsets.
+        rows: relative errors of the subset averages by part, ``(sizes, repeats)``.
+        exact: average over all rows, ``(features, m, outputs)``.
     """
 
     costs: dict[str, int]
@@ -47,13 +46,13 @@ class Frontier:
 
 
 def intervened_outputs(model: Callable, inputs: InputDistribution, feature: int | str, values: Tensor) -> Tensor:
-    """The model's outputs on every row under every value of one feature, ``(m, n, outputs)``.
+    """Return the model's outputs on every row under every value of one feature, ``(m, n, outputs)``.
 
     Args:
         model: ``(batch, *shape) -> (batch, outputs)``.
-        inputs: An input model with rows.
-        feature: Which input is set.
-        values: ``(m,)`` what it is set to.
+        inputs: an input model with rows.
+        feature: the input that is set.
+        values: ``(m,)``, what it is set to.
 
     Example:
         >>> X = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
@@ -68,14 +67,14 @@ def intervened_outputs(model: Callable, inputs: InputDistribution, feature: int 
 
 
 def relative_error(estimate: Tensor, exact: Tensor) -> float:
-    """Root mean square error of the effects in units of the effects' own root mean square, one number.
+    """Return the root mean square error of the effects in units of their own root mean square.
 
     Both curves are centred over the values first, so that effects are compared, not levels. 1 is the error of an
     estimate that says "no effect anywhere".
 
     Args:
-        estimate: ``(features, m, outputs)`` expectations.
-        exact: ``(features, m, outputs)`` the yardstick.
+        estimate: ``(features, m, outputs)``, expectations.
+        exact: ``(features, m, outputs)``, the yardstick.
 
     Example:
         >>> curve = torch.tensor([0.0, 1.0, 2.0]).reshape(1, 3, 1)
@@ -94,27 +93,27 @@ def frontier(
     *,
     sizes: Sequence[int],
     repeats: int = 20,
-    seed: int = 0,
+    seed: int | None = None,
     parts: Parts | None = None,
 ) -> Frontier:
-    """Prices and relative errors of mean point, Taylor, cubature and row subsets for one network.
+    """Return prices and relative errors of mean point, Taylor, cubature and row subsets for one network.
 
     Args:
         model: ``(batch, *shape) -> (batch, outputs)``.
-        inputs: An input model with rows.
-        features: The features to set, one after the other; errors are pooled over them.
+        inputs: an input model with rows.
+        features: the features to set, one after the other; errors are pooled over them.
         values: ``(m,)``, the same for every feature.
-        sizes: Numbers of rows in the subsets, none above the number of rows.
-        repeats: Subsets drawn of each size, without replacement.
-        seed: Of the subsets.
-        parts: Columns of the output that are judged together, by name; default all as ``"output"``.
+        sizes: numbers of rows in the subsets, none above the number of rows.
+        repeats: subsets drawn of each size, without replacement.
+        seed: seed of the subsets; None means 0.
+        parts: columns of the output that are judged together, by name; default: all, as ``"output"``.
 
     Raises:
-        ValueError: A size that is not between 1 and the number of rows.
+        ValueError: for a size that is not between 1 and the number of rows.
     """
     n = 0 if inputs.samples is None else inputs.samples.shape[0]
     if not all(1 <= size <= n for size in sizes):
-        raise ValueError(f"sizes is {list(sizes)}, expected numbers between 1 and the {n} rows of the input model")
+        raise ValueError(f"sizes must be numbers between 1 and {n}, the rows of the input model, got {list(sizes)}")
     parts = parts or {"output": slice(None)}
     outputs = torch.stack([intervened_outputs(model, inputs, f, values) for f in features])  # (features, m, n, outputs)
     exact = outputs.mean(2)
@@ -131,14 +130,51 @@ def frontier(
         method: {part: relative_error(value[..., columns], exact[..., columns]) for part, columns in parts.items()}
         for method, value in estimates.items()
     }
-    rows = _subsets(outputs, exact, sizes, repeats, seed, parts)
+    rows = _subsets(outputs, exact, sizes, repeats, seed or 0, parts)
     return Frontier(costs, errors, tuple(sizes), rows, exact)
+
+
+def both(model: Callable) -> Callable:
+    """Return the model that gives logits and probabilities side by side, ``(batch, …) -> (batch, 2 · classes)``.
+
+    Args:
+        model: ``(batch, …) -> (batch, classes)`` logits.
+
+    Example:
+        >>> y = both(lambda x: x)(torch.zeros(1, 2))
+        >>> assert y.tolist() == [[0.0, 0.0, 0.5, 0.5]]
+    """
+
+    def call(x: Tensor) -> Tensor:
+        if type(x) is Tensor and len(x) > CHUNK:  # bounds the memory of the hidden layers
+            return torch.cat([call(part) for part in x.split(CHUNK)])
+        logits = model(x)
+        return torch.cat([logits, torch.softmax(logits, dim=-1)], dim=-1)
+
+    return call
+
+
+def spread_pixels(inputs: InputDistribution, number: int) -> list[int]:
+    """Return the numbers of some inputs that vary, evenly spaced among the half with the larger standard deviation.
+
+    Args:
+        inputs: an input model.
+        number: how many are wanted.
+
+    Example:
+        >>> X = torch.tensor([[0.0, 0.0, 0.0], [0.1, 1.0, 2.0]], dtype=torch.float64)
+        >>> assert spread_pixels(InputDistribution.fit(X), 1) == [2]
+    """
+    half = inputs.factor.square().sum(1).argsort(descending=True, stable=True)[: max(number, inputs.num_features // 2)]
+    half = half.sort().values
+    places = ((torch.arange(number, dtype=torch.float64) + 0.5) * len(half) / number).long()
+    return half[places].tolist()
 
 
 def _subsets(
     outputs: Tensor, exact: Tensor, sizes: Sequence[int], repeats: int, seed: int, parts: Parts
 ) -> dict[str, Tensor]:
-    """Relative errors ``(sizes, repeats)`` of averages over subsets of the rows, by part."""
+    """Return the relative errors ``(sizes, repeats)`` of averages over subsets of the rows, by part."""
     generator = torch.Generator().manual_seed(seed)
     errors = {part: torch.zeros(len(sizes), repeats, dtype=torch.float64) for part in parts}
     for r in range(repeats):

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from acelib import InputDistribution
-from acelib.lab.scaling.methods import frontier, intervened_outputs, relative_error
+from acelib.lab import scaling
+from acelib.lab.networks import mlp
+from acelib.lab.scaling import frontier, intervened_outputs, methods, relative_error
 
 VALUES = torch.linspace(-1, 1, 5, dtype=torch.float64)
 
@@ -13,6 +15,16 @@ VALUES = torch.linspace(-1, 1, 5, dtype=torch.float64)
 def inputs():
     X = torch.randn(60, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     return InputDistribution.fit(X @ torch.tensor([[1.0, 0.5, 0], [0, 1, 0.3], [0, 0, 1]], dtype=torch.float64))
+
+
+@pytest.fixture
+def net():
+    return mlp((6, 5, 3), activation="tanh", seed=0).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def rows():
+    return torch.rand(40, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def quadratic(x):
@@ -73,5 +85,29 @@ def test_the_seed_decides_the_subsets(inputs):
 
 
 def test_a_size_beyond_the_rows_is_refused(inputs):
-    with pytest.raises(ValueError, match="sizes is .*61.*60 rows"):
+    with pytest.raises(ValueError, match="sizes must be numbers between 1 and 60, .* got .61"):
         frontier(quadratic, inputs, [0], VALUES, sizes=[61])
+
+
+def test_both_puts_probabilities_beside_logits_in_chunks_too(net, rows, monkeypatch):
+    whole = scaling.both(net)(rows)
+    assert torch.equal(whole[:, :3], net(rows))
+    assert torch.allclose(whole[:, 3:], torch.softmax(net(rows), 1), atol=1e-15)
+    monkeypatch.setattr(methods, "CHUNK", 7)
+    assert torch.allclose(scaling.both(net)(rows), whole, atol=1e-14)
+
+
+def test_spread_pixels_leaves_out_those_that_hardly_vary():
+    X = torch.rand(50, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    X[:, [0, 2, 4, 6]] *= 1e-3
+    assert scaling.spread_pixels(InputDistribution.fit(X), 4) == [1, 3, 5, 7]
+    assert scaling.spread_pixels(InputDistribution.fit(X), 2) == [3, 7]
+
+
+def test_errors_shrink_with_rows_and_vanish_with_all(net, rows):
+    inputs = InputDistribution.fit(rows, domain=(0.0, 1.0))
+    parts = {"logits": slice(0, 3), "probabilities": slice(3, 6)}
+    pixels, values = scaling.spread_pixels(inputs, 3), torch.linspace(0, 1, 3, dtype=torch.float64)
+    found = scaling.frontier(scaling.both(net), inputs, pixels, values, sizes=(4, 40), repeats=5, parts=parts)
+    for part in parts:
+        assert found.rows[part][1].max() < 1e-12 < found.rows[part][0].min()
