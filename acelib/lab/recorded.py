@@ -11,44 +11,27 @@ from acelib.lab.home import data_file
 
 
 def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) -> dict[str, tuple[Any, float]]:
-    """``{id: (value, tol)}`` of the records of a chapter's last full run whose id starts with ``prefix``.
+    """Return ``{id: (value, tol)}`` of the records of a chapter's last full run whose id starts with ``prefix``.
 
     Args:
-        chapter: Name of the chapter's file without its ending.
-        prefix: Start of the ids.
-        folder: Where the ledger lies; default ``data/ledger``.
+        chapter: name of the chapter's file without its ending.
+        prefix: start of the ids.
+        folder: folder of the ledger; default ``data/ledger``.
 
     Raises:
-        ValueError: The chapter has no full run on file.
+        ValueError: if the chapter has no full run on file.
+
+    Example:
+        >>> value, tol = full_numbers("08-high-dimensions", "scale-conv-")["scale-conv-real"]
+        >>> assert 0 < value < 1 and tol > 0
     """
     path = data_file("ledger", f"{chapter}.json") if folder is None else folder / f"{chapter}.json"
     if not path.is_file():
-        raise ValueError(f"{path.name} is not in data/ledger: run `make full CHAPTERS={chapter}` first")
+        raise ValueError(
+            f"chapter must have a full run in data/ledger, got {chapter!r}; run `make full CHAPTERS={chapter}`"
+        )
     records = json.loads(path.read_text(encoding="utf-8"))["records"]
     return {r["id"]: (r["value"], r["tol"]) for r in records if r["id"].startswith(prefix)}
-
-
-def _benchmarks(folder: Path | None) -> Mapping[str, Any]:
-    path = data_file("benchmarks.json") if folder is None else folder / "benchmarks.json"
-    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
-
-
-def timed_ratio(module: str, name: str, *, folder: Path | None = None) -> float | None:
-    """The median of one ratio of times in ``data/benchmarks.json``; None where it has not been measured.
-
-    Args:
-        module: Of the benchmarks, such as ``"jets"``.
-        name: Of the ratio.
-        folder: Where the file lies; default ``data``.
-    """
-    found = _benchmarks(folder).get(module, {}).get("ratios", {}).get(name)
-    return None if found is None else found["median"]
-
-
-def timed_seconds(module: str, name: str, *, folder: Path | None = None) -> float | None:
-    """The median seconds of one case in ``data/benchmarks.json``, per intervention; None where not measured."""
-    found = _benchmarks(folder).get(module, {}).get("seconds", {}).get(name)
-    return None if found is None else found["median"]
 
 
 def full_or_stored(
@@ -68,7 +51,7 @@ def full_or_stored(
         compute: runs the experiment at full size; called only where ``full`` is true.
         full: whether this run is at the full profile.
         otherwise: what a quick run takes where no full run is on file; default: an error.
-        folder: where the ledger lies; default ``data/ledger``.
+        folder: folder of the ledger; default ``data/ledger``.
 
     Raises:
         ValueError: if the chapter has no full run on file and ``otherwise`` is not given.
@@ -88,3 +71,32 @@ def full_or_stored(
             raise
         return dict(otherwise())
     return {key.removeprefix(prefix): value for key, (value, _) in stored.items()}
+
+
+def timed_ratio(module: str, name: str, *, folder: Path | None = None) -> float | None:
+    """Return the median of one ratio of times in ``data/benchmarks.json``, None where it has not been measured.
+
+    Args:
+        module: name of the benchmarks, such as ``"jets"``.
+        name: name of the ratio.
+        folder: folder of the file; default ``data``.
+    """
+    return _median(module, "ratios", name, folder)
+
+
+def timed_seconds(module: str, name: str, *, folder: Path | None = None) -> float | None:
+    """Return the median seconds of one case in ``data/benchmarks.json``, None where it has not been measured.
+
+    Args:
+        module: name of the benchmarks, such as ``"jets"``.
+        name: name of the case.
+        folder: folder of the file; default ``data``.
+    """
+    return _median(module, "seconds", name, folder)
+
+
+def _median(module: str, kind: str, name: str, folder: Path | None) -> float | None:
+    path = data_file("benchmarks.json") if folder is None else folder / "benchmarks.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
+    found = results.get(module, {}).get(kind, {}).get(name)
+    return None if found is None else found["median"]
