@@ -27,9 +27,7 @@ def full_numbers(chapter: str, prefix: str = "", *, folder: Path | None = None) 
     """
     path = data_file("ledger", f"{chapter}.json") if folder is None else folder / f"{chapter}.json"
     if not path.is_file():
-        raise ValueError(
-            f"chapter must have a full run in data/ledger, got {chapter!r}; run `make full CHAPTERS={chapter}`"
-        )
+        raise ValueError(f"chapter {chapter!r} has no full run in data/ledger; run `make full CHAPTERS={chapter}`")
     records = json.loads(path.read_text(encoding="utf-8"))["records"]
     return {r["id"]: (r["value"], r["tol"]) for r in records if r["id"].startswith(prefix)}
 
