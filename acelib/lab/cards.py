@@ -1,5 +1,6 @@
-"""How does a record or a claim look to a reader? Numbers with the digits that their tolerance supports, and a boxed
-card per claim whose verdict is said in words as well as in colour, on light and on dark pages."""
+"""The look of records and claims: numbers with the digits that their tolerance supports, and a boxed card per claim.
+
+A card gives its verdict as text as well as in colour, on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ PAPER = (
 
 
 def number_text(value: Any, tol: float) -> str:
-    """The value as text, with no more decimals than its tolerance supports (at most 12).
+    """Return the value as text, with no more decimals than its tolerance supports (at most 12).
 
     Example:
         >>> number_text(3.49850000012, 1e-6), number_text(True, 0), number_text(1234, 0)
@@ -41,7 +42,7 @@ def number_text(value: Any, tol: float) -> str:
 
 
 def ours_text(ours: Any, tol: float) -> str:
-    """Our numbers as one line: ``3.4985``, or ``a = 3.4985, b = 7.4985``; a dash where there is none."""
+    """Return our numbers as one line: ``3.4985``, or ``a = 3.4985, b = 7.4985``; a dash where there is none."""
     if ours is None:
         return "–"
     if isinstance(ours, Mapping):
@@ -50,7 +51,7 @@ def ours_text(ours: Any, tol: float) -> str:
 
 
 def claim_text(item: Mapping[str, Any]) -> str:
-    """A claim as a few lines of plain text."""
+    """Return a claim as a few lines of plain text."""
     lines = [
         f"[{item['verdict']}] {item['id']}: {item['statement']} ({item['source']})",
         f"  test: {item['inequality']}",
@@ -62,7 +63,7 @@ def claim_text(item: Mapping[str, Any]) -> str:
 
 
 def claim_html(item: Mapping[str, Any]) -> str:
-    """A claim as a boxed card. Colours come from the page, so that it reads on dark pages too; no script, no class."""
+    """Return a claim as a boxed card without script or class; its colours come from the page, dark or light."""
     rows = [("Test", item["inequality"]), ("Paper", item["paper"]), ("Ours", ours_text(item["ours"], item["tol"]))]
     if item["correction"]:
         rows.append(("Corrected", item["correction"]))
@@ -85,7 +86,7 @@ def claim_html(item: Mapping[str, Any]) -> str:
 
 
 def badge_html(verdict: str) -> str:
-    """The verdict as a small coloured badge that also says it in words."""
+    """Return the verdict as a small coloured badge that also holds it as text."""
     sign, colour = BADGES[verdict]
     return (
         f'<span style="background:{colour};color:#fff;border-radius:4px;padding:.1em .5em;font-weight:600;'

@@ -1,4 +1,4 @@
-"""Which MNIST networks does the book explain, and what does it know of MNIST without the images?
+"""The MNIST networks that the book explains, and what it keeps of MNIST without the images.
 
 Four trained networks ship as checkpoints: perceptrons 784-512-256-128-64-10 with tanh, GELU and ReLU, as in the timing
 experiment of Chattopadhyay et al. (2019, Sec. 4.6: MNIST, 4 hidden layers), and a small convolutional network. Beside
@@ -38,14 +38,14 @@ PROFILES = {"quick": (1, 6_000), "full": (5, None)}  # epochs, and how many of t
 
 @dataclass(frozen=True, eq=False)
 class MnistMoments:
-    """What is known of the MNIST training images, pixels in [0, 1], row by row from the top left.
+    """Statistics of the MNIST training images, pixels in [0, 1], row by row from the top left.
 
     Attributes:
-        mean: The mean image, (784,), float32.
-        factor: (784, 50) with covariance about ``factor @ factor.T``; orthogonal columns, the largest first.
-        class_means: The mean image of each digit, (10, 784).
-        explained: Share of the total variance that ``factor`` holds.
-        provenance: How and from what they were computed.
+        mean: the mean image, ``(784,)``, float32.
+        factor: ``(784, 50)`` with covariance about ``factor @ factor.T``; orthogonal columns, the largest first.
+        class_means: the mean image of each digit, ``(10, 784)``.
+        explained: share of the total variance that ``factor`` holds.
+        provenance: seed, versions, data and seconds of the computation.
     """
 
     mean: Tensor
@@ -60,14 +60,14 @@ class Pretrained:
     """A network trained on MNIST, with what its explanation needs.
 
     Attributes:
-        name: One of ``NAMES``.
-        model: (batch, 1, 28, 28) -> (batch, 10) logits, float32, in evaluation mode.
-        mean: The mean training image, (784,).
-        factor: (784, 50) with covariance of the training images about ``factor @ factor.T``.
-        class_means: The mean training image of each digit, (10, 784).
-        explained: Share of the variance that ``factor`` holds.
-        accuracy: Share of the 10,000 test images that the network gets right.
-        provenance: Seed, settings, versions, device, hashes of the data and seconds of the training.
+        name: one of ``NAMES``.
+        model: ``(batch, 1, 28, 28) -> (batch, 10)`` logits, float32, in evaluation mode.
+        mean: the mean training image, ``(784,)``.
+        factor: ``(784, 50)`` with covariance of the training images about ``factor @ factor.T``.
+        class_means: the mean training image of each digit, ``(10, 784)``.
+        explained: share of the variance that ``factor`` holds.
+        accuracy: share of the 10,000 test images that the network gets right.
+        provenance: seed, settings, versions, device, hashes of the data and seconds of the training.
     """
 
     name: str
@@ -88,17 +88,17 @@ class Pretrained:
 
 
 def network(name: str, *, seed: int = 0) -> nn.Sequential:
-    """An untrained network of one of the four architectures, (batch, 1, 28, 28) -> (batch, 10) logits, float32.
+    """Return an untrained network of one of the four architectures, ``(batch, 1, 28, 28) -> (batch, 10)`` logits.
 
     The convolutional one is 8 maps of 5×5, maximum pooling, 16 maps of 5×5, maximum pooling, 64 neurons, with GELU:
     curved everywhere, and smooth except where two pixels of a pool change places.
 
     Args:
-        name: One of ``NAMES``.
-        seed: Of the initial weights, uniform in ±1/√fan_in.
+        name: one of ``NAMES``.
+        seed: seed of the initial weights, float32, uniform in ±1/√fan_in.
 
     Raises:
-        ValueError: No such architecture.
+        ValueError: for another architecture.
 
     Example:
         >>> assert network("conv")(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
@@ -114,13 +114,13 @@ def network(name: str, *, seed: int = 0) -> nn.Sequential:
 
 
 def mnist_moments(*, folder: str | Path | None = None) -> MnistMoments:
-    """Mean, factor of rank 50 and class means of the MNIST training images as ``MnistMoments``; needs no image.
+    """Return mean, factor of rank 50 and class means of the MNIST training images; needs no image.
 
     Args:
-        folder: Where the checkpoints are; by default those that ship with the book.
+        folder: folder of the checkpoints; default: those that ship with the book.
 
     Raises:
-        DataError: The file is missing or not what it should be.
+        DataError: if the file is missing or not what it should be.
 
     Example:
         >>> moments = mnist_moments()
@@ -134,15 +134,15 @@ def mnist_moments(*, folder: str | Path | None = None) -> MnistMoments:
 
 
 def load_pretrained(name: str, *, folder: str | Path | None = None) -> Pretrained:
-    """One of the networks trained on MNIST, with the statistics of its inputs, as ``Pretrained``; needs no image.
+    """Return one of the networks trained on MNIST, with the statistics of its inputs; needs no image.
 
     Args:
         name: ``"tanh"``, ``"gelu"``, ``"relu"`` or ``"conv"``.
-        folder: Where the checkpoints are; by default those that ship with the book.
+        folder: folder of the checkpoints; default: those that ship with the book.
 
     Raises:
-        ValueError: No such network.
-        DataError: A checkpoint is missing or not what it should be.
+        ValueError: for another network.
+        DataError: if a checkpoint is missing or not what it should be.
 
     References:
         Chattopadhyay et al. 2019, Sec. 4.6, for the size of the perceptrons.
@@ -178,24 +178,23 @@ def train_networks(
     resume: bool = True,
     progress: bool = False,
 ) -> dict[str, Pretrained]:
-    """The networks by name, trained with Adam and written as checkpoints, together with the statistics of the inputs.
+    """Train the networks with Adam, write them and the statistics of the inputs, and return the networks by name.
 
-    A call that was killed goes on from the last finished epoch when it is made again.
+    A call that was killed resumes from the last finished epoch when it is made again.
 
     Args:
-        names: Some of ``NAMES``.
+        names: some of ``NAMES``.
         profile: ``"full"`` for 5 epochs of all images, ``"quick"`` for one epoch of the first 6,000.
-        seed: Of initial weights and order of the images.
-        data: Training and test part with X (n, 28, 28) in [0, 1]; by default MNIST, through the download registry.
-        folder: Where checkpoints are written; by default ``data/checkpoints``, or ``_build/checkpoints`` for a quick
-            run.
-        states: Where the state of an unfinished training is kept; by default ``_build/training``.
-        resume: Whether to use such a state; False starts anew.
-        progress: Whether to show a bar a network.
+        seed: seed of the initial weights and the order of the images.
+        data: training and test part with X (n, 28, 28) in [0, 1]; default: MNIST, through the download registry.
+        folder: folder of the checkpoints; default ``data/checkpoints``, or ``_build/checkpoints`` for a quick run.
+        states: folder for the state of an unfinished training; default ``_build/training``.
+        resume: whether to use such a state; False starts anew.
+        progress: whether to show a bar a network.
 
     Raises:
-        ValueError: An unknown name or profile.
-        DataError: MNIST cannot be had.
+        ValueError: for an unknown name or profile.
+        DataError: if MNIST cannot be had.
     """
     for name in names:
         _check(name)
@@ -220,15 +219,11 @@ def train_networks(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train from the command line and print what came of it; returns the exit status.
-
-    Args:
-        arguments: Of the command line.
-    """
+    """Train from the command line, print the networks and return the exit status."""
     parser = argparse.ArgumentParser(prog="mnist", description="Train the book's MNIST networks and write them.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--profile", choices=PROFILES, default="full")
-    parser.add_argument("--restart", action="store_true", help="do not go on from an unfinished training")
+    parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
     chosen = parser.parse_args(arguments)
     try:
         trained = train_networks(
@@ -286,7 +281,7 @@ def _path(name: str, folder: str | Path | None) -> Path:
 
 def _check(name: str) -> None:
     if name not in NAMES:
-        raise ValueError(f"name is {name!r}, expected one of {', '.join(NAMES)}")
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which networks do the chapters explain? Small multilayer perceptrons, alone or several seeds side by side.
+"""The small networks that the chapters explain: multilayer perceptrons, alone or several seeds side by side.
 
 A layer is x W + b followed by an activation. Weights and biases are drawn uniformly from ±1/√fan_in, which is
 PyTorch's own default (Kaiming-uniform with slope √5), here with an explicit generator, so that a seed alone decides
@@ -45,23 +45,23 @@ def mlp(
     sizes: Sequence[int],
     *,
     activation: str = "relu",
-    seed: int | None = 0,
+    seed: int | None = None,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float64,
     output: str | None = None,
 ) -> nn.Sequential:
-    """A multilayer perceptron (batch, sizes[0]) -> (batch, sizes[-1]), its weights decided by the seed alone.
+    """Return a perceptron ``(batch, sizes[0]) -> (batch, sizes[-1])``, its weights decided by the seed alone.
 
     Args:
-        sizes: Neurons per layer, inputs and outputs included, such as ``(4, 8, 3)``.
-        activation: Between layers: one of ``ACTIVATIONS``.
-        seed: Seed of the initial weights; 0 is a seed.
-        generator: A generator to draw from, in place of ``seed``.
-        dtype: Of the parameters.
-        output: None for logits, ``"softmax"`` for probabilities.
+        sizes: neurons per layer, inputs and outputs included, such as ``(4, 8, 3)``.
+        activation: activation between layers, one of ``ACTIVATIONS``.
+        seed: seed of the initial weights; None means 0.
+        generator: a generator to draw from, in place of ``seed``.
+        dtype: dtype of the parameters.
+        output: none for logits, ``"softmax"`` for probabilities.
 
     Raises:
-        ValueError: A size, the activation or the output is not one that exists, or there is neither seed nor generator.
+        ValueError: for a size, an activation or an output that does not exist.
 
     Example:
         >>> import torch
@@ -72,9 +72,7 @@ def mlp(
     """
     sizes = _check(sizes, activation, output)
     if generator is None:
-        if seed is None:
-            raise ValueError("seed is None and no generator was given; give either, so that the network is repeatable")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed or 0)
     layers: list[nn.Module] = []
     for index, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
         if index:
@@ -89,11 +87,11 @@ class StackedMLP(nn.Module):
     """S perceptrons of one architecture as one module: (batch, inputs) or (S, batch, inputs) -> (S, batch, outputs).
 
     Args:
-        weights: One tensor (S, fan_in, fan_out) per layer.
-        biases: One tensor (S, 1, fan_out) per layer.
-        seeds: The S seeds, kept for training and for reports.
-        activation: Between layers: one of ``ACTIVATIONS``.
-        output: None for logits, ``"softmax"`` for probabilities.
+        weights: one tensor ``(S, fan_in, fan_out)`` per layer.
+        biases: one tensor ``(S, 1, fan_out)`` per layer.
+        seeds: the S seeds, kept for training and for reports.
+        activation: activation between layers, one of ``ACTIVATIONS``.
+        output: none for logits, ``"softmax"`` for probabilities.
     """
 
     def __init__(
@@ -114,22 +112,22 @@ class StackedMLP(nn.Module):
         self._activate = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs (S, batch, outputs) of every network; x is (batch, inputs) for all or (S, batch, inputs)."""
+        """Return ``(S, batch, outputs)``; x is ``(batch, inputs)`` for all networks or ``(S, batch, inputs)``."""
         if x.ndim not in (2, 3) or x.shape[-1] != self.sizes[0] or (x.ndim == 3 and x.shape[0] != len(self.seeds)):
             expected = f"(batch, {self.sizes[0]}) or ({len(self.seeds)}, batch, {self.sizes[0]})"
-            raise ValueError(f"x has shape {tuple(x.shape)}, expected {expected}")
+            raise ValueError(f"x must have shape {expected}, got {tuple(x.shape)}")
         x = x.expand(len(self.seeds), *x.shape[-2:])
         for index, (weight, bias) in enumerate(self.layers()):
             x = torch.baddbmm(bias, self._activate(x) if index else x, weight)
         return torch.softmax(x, dim=-1) if self.output == "softmax" else x
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight (S, fan_in, fan_out) and bias (S, 1, fan_out) of each layer, from inputs to outputs."""
+        """Return weight ``(S, fan_in, fan_out)`` and bias ``(S, 1, fan_out)`` of each layer, from inputs to outputs."""
         parameters = list(self._parameters.values())  # the dictionary itself: this runs in every training step
         return list(zip(parameters[::2], parameters[1::2], strict=True))
 
     def unstack(self) -> list[nn.Sequential]:
-        """The S networks as plain modules (batch, inputs) -> (batch, outputs), copies, in the order of ``seeds``."""
+        """Return copies of the networks as plain modules ``(batch, inputs) -> (batch, outputs)``, as in ``seeds``."""
         models = []
         for s in range(len(self.seeds)):
             layers: list[nn.Module] = []
@@ -154,17 +152,17 @@ def stacked_mlp(
     dtype: torch.dtype = torch.float64,
     output: str | None = None,
 ) -> StackedMLP:
-    """S perceptrons side by side as one ``StackedMLP``; the one of seed s equals ``mlp(sizes, seed=s)``.
+    """Return S perceptrons side by side as one module; the one of seed s equals ``mlp(sizes, seed=s)``.
 
     Args:
-        sizes: Neurons per layer, inputs and outputs included.
-        seeds: One seed per network, all different.
-        activation: Between layers: one of ``ACTIVATIONS``.
-        dtype: Of the parameters.
-        output: None for logits, ``"softmax"`` for probabilities.
+        sizes: neurons per layer, inputs and outputs included.
+        seeds: one seed per network, all different.
+        activation: activation between layers, one of ``ACTIVATIONS``.
+        dtype: dtype of the parameters.
+        output: none for logits, ``"softmax"`` for probabilities.
 
     Raises:
-        ValueError: No seed or a repeated one, or an argument that ``mlp`` refuses.
+        ValueError: for no seed or a repeated one, or an argument that ``mlp`` refuses.
 
     Example:
         >>> import torch
@@ -175,7 +173,7 @@ def stacked_mlp(
     """
     sizes, seeds = _check(sizes, activation, output), [int(seed) for seed in seeds]
     if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"seeds is {seeds}, expected at least one seed and no seed twice")
+        raise ValueError(f"seeds must hold at least one seed and none twice, got {seeds}")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     weights, biases = [], []
     for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
@@ -186,10 +184,10 @@ def stacked_mlp(
 
 
 class Probabilities(nn.Module):
-    """A classifier's class probabilities, (batch, …) -> (batch, classes): the softmax over its logits.
+    """A classifier's class probabilities, ``(batch, …) -> (batch, classes)``: the softmax over its logits.
 
     Args:
-        model: A module that returns logits, classes last.
+        model: a module that returns logits, classes last.
 
     Example:
         >>> import torch
@@ -209,16 +207,16 @@ class Probabilities(nn.Module):
 def _check(sizes: Sequence[int], activation: str, output: str | None) -> tuple[int, ...]:
     sizes = tuple(sizes)
     if len(sizes) < 2 or any(not isinstance(size, int) or size < 1 for size in sizes):
-        raise ValueError(f"sizes is {sizes}, expected at least two positive integers, from inputs to outputs")
+        raise ValueError(f"sizes must be at least two positive integers, from inputs to outputs, got {sizes}")
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     if output not in (None, "softmax"):
-        raise ValueError(f"output is {output!r}, expected None for logits or 'softmax'")
+        raise ValueError(f"output must be None for logits or 'softmax', got {output!r}")
     return sizes
 
 
 def _draw(fan_in: int, fan_out: int, generator: torch.Generator, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight (fan_out, fan_in) and bias (fan_out,), uniform in ±1/√fan_in, drawn in float64 whatever the dtype."""
+    """Return weight ``(fan_out, fan_in)`` and bias ``(fan_out,)``, uniform in ±1/√fan_in and drawn in float64."""
     bound = 1 / math.sqrt(fan_in)
     weight = torch.rand(fan_out, fan_in, generator=generator, dtype=torch.float64, device=generator.device)
     bias = torch.rand(fan_out, generator=generator, dtype=torch.float64, device=generator.device)

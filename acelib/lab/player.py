@@ -1,5 +1,7 @@
-"""What happens when one quantity moves? A player shows precomputed pictures under a slider. It needs no kernel, no
-network and no script file: every frame is a PNG inside the page, and a few inline handlers choose which one is seen."""
+"""Precomputed pictures under a slider.
+
+A player needs no kernel, no network and no script file: every frame is a PNG inside the page, and a few inline
+handlers choose which one is seen."""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from acelib.lab.cards import PAPER
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
-# Handlers look only at their own figure, so any number of players, or the same one twice, share a page in peace.
+# Handlers look only at their own figure, so any number of players, or the same one twice, can share a page.
 _SHOW = (
     "const p=this.closest('figure');let t='';"
     "p.querySelectorAll('img').forEach((m,i)=>{const on=i==this.value;m.hidden=!on;m.style.display=on?'block':'none';"
@@ -38,7 +40,7 @@ class Player:
         name: the player's name, from which its id in the page is made.
         frames: one PNG file per position of the slider, as bytes.
         labels: what the slider says at each position.
-        alts: what each picture shows, in words.
+        alts: what each picture shows, as text.
         caption: a caption below the picture.
         play: whether a button steps through the frames.
     """
@@ -85,7 +87,7 @@ def player(
     dpi: int = 100,
     play: bool = False,
 ) -> Player:
-    """A slider over precomputed frames, ready to be displayed.
+    """Return a slider over precomputed frames, ready to be displayed.
 
     Args:
         figures: one Matplotlib figure (it is drawn and closed) or one PNG file as bytes per position of the slider.
@@ -94,11 +96,11 @@ def player(
         name: letters, digits and hyphens; shown beside the slider and used as its id.
         caption: text below the picture.
         dpi: dots per inch of frames that are drawn here.
-        play: add a button that steps through the frames.
+        play: whether to add a button that steps through the frames.
 
     Raises:
-        ValueError: no frames, lengths that differ, an empty label or alt text, a bad name.
-        TypeError: a frame that is neither a figure nor PNG bytes.
+        ValueError: for no frames, lengths that differ, an empty label or alt text, or a bad name.
+        TypeError: for a frame that is neither a figure nor PNG bytes.
 
     Example:
         >>> import matplotlib.figure
@@ -107,35 +109,37 @@ def player(
         Player('empty', 2 frames: 0 … 1)
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError(f"name {name!r} must be lower-case letters, digits and single hyphens, such as 'ab-slider'.")
+        raise ValueError(
+            f"name must be lower-case letters, digits and single hyphens, such as 'ab-slider', got {name!r}"
+        )
     figures, labels, alts = list(figures), [str(label) for label in labels], [str(alt) for alt in alts]
     if not figures:
-        raise ValueError("figures is empty: a player needs at least one frame.")
+        raise ValueError("figures must hold at least one frame, got none")
     if not len(figures) == len(labels) == len(alts):
         raise ValueError(
-            f"figures, labels and alts must be equally long, one of each per position of the slider; "
-            f"got {len(figures)}, {len(labels)} and {len(alts)}."
+            f"figures, labels and alts must be equally long, one of each per position of the slider, "
+            f"got {len(figures)}, {len(labels)} and {len(alts)}"
         )
     for what, texts in (("labels", labels), ("alts", alts)):
         empty = [i for i, text in enumerate(texts) if not text.strip()]
         if empty:
-            raise ValueError(f"{what}[{empty[0]}] is empty: every frame needs one, in words.")
+            raise ValueError(f"{what} must hold a text for every frame, got an empty one at {empty[0]}")
     frames = tuple(_png(figure, dpi) for figure in figures)
     return Player(name, frames, tuple(labels), tuple(alts), caption, play)
 
 
 def _png(figure: Any, dpi: int) -> bytes:
-    """PNG bytes of a frame on opaque white; the same figure gives the same bytes (no date, no version inside).
+    """Return PNG bytes of a frame on opaque white; the same figure gives the same bytes (no date, no version).
 
     A palette of 256 colours holds a line drawing without loss to the eye, at a third of the size: a page carries
     all frames.
     """
     if isinstance(figure, (bytes, bytearray)):
         if not bytes(figure).startswith(_PNG):
-            raise TypeError("a frame given as bytes must be a PNG file (it starts with the PNG signature).")
+            raise TypeError("figures must hold Matplotlib figures or PNG bytes, got bytes without the PNG signature")
         return bytes(figure)
     if not hasattr(figure, "savefig"):
-        raise TypeError(f"a frame must be a Matplotlib figure or PNG bytes; got {type(figure).__name__}.")
+        raise TypeError(f"figures must hold Matplotlib figures or PNG bytes, got {type(figure).__name__}")
     import matplotlib.pyplot as plt
     from PIL import Image
 

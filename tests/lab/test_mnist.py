@@ -129,9 +129,9 @@ def test_damaged_checkpoints_are_named(name, damage, tmp_path):
 
 def test_bad_arguments():
     """Names and profiles are checked before MNIST is asked for."""
-    with pytest.raises(ValueError, match="'lenet', expected one of tanh, gelu, relu, conv"):
+    with pytest.raises(ValueError, match="must be one of tanh, gelu, relu, conv, got 'lenet'"):
         load_pretrained("lenet")
-    with pytest.raises(ValueError, match="'lenet', expected one of"):
+    with pytest.raises(ValueError, match="must be one of .* got 'lenet'"):
         train_networks(["tanh", "lenet"])
     with pytest.raises(ValueError, match="profile must be 'quick' or 'full', got 'huge'"):
         train_networks(profile="huge")
@@ -211,7 +211,7 @@ def test_command_line(images, tmp_path, monkeypatch, capsys):
     facts = load_pretrained("tanh", folder=tmp_path / "checkpoints").provenance
     assert len(facts["data"]["sha256"]) == 4 and facts["settings"]["epochs"] == 1
     assert mnist.main(["lenet"]) == 1
-    assert "expected one of tanh" in capsys.readouterr().err
+    assert "name must be one of tanh" in capsys.readouterr().err
 
 
 @real

@@ -92,13 +92,13 @@ def test_dots_per_inch_set_the_size():
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (([], [], [], "t"), ValueError, "figures is empty"),
+        (([], [], [], "t"), ValueError, "figures must hold at least one frame"),
         (([b""], ["a", "b"], ["x"], "t"), ValueError, "got 1, 2 and 1"),
-        (([b""], ["a"], [" "], "t"), ValueError, r"alts\[0\] is empty"),
-        (([b""], [""], ["x"], "t"), ValueError, r"labels\[0\] is empty"),
-        (([b""], ["a"], ["x"], "T 1"), ValueError, "name 'T 1'"),
-        (([b"GIF"], ["a"], ["x"], "t"), TypeError, "PNG file"),
-        ((["path.png"], ["a"], ["x"], "t"), TypeError, "Matplotlib figure or PNG bytes; got str"),
+        (([b""], ["a"], [" "], "t"), ValueError, r"alts must hold a text .* empty one at 0"),
+        (([b""], [""], ["x"], "t"), ValueError, r"labels must hold a text .* empty one at 0"),
+        (([b""], ["a"], ["x"], "T 1"), ValueError, "name must be .* got 'T 1'"),
+        (([b"GIF"], ["a"], ["x"], "t"), TypeError, "bytes without the PNG signature"),
+        ((["path.png"], ["a"], ["x"], "t"), TypeError, "Matplotlib figures or PNG bytes, got str"),
     ],
 )
 def test_bad_input_is_refused(arguments, error, words):

@@ -1,4 +1,4 @@
-"""What did an airliner record? One flight of NASA's DASHlink sample data as named arrays with units and times.
+"""One recorded flight of NASA's DASHlink sample data, as named arrays with units and times.
 
 Every file has the same structure: a MATLAB 5 file with one (1, 1) struct per parameter, whose fields are ``data``
 (N, 1), ``Rate`` (Hz), ``Units``, ``Description`` and ``Alpha``. There is no time variable: sample i of a parameter was
@@ -65,12 +65,12 @@ class Parameter:
     """One recorded parameter.
 
     Attributes:
-        name: In the file, such as ``LATG``.
-        data: Samples (N,) float64 in ``units``; NaN where the sensor wrote its code for "no value".
-        rate: Samples per second.
-        units: As recorded, such as ``FEET``; empty for switches.
-        description: As recorded, such as ``LATERAL ACCELERATION``.
-        alpha: The recorder's own name, with the dots and slashes that a variable's name cannot have.
+        name: name in the file, such as ``LATG``.
+        data: samples ``(N,)``, float64, in ``units``; NaN where the sensor wrote its code for "no value".
+        rate: samples per second.
+        units: as recorded, such as ``FEET``; empty for switches.
+        description: as recorded, such as ``LATERAL ACCELERATION``.
+        alpha: the recorder's own name, with the dots and slashes that a variable's name cannot have.
     """
 
     name: str
@@ -103,10 +103,10 @@ class Window:
     """Some parameters of one flight at common times.
 
     Attributes:
-        X: Values (times, channels) float64.
-        times: Seconds since touchdown, or since the start of the recording, (times,).
-        channels: Names, one per column of X.
-        units: One per column of X; empty for switches.
+        X: values ``(times, channels)``, float64.
+        times: seconds since touchdown, or since the start of the recording, ``(times,)``.
+        channels: names, one per column of X.
+        units: one per column of X; empty for switches.
     """
 
     X: np.ndarray
@@ -115,7 +115,7 @@ class Window:
     units: tuple[str, ...]
 
     def __getitem__(self, channel: str) -> np.ndarray:
-        """The values (times,) of one channel."""
+        """Return the values ``(times,)`` of one channel."""
         return self.X[:, _position(self.channels, channel, "this window")]
 
     def __repr__(self) -> str:
@@ -128,9 +128,9 @@ class Flight:
     """A recorded flight: its parameters, read as ``flight["LATG"]``, and the instant of touchdown.
 
     Attributes:
-        path: The file.
-        parameters: By name, in the order of the file.
-        duration: Seconds of recording, the same for every parameter.
+        path: the file.
+        parameters: parameters by name, in the order of the file.
+        duration: seconds of recording, the same for every parameter.
     """
 
     path: Path
@@ -162,8 +162,8 @@ class Flight:
         0, of whichever gear came last, is the end of the last bounce.
 
         Raises:
-            DataError: There is no squat switch, no such step, or the aircraft gains speed after it, as it does when
-                the recording ends before the landing.
+            DataError: if there is no squat switch or no such step, or if the aircraft gains speed after it, as it does
+                when the recording ends before the landing.
         """
         switches = [self.parameters[name] for name in _SQUAT if name in self.parameters]
         if not switches:
@@ -193,13 +193,13 @@ class Flight:
         how: str = "hold",
         since: str = "touchdown",
     ) -> Window:
-        """Some parameters at common times, X (times, channels): at start, start + 1/rate, … up to and including stop.
+        """Return parameters at the common times start, start + 1/rate, … up to and including stop.
 
         Args:
-            start: Seconds since touchdown; may be negative.
-            stop: Seconds since touchdown; ``window(0, 100)`` is the rollout that the simulated landings cover.
-            channels: Names of parameters, by default those of the flight experiment.
-            rate: Common rate in Hz.
+            start: seconds since touchdown; may be negative.
+            stop: seconds since touchdown; ``window(0, 100)`` is the rollout that the simulated landings cover.
+            channels: names of parameters; default: those of the flight experiment.
+            rate: common rate in Hz.
             how: ``"hold"`` takes the last valid sample at or before each time: recorded values, with their noise and
                 steps. ``"mean"`` averages the valid samples of the 1/rate seconds up to and including each time, which
                 takes away what is too fast for the common rate and looks at no later sample. ``"linear"`` interpolates
@@ -208,8 +208,8 @@ class Flight:
             since: ``"touchdown"``, or ``"start"`` to count seconds from the start of the recording.
 
         Raises:
-            ValueError: An unknown ``how`` or ``since``, a rate that is not positive, or no time between start and stop.
-            DataError: A parameter is missing, has no valid sample, or the recording does not cover the times.
+            ValueError: for an unknown ``how`` or ``since``, a rate that is not positive, or no time from start to stop.
+            DataError: if a parameter is missing or has no valid sample, or if the recording does not cover the times.
 
         Example:
             >>> from acelib.lab.datasets.dashlink import Flight, Parameter
@@ -221,11 +221,11 @@ class Flight:
             >>> assert flight.window(1, 3, ["ALT"], how="mean", since="start")["ALT"].tolist() == [2.5, 6.5, 10.5]
         """
         if since not in ("touchdown", "start"):
-            raise ValueError(f"since is {since!r}, expected 'touchdown' or 'start'")
+            raise ValueError(f"since must be 'touchdown' or 'start', got {since!r}")
         if not rate > 0:
-            raise ValueError(f"rate is {rate}, expected a positive number of samples per second")
+            raise ValueError(f"rate must be a positive number of samples per second, got {rate}")
         if not stop >= start:
-            raise ValueError(f"stop is {stop} and start is {start}, expected stop at or after start")
+            raise ValueError(f"stop must be at or after start, got {stop} and {start}")
         chosen = [self[name] for name in channels]
         times = start + np.arange(int(np.floor((stop - start) * rate + 1e-9)) + 1) / rate
         instants = times + (self.touchdown if since == "touchdown" else 0)
@@ -238,7 +238,7 @@ class Flight:
         return Window(X, times, tuple(p.name for p in chosen), tuple(p.units for p in chosen))
 
     def _gains_speed(self, instant: float) -> bool:
-        """Whether the airspeed is higher a minute later, or at the end, than at an instant; False where unknown."""
+        """Return True where the airspeed is higher a minute later, or at the end, than at the instant."""
         if "CAS" not in self.parameters:
             return False
         speed = self.parameters["CAS"]
@@ -248,16 +248,16 @@ class Flight:
 
 
 def load_dashlink(path: str | Path | None = None, *, codes: Mapping[str, float] | None = None) -> Flight:
-    """A DASHlink flight: every parameter of the file as a float64 array with rate and units, codes for "no value" NaN.
+    """Return a DASHlink flight: every parameter as a float64 array with rate and units, codes for "no value" NaN.
 
     Args:
-        path: A ``.mat`` file of the DASHlink sample flight data; None takes the registered flight of tail 666, from
+        path: a ``.mat`` file of the DASHlink sample flight data; None takes the registered flight of tail 666, from
             ``ACELIB_DATA``, the cache or the network.
-        codes: What a parameter's sensor writes where it has no value, instead of ``CODES``: −1.0833 g for LATG and
+        codes: what a parameter's sensor writes where it has no value, instead of ``CODES``: −1.0833 g for LATG and
             LONG, −3.375 g for VRTG, −390° for the oil temperatures, and the defaults of position and clock.
 
     Raises:
-        DataError: The file is missing, truncated, no MATLAB 5 file, or of another structure.
+        DataError: if the file is missing, truncated, no MATLAB 5 file, or of another structure.
 
     References:
         B. Matthews, *Sample Flight Data*, NASA DASHlink, 2012.
@@ -285,15 +285,15 @@ def load_dashlink(path: str | Path | None = None, *, codes: Mapping[str, float] 
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The variables of a MATLAB 5 file by name, or DataError."""
+    """Return the variables of a MATLAB 5 file by name; DataError where it is none."""
     import scipy.io
 
     if not path.is_file():
-        raise DataError(f"path {path} is not a file, expected a DASHlink flight (.mat)")
+        raise DataError(f"path must be a DASHlink flight (.mat), got {path}, which is no file")
     size = path.stat().st_size
     with path.open("rb") as stream:
         if not stream.read(10).startswith(b"MATLAB 5.0"):
-            raise DataError(f"{path} ({size} bytes) is not a MATLAB 5 file, expected a DASHlink flight; {_REMEDY}")
+            raise DataError(f"{path} ({size} bytes) must be a DASHlink flight, got no MATLAB 5 file; {_REMEDY}")
     try:
         content = scipy.io.loadmat(path)
     except Exception as error:  # scipy raises half a dozen types, depending on the byte at which the file ends
@@ -306,7 +306,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _parameter(path: Path, name: str, value: np.ndarray, code: float | None) -> Parameter:
-    """One variable as a ``Parameter``, or DataError where it is not what every DASHlink file has."""
+    """Return one variable as a ``Parameter``; DataError where it is not what every DASHlink file has."""
     wrong = f"{path} is of another structure: variable {name}"
     expected = f"expected a (1, 1) struct with the fields {', '.join(_FIELDS)}, as in every DASHlink flight"
     fields = getattr(value.dtype, "names", None) or ()
@@ -327,13 +327,13 @@ def _parameter(path: Path, name: str, value: np.ndarray, code: float | None) -> 
 
 
 def _text(field: np.ndarray) -> str:
-    """A text field; empty where the file has an empty array, as the switches have for their units."""
+    """Return a text field; empty where the file has an empty array, as the switches have for their units."""
     flat = np.asarray(field).ravel()
     return str(flat[0]).strip("<> ") if flat.size and flat.dtype.kind == "U" else ""
 
 
 def _column(parameter: Parameter, instants: np.ndarray, rate: float, how: str) -> np.ndarray:
-    """One parameter at the given instants."""
+    """Return one parameter at the given instants."""
     if np.isnan(parameter.data).all():
         raise DataError(f"parameter {parameter.name} has no valid sample in this flight; leave it out")
     switch = np.isin(parameter.data, (0, 1)).all()
@@ -343,7 +343,7 @@ def _column(parameter: Parameter, instants: np.ndarray, rate: float, how: str) -
 
 
 def _position(names: Sequence[str], name: str, where: str) -> int:
-    """The place of a name, or DataError with the names most like it."""
+    """Return the place of a name; DataError with the names most like it where it is missing."""
     if name in names:
         return list(names).index(name)
     near = difflib.get_close_matches(str(name).upper(), names, n=3, cutoff=0.5)

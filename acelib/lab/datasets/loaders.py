@@ -1,4 +1,4 @@
-"""Which data do the chapters use? Real data sets as tensors that remember their names and their original units.
+"""Real data sets as tensors that keep their names and their original units.
 
 Iris, the 8×8 digits and the breast-cancer measurements come with scikit-learn and need no network. MNIST and CIFAR-10
 come through the download registry. Every set is a ``Dataset``: inputs X in float64, min-max scaled where stated by
@@ -33,14 +33,14 @@ class Dataset:
     """Inputs and classes of one data set, with what is needed to read them.
 
     Attributes:
-        name: Of the data set, and of the part of it.
-        X: Inputs (n, …).
-        y: Classes (n,), integers that index ``target_names``.
-        feature_names: One name per flattened coordinate of X, units in brackets where there are any.
-        target_names: One name per class.
-        low: What 0 stands for in original units, one per coordinate; None where X is not scaled.
-        high: What 1 stands for in original units.
-        source: Where the data come from.
+        name: name of the data set, and of the part of it.
+        X: inputs ``(n, …)``.
+        y: classes ``(n,)``, integers that index ``target_names``.
+        feature_names: one name per flattened coordinate of X, units in brackets where there are any.
+        target_names: one name per class.
+        low: value of 0 in original units, one per coordinate; None where X is not scaled.
+        high: value of 1 in original units.
+        source: where the data come from.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if len(self.X) != len(self.y):
-            raise ValueError(f"X has {len(self.X)} rows and y has {len(self.y)}, expected one class per row")
+            raise ValueError(f"y must hold one class per row of X, got {len(self.y)} for {len(self.X)}")
 
     def __len__(self) -> int:
         return len(self.y)
@@ -70,29 +70,29 @@ class Dataset:
         return fingerprint(self.X, self.y)
 
     def unscale(self, X: Tensor) -> Tensor:
-        """X (…, shape of a row) in original units, low + x (high − low); unchanged where the data are not scaled."""
+        """Return X ``(…, shape of a row)`` in original units, low + x (high − low); unchanged if it is not scaled."""
         if self.low is None:
             return X
         return self.low.to(X) + X * (self.high - self.low).to(X)
 
     def scale(self, raw: Tensor) -> Tensor:
-        """Inputs given in original units (…, shape of a row) on the scale of X: the inverse of ``unscale``."""
+        """Return inputs in original units ``(…, shape of a row)`` on the scale of X: the inverse of ``unscale``."""
         if self.low is None:
             return raw
         return (raw - self.low.to(raw)) / (self.high - self.low).to(raw)
 
     def subset(self, rows: Tensor, *, name: str | None = None) -> Dataset:
-        """The data set of the given rows, an index or boolean tensor; names and units stay."""
+        """Return the data set of the given rows, an index or boolean tensor; names and units stay."""
         return dataclasses.replace(self, X=self.X[rows], y=self.y[rows], name=name or self.name)
 
     def flatten(self) -> Dataset:
-        """The same data with X as (n, features), for networks that take vectors."""
+        """Return the same data with X as ``(n, features)``, for networks that take vectors."""
         low, high = (None, None) if self.low is None else (self.low.flatten(), self.high.flatten())
         return dataclasses.replace(self, X=self.X.flatten(1), low=low, high=high)
 
 
 def fingerprint(*tensors: Tensor) -> str:
-    """The first 16 hexadecimal digits of the sha256 over shapes, dtypes and bytes of the tensors, in order.
+    """Return the first 16 hexadecimal digits of the sha256 over shapes, dtypes and bytes of the tensors, in order.
 
     Example:
         >>> import torch
@@ -107,10 +107,10 @@ def fingerprint(*tensors: Tensor) -> str:
 
 
 def load_iris(*, scaled: bool = True) -> Dataset:
-    """Iris: X (150, 4) float64, petals and sepals of three species; min-max scaled to [0, 1] unless ``scaled=False``.
+    """Return Iris: X ``(150, 4)`` float64, sepals and petals of three species, min-max scaled to [0, 1] by default.
 
     Args:
-        scaled: Whether X is scaled; ``low`` and ``high`` are in centimetres either way it is read back by ``unscale``.
+        scaled: whether X is scaled; ``unscale`` gives back centimetres.
 
     References:
         R. A. Fisher, The use of multiple measurements in taxonomic problems, 1936; the copy in scikit-learn.
@@ -128,10 +128,10 @@ def load_iris(*, scaled: bool = True) -> Dataset:
 
 
 def load_breast_cancer(*, scaled: bool = True) -> Dataset:
-    """Breast cancer Wisconsin (diagnostic): X (569, 30) float64, scaled to [0, 1] unless ``scaled=False``; two classes.
+    """Return Breast cancer Wisconsin (diagnostic): X ``(569, 30)`` float64, scaled to [0, 1] by default; two classes.
 
     Args:
-        scaled: Whether X is min-max scaled.
+        scaled: whether X is min-max scaled.
 
     References:
         W. N. Street, W. H. Wolberg, O. L. Mangasarian, Nuclear feature extraction for breast tumor diagnosis, 1993.
@@ -147,7 +147,7 @@ def load_breast_cancer(*, scaled: bool = True) -> Dataset:
 
 
 def load_digits8() -> Dataset:
-    """Handwritten digits, 8×8 pixels: X (1797, 8, 8) float64 in [0, 1] (raw counts 0 to 16), y the digit.
+    """Return handwritten digits of 8×8 pixels: X ``(1797, 8, 8)`` float64 in [0, 1] (raw counts 0 to 16), y the digit.
 
     References:
         E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998; scikit-learn's copy.
@@ -172,16 +172,16 @@ def load_digits8() -> Dataset:
 
 
 def load_mnist(split: str, *, dtype: torch.dtype = torch.float64, cache: str | Path | None = None) -> Dataset:
-    """MNIST: X (60000, 28, 28) for ``"train"`` or (10000, 28, 28) for ``"test"``, in [0, 1]; y the digit.
+    """Return MNIST: X ``(60000, 28, 28)`` for "train" or ``(10000, 28, 28)`` for "test", in [0, 1]; y the digit.
 
     Args:
         split: ``"train"`` or ``"test"``.
-        dtype: Of X; float64 takes 376 MB for the training part, float32 half of it.
-        cache: Folder for downloads instead of the user's cache folder.
+        dtype: dtype of X; float64 takes 376 MB for the training part, float32 half of it.
+        cache: folder for downloads; default: the user's cache folder.
 
     Raises:
-        ValueError: No such split.
-        DataError: A file cannot be had or is not what it should be.
+        ValueError: for another split.
+        DataError: if a file cannot be had or is not what it should be.
     """
     prefix = {"train": "train", "test": "t10k"}[_check_split(split)]
     images = read_idx(registry.fetch(f"mnist/{prefix}-images-idx3-ubyte.gz", cache=cache), dimensions=3)
@@ -201,18 +201,18 @@ def load_mnist(split: str, *, dtype: torch.dtype = torch.float64, cache: str | P
 def load_cifar10(
     split: str, *, partial: bool = False, dtype: torch.dtype = torch.float64, cache: str | Path | None = None
 ) -> Dataset:
-    """CIFAR-10: X (50000, 3, 32, 32) for ``"train"`` or (10000, 3, 32, 32) for ``"test"``, in [0, 1]; ten classes.
+    """Return CIFAR-10: X ``(50000, 3, 32, 32)`` for "train" or ``(10000, 3, 32, 32)`` for "test", in [0, 1].
 
     Args:
         split: ``"train"`` or ``"test"``.
-        partial: Take the first training batch (10,000 images) or the first 1,000 test images only: a fifth and a tenth
-            of the data, for short runs.
-        dtype: Of X; float64 takes 1.2 GB for the training part, float32 half of it.
-        cache: Folder for downloads instead of the user's cache folder.
+        partial: whether to take the first training batch (10,000 images) or the first 1,000 test images
+            only, for short runs: a fifth and a tenth of the data.
+        dtype: dtype of X; float64 takes 1.2 GB for the training part, float32 half of it.
+        cache: folder for downloads; default: the user's cache folder.
 
     Raises:
-        ValueError: No such split.
-        DataError: A file cannot be had or is not what it should be.
+        ValueError: for another split.
+        DataError: if a file cannot be had or is not what it should be.
     """
     if _check_split(split) == "train":
         files = [f"data_batch_{i}.bin" for i in range(1, 2 if partial else 6)]
@@ -232,63 +232,63 @@ def load_cifar10(
 
 
 def read_idx(path: str | Path, *, dimensions: int) -> np.ndarray:
-    """The array of bytes in a gzipped idx file, uint8 with the shape that its header states.
+    """Return the bytes in a gzipped idx file as an uint8 array of the shape that its header states.
 
     Args:
-        path: The ``.gz`` file: two zero bytes, the type, the number of dimensions, the sizes (big-endian), the bytes.
-        dimensions: How many dimensions are expected: 3 for images, 1 for labels.
+        path: the ``.gz`` file: two zero bytes, the type, the number of dimensions, the sizes (big-endian), the bytes.
+        dimensions: number of dimensions: 3 for images, 1 for labels.
 
     Raises:
-        DataError: Not gzip, another magic number, or another number of bytes than the header states.
+        DataError: if it is no gzip file, or has another magic number or number of bytes than its header states.
     """
     try:
         content = gzip.decompress(Path(path).read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a complete gzip file ({error}); delete it and fetch it again") from None
+        raise DataError(f"{path} must be a complete gzip file, got {error}; delete it and fetch it again") from None
     magic, header = _IDX_UBYTE << 8 | dimensions, 4 + 4 * dimensions
     got = int.from_bytes(content[:4], "big") if len(content) >= 4 else None
     if got != magic:
-        raise DataError(f"{path} has magic number {got}, expected {magic} for bytes in {dimensions} dimension(s)")
+        raise DataError(f"{path} must have magic number {magic} (bytes in {dimensions} dimensions), got {got}")
     if len(content) < header:
-        raise DataError(f"{path} ends within its header, {len(content)} bytes where {header} were expected")
+        raise DataError(f"{path} must have a header of {header} bytes, got {len(content)} in all")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     count = int(np.prod(shape, dtype=object))
     if len(content) - header != count:
-        raise DataError(f"{path} holds {len(content) - header} bytes after its header, expected {count} for {shape}")
+        raise DataError(f"{path} must hold {count} bytes after its header, for {shape}, got {len(content) - header}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
 
 
 def read_cifar(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 3, 32, 32) and labels (n,), both uint8, of a CIFAR-10 batch in its binary version.
+    """Return images ``(n, 3, 32, 32)`` and labels ``(n,)``, both uint8, of a CIFAR-10 batch in its binary version.
 
     Args:
-        path: A file of rows of 3073 bytes: the label, then the three colour planes.
+        path: a file of rows of 3073 bytes: the label, then the three colour planes.
 
     Raises:
-        DataError: Not a whole number of rows, or a label above 9.
+        DataError: for no whole number of rows, or a label above 9.
     """
     content = np.fromfile(path, np.uint8)
     if content.size == 0 or content.size % _CIFAR_ROW:
-        raise DataError(f"{path} has {content.size} bytes, expected a positive multiple of {_CIFAR_ROW}")
+        raise DataError(f"{path} must have a positive multiple of {_CIFAR_ROW} bytes, got {content.size}")
     rows = content.reshape(-1, _CIFAR_ROW)
     if rows[:, 0].max() > 9:
-        raise DataError(f"{path} has label {rows[:, 0].max()}, expected 0 to 9 as in a CIFAR-10 batch")
+        raise DataError(f"{path} must hold labels from 0 to 9, as a CIFAR-10 batch does, got {rows[:, 0].max()}")
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]
 
 
 def train_test_split(
     dataset: Dataset, test: int | float = 30, *, seed: int = 1, stratified: bool = False
 ) -> tuple[Dataset, Dataset]:
-    """The rows of a data set in two parts, (training, test), drawn by the seed alone.
+    """Return the rows of a data set in two parts, (training, test), drawn by the seed alone.
 
     Args:
-        dataset: What to split.
-        test: Rows of the test part: a number of rows, or a share between 0 and 1.
-        seed: Seed of the draw; 0 is a seed.
-        stratified: Whether every class gives its share of the test part, to the nearest row.
+        dataset: the data set.
+        test: size of the test part: a number of rows, or a share between 0 and 1.
+        seed: seed of the draw.
+        stratified: whether every class gives its share of the test part, to the nearest row.
 
     Raises:
-        ValueError: ``test`` leaves one of the parts empty.
+        ValueError: if ``test`` leaves one of the parts empty.
 
     Example:
         >>> from acelib.lab.datasets import load_iris, train_test_split
@@ -298,7 +298,7 @@ def train_test_split(
     n = len(dataset)
     count = round(test * n) if isinstance(test, float) else int(test)
     if not 0 < count < n:
-        raise ValueError(f"test is {test}, which asks for {count} of {n} rows, expected between 1 and {n - 1}")
+        raise ValueError(f"test must leave rows in both parts (1 to {n - 1} of {n}), got {test}, that is {count} rows")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     if stratified:
         order = order[_shares_first(dataset.y[order], count)]
@@ -307,7 +307,7 @@ def train_test_split(
 
 
 def _shares_first(y: Tensor, count: int) -> Tensor:
-    """An order (n,) whose first ``count`` rows hold every class in its share, by largest remainders."""
+    """Return an order ``(n,)`` whose first ``count`` rows hold every class in its share, by largest remainders."""
     sizes = torch.bincount(y)
     exact = sizes.double() * count / len(y)
     quota = exact.floor().long()
@@ -319,7 +319,7 @@ def _shares_first(y: Tensor, count: int) -> Tensor:
 
 def _check_split(split: str) -> str:
     if split not in ("train", "test"):
-        raise ValueError(f"split is {split!r}, expected 'train' or 'test'")
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
     return split
 
 

@@ -1,4 +1,4 @@
-"""Where does a data file come from, and is it the right one? The download registry of the ``full`` profile.
+"""The download registry of the ``full`` profile: where each data file comes from, and its checksum.
 
 ``data/registry.json`` names every file with its addresses, size, checksum, source and licence. ``fetch`` looks for a
 file in the folder that ``ACELIB_DATA`` names, then in the cache, then at each address in turn, and hands out a path
@@ -25,40 +25,42 @@ _BLOCK = 1 << 20
 
 
 class DataError(RuntimeError):
-    """A data file is unknown, missing, unreachable or not the file that the registry describes."""
+    """The error for a data file that is unknown, missing, unreachable or not the one that the registry describes."""
 
 
 def names() -> list[str]:
-    """The names of all registered files, sorted, such as ``mnist/train-images-idx3-ubyte.gz``."""
+    """Return the names of all registered files, sorted, such as ``mnist/train-images-idx3-ubyte.gz``."""
     return sorted(_registry()["files"])
 
 
 def entry(name: str) -> dict:
-    """What the registry says of one file, as a dictionary: ``bytes``, ``sha256`` or ``md5``, ``urls`` or ``from``,
-    and the ``title``, ``source``, ``licence`` and ``citation`` of its data set.
+    """Return the entry of one file as a dictionary: size, checksum, addresses and the facts of its data set.
+
+    The keys are ``bytes``, ``sha256`` or ``md5``, ``urls`` or ``from``, and the ``title``, ``source``, ``licence`` and
+    ``citation`` of the data set.
 
     Args:
-        name: A name out of ``names()``.
+        name: one of ``names()``.
 
     Raises:
-        DataError: No such file is registered.
+        DataError: if no such file is registered.
 
     Example:
-        >>> from acelib.lab import registry
+        >>> from acelib.lab.datasets import registry
         >>> assert registry.entry("mnist/t10k-labels-idx1-ubyte.gz")["bytes"] == 4542
     """
     registry = _registry()
     if name not in registry["files"]:
         near = difflib.get_close_matches(str(name), registry["files"], n=3, cutoff=0.3)
         raise DataError(
-            f"name {name!r} is not a registered data file; "
+            f"name must be a registered data file, got {name!r}; "
             + (f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(sorted(registry['files']))}")
         )
     return {**registry["sets"][name.split("/")[0]], **registry["files"][name]}
 
 
 def cache_dir(cache: str | os.PathLike | None = None) -> Path:
-    """The folder that downloads go to: ``cache`` if given, else the user's cache folder for ``acelib``."""
+    """Return the folder that downloads go to: ``cache`` if given, else the user's cache folder for ``acelib``."""
     if cache is not None:
         return Path(cache)
     import pooch
@@ -67,19 +69,16 @@ def cache_dir(cache: str | os.PathLike | None = None) -> Path:
 
 
 def fetch(name: str, *, mirrors: Sequence[str] | None = None, cache: str | os.PathLike | None = None) -> Path:
-    """The path of one registered data file on this computer, its checksum verified; downloads it where it is missing.
+    """Return the path of one registered data file, complete and verified; download it where it is missing.
 
     Args:
-        name: A name out of ``names()``.
-        mirrors: Addresses to try in turn instead of the registered ones.
-        cache: Folder for downloads instead of the user's cache folder.
-
-    Returns:
-        The path of the complete, verified file.
+        name: one of ``names()``.
+        mirrors: addresses to try in turn; default: the registered ones.
+        cache: folder for downloads; default: the user's cache folder.
 
     Raises:
-        DataError: The name is unknown, ``ACELIB_DATA`` names no folder or holds another file under this name, or no
-            address delivered the right file. Of a failed download nothing stays behind.
+        DataError: if the name is unknown, if ``ACELIB_DATA`` names no folder or holds another file under this name, or
+            if no address delivers the right file. Nothing of a failed download is kept.
     """
     known = entry(name)
     local = _local(name, known)
@@ -106,7 +105,7 @@ def fetch(name: str, *, mirrors: Sequence[str] | None = None, cache: str | os.Pa
 
 
 def checksum(path: str | os.PathLike, algorithm: str = "sha256") -> str:
-    """The checksum of a file as hexadecimal digits, read block by block."""
+    """Return the checksum of a file as hexadecimal digits, read block by block."""
     digest = hashlib.new(algorithm)
     with open(path, "rb") as stream:
         while block := stream.read(_BLOCK):
@@ -124,7 +123,7 @@ def _registry() -> dict:
 
 
 def _local(name: str, known: dict) -> Path | None:
-    """The verified file in the folder that the user names, or None where that folder lacks it."""
+    """Return the verified file in the folder that the user names, or None where that folder lacks it."""
     folder = os.environ.get(VARIABLE)
     if not folder:
         return None
@@ -140,7 +139,7 @@ def _local(name: str, known: dict) -> Path | None:
 
 
 def _problem(path: Path, known: dict) -> str | None:
-    """What is wrong with the file on disk, in words, or None."""
+    """Return what is wrong with the file on disk, as text, or None."""
     size = path.stat().st_size
     if size < known["bytes"]:
         return f"truncated, {size} bytes where {known['bytes']} were expected"
@@ -152,7 +151,7 @@ def _problem(path: Path, known: dict) -> str | None:
 
 
 def _download(url: str, known: dict, target: Path) -> str | None:
-    """Download one address to the target; returns None, or in words why it failed with nothing left behind."""
+    """Download one address to the target; return None, or as text why it failed with nothing kept."""
     import pooch
     import requests
 

@@ -1,4 +1,4 @@
-"""How do channels recorded at different rates come to common times? Held, averaged or interpolated, NaN-aware.
+"""Channels recorded at different rates, brought to common times: held, averaged or interpolated, without NaN.
 
 Sample i of a channel was taken at i / rate. At time t, "hold" gives x[max{i : i/rate ≤ t, x[i] valid}], "mean" the
 average of the valid x[i] with t − 1/new < i/rate ≤ t, and "linear" the line through the valid neighbours of t. Neither
@@ -23,21 +23,21 @@ def resample(
     circular: bool = False,
     switch: bool = False,
 ) -> np.ndarray:
-    """Values (times,) of one channel at the given times.
+    """Return the values ``(times,)`` of one channel at the given times.
 
     Before the first valid sample the first valid one is taken, after the last valid one the last.
 
     Args:
-        data: Samples (N,), NaN where there is no value; at least one is valid.
-        rate: Of the samples, in Hz; sample i was taken at i / rate.
-        times: Where values are wanted (times,), in seconds.
-        new_rate: Of the wanted times, in Hz; the length of an average is 1 / new_rate.
+        data: samples ``(N,)``, NaN where there is no value; at least one is valid.
+        rate: rate of the samples in Hz; sample i was taken at i / rate.
+        times: the wanted times ``(times,)`` in seconds.
+        new_rate: rate of the wanted times in Hz; the length of an average is 1 / new_rate.
         how: ``"hold"``, ``"mean"`` or ``"linear"``. Where an average has no valid sample, the last valid one is held.
-        circular: Whether the values are degrees that jump from 180 to −180.
-        switch: Whether the values are 0 or 1, which are held in every case.
+        circular: whether the values are degrees that jump from 180 to −180.
+        switch: whether the values are 0 or 1, which are held in every case.
 
     Raises:
-        ValueError: An unknown ``how``, or no valid sample.
+        ValueError: for an unknown ``how``, or no valid sample.
 
     Example:
         >>> import numpy as np
@@ -48,10 +48,10 @@ def resample(
         >>> assert resample(x, 2.0, np.array([0.5, 1.25]), 1.0, how="linear").tolist() == [2, 5]
     """
     if how not in ("hold", "mean", "linear"):
-        raise ValueError(f"how is {how!r}, expected 'hold', 'mean' or 'linear'")
+        raise ValueError(f"how must be 'hold', 'mean' or 'linear', got {how!r}")
     valid = np.flatnonzero(~np.isnan(data))
     if len(valid) == 0:
-        raise ValueError("data has no valid sample, expected at least one that is not NaN")
+        raise ValueError("data must hold at least one sample that is not NaN, got none")
     taken, values = valid / rate, data[valid]
     if how == "hold" or switch:
         return _hold(taken, values, times)

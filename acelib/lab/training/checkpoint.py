@@ -1,8 +1,9 @@
-"""How does a training survive being killed? Its state, and finished weights, as safetensors with JSON beside them.
+"""The state of a training, and finished weights, as safetensors files with JSON beside the tensors.
 
-A state holds everything that decides what comes next: parameters and buffers, the optimiser's moments and step count,
-the state of every random generator and the history. Its settings are stored with it and compared, because a state
-continued under other settings would be neither training. Files are renamed into place when whole.
+A training that was killed resumes from its state, which holds everything that decides what comes next: parameters and
+buffers, the optimiser's moments and step count, the state of every random generator and the history. Its settings are
+stored with it and compared, because a state continued under other settings would be neither training. Files are
+renamed into place when whole.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class TrainingState:
 
 
 def save_weights(model: nn.Module, path: str | Path, metadata: Mapping | None = None) -> None:
-    """Write a module's parameters and buffers to a safetensors file; nothing comes back.
+    """Write a module's parameters and buffers to a safetensors file.
 
     Args:
-        model: Any module.
-        path: The file, replaced where it exists.
-        metadata: Anything that JSON can hold, kept beside the weights: seed, versions, settings.
+        model: any module.
+        path: the file, replaced where it exists.
+        metadata: anything that JSON can hold, kept beside the weights: seed, versions, settings.
 
     Example:
         >>> import tempfile
@@ -64,14 +65,14 @@ def save_weights(model: nn.Module, path: str | Path, metadata: Mapping | None = 
 
 
 def load_weights(model: nn.Module, path: str | Path) -> dict:
-    """The metadata of a file of weights, after its parameters and buffers were copied into the module.
+    """Copy the parameters and buffers of a file of weights into the module and return the file's metadata.
 
     Args:
-        model: A module of the architecture that was saved; changed in place, or not at all on an error.
-        path: A file that ``save_weights`` wrote.
+        model: a module of the architecture that was saved; changed in place, or not at all on an error.
+        path: a file that ``save_weights`` wrote.
 
     Raises:
-        ValueError: The file is missing, is no such file, or holds another architecture.
+        ValueError: if the file is missing, is no such file, or holds another architecture.
     """
     tensors, metadata = _read(Path(path), _WEIGHTS)
     _copy(model, tensors, path)
@@ -79,15 +80,15 @@ def load_weights(model: nn.Module, path: str | Path) -> dict:
 
 
 def load_shipped(model: nn.Module, path: Path, remedy: str) -> dict:
-    """The metadata of a checkpoint that ought to be there, copied into the module as by ``load_weights``.
+    """Copy a checkpoint that has to be there into the module and return its metadata, as ``load_weights`` does.
 
     Args:
-        model: A module of the architecture that was saved.
-        path: The checkpoint.
-        remedy: How to get it, for the message.
+        model: a module of the architecture that was saved.
+        path: the checkpoint.
+        remedy: what to do where it is missing, for the message.
 
     Raises:
-        DataError: The checkpoint is missing, or is not what it should be.
+        DataError: if the checkpoint is missing, or is not what it should be.
     """
     if not path.is_file():
         raise DataError(f"checkpoint {path} is missing; {remedy}")
@@ -98,7 +99,7 @@ def load_shipped(model: nn.Module, path: Path, remedy: str) -> dict:
 
 
 def save_state(path: Path, state: TrainingState, settings: dict) -> None:
-    """Write the state of a training between two epochs."""
+    """Write the state of a training between two epochs, with the settings that decide its result."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in state.optimizer.tensors.items()}
     tensors["generators"] = torch.stack([generator.get_state() for generator in state.generators])
@@ -108,7 +109,11 @@ def save_state(path: Path, state: TrainingState, settings: dict) -> None:
 
 
 def load_state(path: Path, state: TrainingState, settings: dict) -> None:
-    """Put a stored state into ``state``, made with the same settings; raises ValueError where they differ."""
+    """Put a stored state into ``state``.
+
+    Raises:
+        ValueError: if it was made with other settings, or if the file holds no such state.
+    """
     tensors, metadata = _read(path, _STATE)
     if metadata["hash"] != _hash(settings):
         stored = metadata["settings"]
@@ -145,14 +150,16 @@ def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, metadata: dict)
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:
     if not path.is_file():
-        raise ValueError(f"path {path} is not a file, expected {kind[:-2]} in a safetensors file")
+        raise ValueError(f"path must be a safetensors file with {kind[:-2]}, got {path}, which is no file")
     try:
         with safe_open(path, framework="pt") as file:
             header, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"path {path} is no complete safetensors file ({error}); delete it and make it anew") from None
+        raise ValueError(
+            f"path {path} must be a safetensors file, got no complete safetensors file ({error}); make it anew"
+        ) from None
     if header.get("kind") != kind:
-        raise ValueError(f"path {path} holds {header.get('kind', 'tensors of another program')}, expected {kind}")
+        raise ValueError(f"path {path} must hold {kind}, got {header.get('kind', 'tensors of another program')}")
     return tensors, json.loads(header["json"])
 
 
@@ -161,5 +168,7 @@ def _copy(model: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
     stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if own != stored:
         differ = sorted(name for name in own.keys() | stored.keys() if own.get(name) != stored.get(name))
-        raise ValueError(f"model and {path} differ in {', '.join(differ)}, expected the architecture that was saved")
+        raise ValueError(
+            f"model must have the architecture that {path} holds, got tensors that differ in {', '.join(differ)}"
+        )
     model.load_state_dict(tensors)

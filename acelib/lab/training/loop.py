@@ -33,10 +33,10 @@ class TrainResult:
     """A trained network with the record of its training.
 
     Attributes:
-        model: The trained copy; the model that was given is unchanged.
-        history: Mean training loss in each epoch, (epochs,), or (S, epochs) for stacked networks.
-        seconds: Time spent, that before an interruption included.
-        steps: Optimiser steps in all.
+        model: the trained copy; the given model is unchanged.
+        history: mean training loss in each epoch, ``(epochs,)``, or ``(S, epochs)`` for stacked networks.
+        seconds: time spent, with that before an interruption.
+        steps: number of optimiser steps.
     """
 
     model: nn.Module
@@ -67,27 +67,27 @@ def train(
     resume: bool = True,
     checkpoint_every: float = 30.0,
 ) -> TrainResult:
-    """A trained copy of the model with its loss history; the same arguments give the same weights.
+    """Return a trained copy of the model with its loss history; the same arguments give the same weights.
 
     Args:
-        model: A module (batch, …) -> (batch, outputs), or a ``StackedMLP``, whose networks are trained at once.
-        X: Inputs (n, …); for a ``StackedMLP`` also (S, n, features), each network its own rows.
-        y: Classes (n,) as integers for the cross-entropy, targets of the outputs' shape for the squared error.
+        model: a module ``(batch, …) -> (batch, outputs)``, or a ``StackedMLP``, whose networks are trained at once.
+        X: inputs ``(n, …)``; for a ``StackedMLP`` also ``(S, n, features)``, each network its own rows.
+        y: classes ``(n,)`` as integers for the cross-entropy, targets of the outputs' shape for the squared error.
         loss: ``"cross_entropy"`` on logits, ``"mse"``, or a callable (outputs, targets) -> one loss per row.
         optimizer: ``"adam"`` or ``"sgd"``.
-        lr: Learning rate.
+        lr: learning rate.
         weight_decay: λ, added as λθ to the gradient.
-        batch_size: Rows a step; the last batch of an epoch may be smaller.
-        epochs: Passes through the rows.
-        seed: Of the order of the rows, one per stacked network; by default 0, and a ``StackedMLP``'s own seeds.
-        progress: Whether to show a bar on standard error.
-        checkpoint: File that keeps the state of the training; a call that finds one goes on from there.
-        resume: Whether to use a state that is there; False starts anew and replaces it.
-        checkpoint_every: Seconds between two writes of that file; 0 writes after every epoch.
+        batch_size: rows a step; the last batch of an epoch may be smaller.
+        epochs: passes through the rows.
+        seed: seed of the order of the rows, one per stacked network; None means 0, and the seeds of a ``StackedMLP``.
+        progress: whether to show a bar on standard error.
+        checkpoint: file that keeps the state of the training; a call that finds one resumes from there.
+        resume: whether to use a state that is there; False starts anew and replaces it.
+        checkpoint_every: seconds between two writes of that file; 0 writes after every epoch.
 
     Raises:
-        ValueError: An argument that does not fit, or a checkpoint made with other settings.
-        RuntimeError: The loss became NaN or infinite.
+        ValueError: for an argument that does not fit, or a checkpoint made with other settings.
+        RuntimeError: if the loss becomes NaN or infinite.
 
     Example:
         >>> from acelib.lab.datasets import load_iris
@@ -98,12 +98,12 @@ def train(
         >>> assert (result.model(iris.X).argmax(1) == iris.y).double().mean() > 0.9
     """
     if optimizer not in _OPTIMIZERS:
-        raise ValueError(f"optimizer is {optimizer!r}, expected one of {', '.join(_OPTIMIZERS)}")
+        raise ValueError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}")
     for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 1), ("weight_decay", weight_decay, 0)):
         if value < least:
-            raise ValueError(f"{name} is {value}, expected at least {least}")
+            raise ValueError(f"{name} must be at least {least}, got {value}")
     if not lr > 0:
-        raise ValueError(f"lr is {lr}, expected a positive number")
+        raise ValueError(f"lr must be a positive number, got {lr}")
     seeds = _seeds(model, seed)
     _check_data(model, X, y)
     data, per_row = _Rows(model, X, y), _loss(model, loss)
@@ -188,7 +188,7 @@ def run_epochs(
 
 
 def _epoch(state: TrainingState, data: _Rows, per_row: Callable, batch_size: int) -> Tensor:
-    """One pass through the rows in new orders; returns the mean loss (S,) of the batches as they were met."""
+    """Run one pass through the rows in new orders and return the mean loss ``(S,)`` of its batches."""
     model, optimizer, axis, losses = state.model, state.optimizer, data.axis, []
     order = torch.stack([torch.randperm(data.n, generator=g) for g in state.generators]).to(data.X.device)  # (S, n)
     for rows in order.split(data.block(batch_size), dim=1):
@@ -204,7 +204,7 @@ def _epoch(state: TrainingState, data: _Rows, per_row: Callable, batch_size: int
 
 
 class _Rows:
-    """Inputs and targets, (n, …) shared by all networks or (S, n, …) each network's own."""
+    """Inputs and targets, ``(n, …)`` shared by all networks or ``(S, n, …)`` for each network its own."""
 
     def __init__(self, model: nn.Module, X: Tensor, y: Tensor):
         self.X, self.y, self.stacked = X, y, isinstance(model, StackedMLP)
@@ -214,11 +214,11 @@ class _Rows:
         self.n = X.shape[1] if self.own else len(X)
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first rows as a batch."""
+        """Return the first rows as a batch."""
         return self.gather(torch.arange(min(count, self.n), device=self.X.device).expand(self.networks, -1))
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The given rows (S, m), each network its own choice; without the first axis for a plain module."""
+        """Return the given rows ``(S, m)`` of inputs and targets; without the first axis for a plain module."""
         if self.own:
             index = (torch.arange(len(rows), device=rows.device)[:, None], rows)
         else:
@@ -226,7 +226,7 @@ class _Rows:
         return self.X[index], self.y[index]
 
     def block(self, batch_size: int) -> int:
-        """Rows to gather at a time: whole batches, within a bound of memory."""
+        """Return how many rows to gather at a time: whole batches, within a bound of memory."""
         row = self.X[(0, 0) if self.own else 0].numel() * self.X.element_size() * self.networks
         return batch_size * max(1, BLOCK_BYTES // (row * batch_size))
 
@@ -238,45 +238,49 @@ def _seeds(model: nn.Module, seed: int | Sequence[int] | None) -> list[int]:
     own = model.seeds if isinstance(model, StackedMLP) else (0,)
     seeds = [int(s) for s in np.atleast_1d(own if seed is None else seed)]
     if len(seeds) != len(own) or min(seeds) < 0:
-        raise ValueError(f"seed is {seeds}, expected {len(own)} non-negative integer(s), one per network")
+        raise ValueError(f"seed must be {len(own)} non-negative integer(s), one per network, got {seeds}")
     return seeds
 
 
 def _check_data(model: nn.Module, X: Tensor, y: Tensor) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise ValueError("model has no parameter that requires a gradient, so there is nothing to train")
+        raise ValueError("model must have a parameter that requires a gradient, got none to train")
     for name, tensor in (("X", X), ("y", y)):
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name} is a {type(tensor).__name__}, expected a tensor; torch.as_tensor makes one")
+            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
     kinds = {(p.dtype, p.device) for p in parameters} | {(X.dtype, X.device)}
     if len(kinds) > 1 or y.device != X.device:
         raise ValueError(
-            f"X is {X.dtype} on {X.device}, y is on {y.device} and the parameters are {parameters[0].dtype} on "
-            f"{parameters[0].device}, expected one dtype and one device; use .to() on what differs"
+            f"X, y and model must share dtype and device, got {X.dtype} on {X.device}, {y.device} and "
+            f"{parameters[0].dtype} on {parameters[0].device}; use .to() on what differs"
         )
     own = int(isinstance(model, StackedMLP) and X.ndim == 3)
     if X.shape[: 1 + own] != y.shape[: 1 + own] or X.shape[own] == 0:
-        raise ValueError(f"X is {tuple(X.shape)} and y {tuple(y.shape)}, expected the same number of rows, at least 1")
+        raise ValueError(
+            f"X and y must have the same number of rows, at least 1, got {tuple(X.shape)} and {tuple(y.shape)}"
+        )
     if not X.isfinite().all():
-        raise ValueError("X holds NaN or infinite values; remove or impute these rows before training")
+        raise ValueError("X must be finite, got NaN or infinite values; remove or impute these rows before training")
     for module in model.modules():
         drops = isinstance(module, _DropoutNd) and module.p or isinstance(module, nn.RNNBase) and module.dropout
         if module.training and drops:
             raise ValueError(
-                "model drops units at random in training mode, which no seed here decides; call model.eval() or leave "
-                "the dropout out"
+                "model must not drop units at random, got dropout in training mode, which no seed here decides; call "
+                "model.eval() or leave the dropout out"
             )
 
 
 def _loss(model: nn.Module, loss: str | Callable) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss as (outputs, targets) -> one loss per row, (S·batch,) for stacked outputs (S, batch, …)."""
+    """Return the loss as (outputs, targets) -> one loss per row, ``(S·batch,)`` for stacked outputs."""
     if not callable(loss) and loss not in _LOSSES:
-        raise ValueError(f"loss is {loss!r}, expected one of {', '.join(_LOSSES)} or a callable")
+        raise ValueError(f"loss must be one of {', '.join(_LOSSES)} or a callable, got {loss!r}")
     last = model[-1] if isinstance(model, nn.Sequential) and len(model) else model
     softmax = isinstance(last, nn.Softmax | Probabilities) or getattr(model, "output", None) == "softmax"
     if loss == "cross_entropy" and softmax:
-        raise ValueError("model returns probabilities and loss='cross_entropy' takes logits; train without the softmax")
+        raise ValueError(
+            "model must return logits for loss='cross_entropy', got probabilities; train without the softmax"
+        )
     rows = loss if callable(loss) else _LOSSES[loss]
     if isinstance(model, StackedMLP):
         return lambda outputs, targets: rows(outputs.flatten(0, 1), targets.flatten(0, 1))
@@ -289,7 +293,7 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
-        raise ValueError(f"outputs are {tuple(outputs.shape)} and y {tuple(targets.shape)}, expected one shape")
+        raise ValueError(f"y must have the shape of the outputs, {tuple(outputs.shape)}, got {tuple(targets.shape)}")
     errors = (outputs - targets).square()
     return errors.flatten(1).mean(1) if errors.ndim > 1 else errors
 
@@ -303,21 +307,21 @@ def _probe(model: nn.Module, data: _Rows, loss: str | Callable, per_row: Callabl
     with torch.no_grad():
         outputs = copy.deepcopy(model).eval()(x)
         if not isinstance(outputs, Tensor):
-            raise ValueError(f"model returns a {type(outputs).__name__}, expected one tensor (batch, outputs)")
+            raise ValueError(f"model must return one tensor (batch, outputs), got {type(outputs).__name__}")
         if loss == "cross_entropy":
             classes = outputs.shape[data.axis + 1] if outputs.ndim > data.axis + 1 else 0
             if data.y.dtype != torch.long or data.y.min() < 0 or data.y.max() >= classes:
                 raise ValueError(
-                    f"y is {data.y.dtype} from {data.y.min()} to {data.y.max()}, expected integer classes (torch.long) "
-                    f"from 0 to {classes - 1}, as many as the model has outputs"
+                    f"y must hold integer classes (torch.long) from 0 to {classes - 1}, one for each output, "
+                    f"got {data.y.dtype} from {data.y.min()} to {data.y.max()}"
                 )
         losses = per_row(outputs, t)
     if losses.shape != (t.shape[: data.axis + 1].numel(),):
-        raise ValueError(f"loss returns shape {tuple(losses.shape)} for {len(t)} rows, expected one loss per row")
+        raise ValueError(f"loss must return one loss per row, got shape {tuple(losses.shape)} for {len(t)} rows")
 
 
 def _settings(model: nn.Module, data: _Rows, seeds: list[int], loss: str | Callable, **numbers: object) -> dict:
-    """Everything that decides the result, for a checkpoint to be compared with."""
+    """Return everything that decides the result, to compare a checkpoint with."""
     parameters = model.state_dict()
     return {
         "loss": loss if isinstance(loss, str) else f"{loss.__module__}.{loss.__qualname__}",

@@ -188,10 +188,10 @@ def test_resample_against_a_loop():
         ({"channels": ["QQ"]}, DataError, "parameter 'QQ' is missing .* there are "),
         ({"stop": 100}, DataError, "ask for 121 to 221 s of flight.mat, which covers 0 to 200 s"),
         ({"start": -122}, DataError, "ask for -1 to"),
-        ({"start": 5}, ValueError, "stop is 1 and start is 5"),
-        ({"rate": 0}, ValueError, "rate is 0"),
-        ({"since": "landing"}, ValueError, "since is 'landing', expected 'touchdown' or 'start'"),
-        ({"how": "nearest"}, ValueError, "how is 'nearest', expected 'hold', 'mean' or 'linear'"),
+        ({"start": 5}, ValueError, "stop must be at or after start, got 1 and 5"),
+        ({"rate": 0}, ValueError, "rate must be a positive number .* got 0"),
+        ({"since": "landing"}, ValueError, "since must be 'touchdown' or 'start', got 'landing'"),
+        ({"how": "nearest"}, ValueError, "how must be 'hold', 'mean' or 'linear', got 'nearest'"),
     ],
 )
 def test_bad_windows(flight, arguments, error, words):
@@ -209,7 +209,7 @@ def test_missing_parameters(flight, write):
     empty = flight_variables() | {"LONG": struct(np.full(SECONDS, CODES["LONG"]), 1)}
     with pytest.raises(DataError, match="parameter LONG has no valid sample"):
         load_dashlink(write(empty)).window(0, 1)
-    with pytest.raises(ValueError, match="data has no valid sample"):
+    with pytest.raises(ValueError, match="data must hold at least one sample"):
         resample(np.array([np.nan]), 1, np.zeros(1), 1)
 
 
@@ -227,9 +227,9 @@ def test_other_structures(write, tmp_path):
         with pytest.raises(DataError, match=words):
             load_dashlink(write(variables, name))
     (tmp_path / "page.mat").write_text("<html>404</html>")
-    with pytest.raises(DataError, match=r"page.mat \(16 bytes\) is not a MATLAB 5 file"):
+    with pytest.raises(DataError, match=r"page.mat \(16 bytes\) must be a DASHlink flight, got no MATLAB 5 file"):
         load_dashlink(tmp_path / "page.mat")
-    with pytest.raises(DataError, match="is not a file, expected a DASHlink flight"):
+    with pytest.raises(DataError, match="must be a DASHlink flight .*, which is no file"):
         load_dashlink(tmp_path / "nothing.mat")
 
 

@@ -64,7 +64,7 @@ def test_digits():
 
 def test_rows_and_classes_must_agree():
     """A data set with a missing class is refused."""
-    with pytest.raises(ValueError, match="X has 3 rows and y has 2"):
+    with pytest.raises(ValueError, match="one class per row of X, got 2 for 3"):
         Dataset("bad", torch.zeros(3, 1), torch.zeros(2, dtype=torch.long), ("a",), ("b",))
 
 
@@ -106,7 +106,7 @@ def test_stratified_split_keeps_shares():
 @pytest.mark.parametrize("test", [0, 150, 1.0, -3, 200])
 def test_split_leaves_no_part_empty(test):
     """A part without rows is refused."""
-    with pytest.raises(ValueError, match=f"test is {test}, .* expected between 1 and 149"):
+    with pytest.raises(ValueError, match=f"test must leave rows in both parts \(1 to 149 of 150\), got {test}"):
         train_test_split(load_iris(), test)
 
 
@@ -126,14 +126,14 @@ def test_idx_errors(tmp_path):
     whole = _idx(np.zeros((2, 3, 4), np.uint8))
     packed = gzip.compress(_idx(np.random.default_rng(0).integers(0, 256, (2, 30, 40), np.uint8)))
     cases = [
-        (whole, 3, "is not a complete gzip file"),
-        (packed[:-300], 3, "is not a complete gzip file"),
-        (packed[:12] + b"\xff" * 8 + packed[20:], 3, "is not a complete gzip file"),
-        (gzip.compress(whole), 1, r"magic number 2051, expected 2049 for bytes in 1 dimension"),
-        (gzip.compress(whole[:3]), 3, "magic number None, expected 2051"),
-        (gzip.compress(whole[:10]), 3, "ends within its header, 10 bytes where 16 were expected"),
-        (gzip.compress(whole[:-5]), 3, r"holds 19 bytes after its header, expected 24 for \(2, 3, 4\)"),
-        (gzip.compress(whole + b"x"), 3, "holds 25 bytes after its header"),
+        (whole, 3, "must be a complete gzip file"),
+        (packed[:-300], 3, "must be a complete gzip file"),
+        (packed[:12] + b"\xff" * 8 + packed[20:], 3, "must be a complete gzip file"),
+        (gzip.compress(whole), 1, r"magic number 2049 .*, got 2051"),
+        (gzip.compress(whole[:3]), 3, "magic number 2051 .*, got None"),
+        (gzip.compress(whole[:10]), 3, "must have a header of 16 bytes, got 10"),
+        (gzip.compress(whole[:-5]), 3, r"must hold 24 bytes after its header, for \(2, 3, 4\), got 19"),
+        (gzip.compress(whole + b"x"), 3, "must hold 24 bytes .* got 25"),
     ]
     for content, dimensions, said in cases:
         (tmp_path / "a.gz").write_bytes(content)
@@ -151,9 +151,9 @@ def test_cifar_batch(tmp_path):
     got, classes = read_cifar(path)
     assert np.array_equal(got, images) and np.array_equal(classes, labels)
     for damaged, said in [
-        (content[:-1], "9218 bytes, expected a positive multiple of 3073"),
-        (b"", "0 bytes, expected a positive"),
-        (b"\x0a" + content[1:], "label 10, expected 0 to 9"),
+        (content[:-1], "a positive multiple of 3073 bytes, got 9218"),
+        (b"", "3073 bytes, got 0"),
+        (b"\x0a" + content[1:], "labels from 0 to 9, .* got 10"),
     ]:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=said):
@@ -197,7 +197,7 @@ def test_loaders_on_small_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize("load", [load_mnist, load_cifar10])
 def test_unknown_split(load):
     """A split that does not exist is refused before any file is looked for."""
-    with pytest.raises(ValueError, match="split is 'valid', expected 'train' or 'test'"):
+    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'valid'"):
         load("valid")
 
 

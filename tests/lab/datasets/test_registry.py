@@ -256,7 +256,9 @@ def test_wrong_member(book, url, tmp_path):
 
 def test_unknown_name(book):
     """The error suggests the name that was meant, or lists what there is."""
-    with pytest.raises(DataError, match="'set/flie.bin' is not a registered data file; did you mean set/file.bin?"):
+    with pytest.raises(
+        DataError, match="must be a registered data file, got 'set/flie.bin'; did you mean set/file.bin?"
+    ):
         entry("set/flie.bin")
     with pytest.raises(DataError, match="known are set/file.bin"):
         fetch("###")
