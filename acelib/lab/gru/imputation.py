@@ -1,4 +1,4 @@
-"""How many predictions change when one input of a sequence is replaced? A million sequences in a second.
+"""Count the predictions that change when one input of a sequence is replaced, a million sequences in a second.
 
 A GRU with one input and one hidden unit is a recursion of plain numbers,
 r = σ(w_r x + u_r h + b_r), z = σ(w_z x + u_z h + b_z), n = tanh(w_n x + b_n + r (u_n h + c_n)), h ← n + z (h − n),
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import beta
 from torch import Tensor, nn
+
+from acelib.lab.intervals import clopper_pearson
 
 CHUNK = 16_384  # sequences at a time: a handful of such vectors fits into the cache, and one thread serves them
 _DRAWN = 1  # keeps the generator of the imputed values apart from the one of the sequences
@@ -25,16 +26,16 @@ _DRAWN = 1  # keeps the generator of the imputed values apart from the one of th
 
 @dataclass(frozen=True, eq=False)
 class ImputationCheck:
-    """What replacing single inputs did to the predictions of some networks, split by length.
+    """The effect of replaced inputs on the predictions of some networks, split by length.
 
     Attributes:
-        positions: The steps whose input was replaced, counted from 0.
-        lengths: The lengths that occur, increasing.
-        totals: Sequences of each length, (lengths,).
-        changed: Predictions that changed sides of one half, (networks, lengths, positions).
-        moved: Sum over the sequences of the change |Δp| of the output, same shape.
-        right: Predictions on the label's side before anything is replaced, (networks, lengths).
-        distance: Sum over the sequences of |label − p|, same shape.
+        positions: the steps whose input was replaced, counted from 0.
+        lengths: the lengths that occur, increasing.
+        totals: ``(lengths,)`` sequences of each length.
+        changed: ``(networks, lengths, positions)`` predictions that changed sides of one half.
+        moved: same shape, sum over the sequences of the change |Δp| of the output.
+        right: ``(networks, lengths)`` predictions on the label's side before anything is replaced.
+        distance: same shape, sum over the sequences of |label − p|.
     """
 
     positions: tuple[int, ...]
@@ -51,74 +52,53 @@ class ImputationCheck:
 
     @property
     def num(self) -> int:
-        """Sequences of all lengths together."""
+        """The number of sequences of all lengths together."""
         return int(self.totals.sum())
 
     @property
     def counts(self) -> Tensor:
-        """Changed predictions over all lengths, (networks, positions)."""
+        """``(networks, positions)`` changed predictions over all lengths."""
         return self.changed.sum(1)
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of predictions on the right side of one half, (networks,)."""
+        """``(networks,)`` share of predictions on the right side of one half."""
         return self.right.sum(1) / self.num
 
     @property
     def closeness(self) -> Tensor:
-        """1 − mean |label − p|, (networks,)."""
+        """``(networks,)`` 1 − mean |label − p|."""
         return 1 - self.distance.sum(1) / self.num
 
     def interval(self, level: float = 0.95) -> np.ndarray:
-        """Clopper-Pearson intervals of the share of changed predictions, (networks, positions, 2)."""
+        """Return the ``(networks, positions, 2)`` Clopper-Pearson intervals of the share of changed predictions."""
         return clopper_pearson(self.counts.numpy(), self.num, level=level)
 
     def of_length(self, length: int) -> ImputationCheck:
-        """The same check on the sequences of one length only."""
+        """Return the same check on the sequences of one length only."""
         if length not in self.lengths:
-            raise ValueError(f"length is {length}, expected one of {', '.join(map(str, self.lengths))}")
+            raise ValueError(f"length must be one of {', '.join(map(str, self.lengths))}, got {length}")
         i = self.lengths.index(length)
         parts = (t[:, i : i + 1] for t in (self.changed, self.moved, self.right, self.distance))
         return ImputationCheck(self.positions, (length,), self.totals[i : i + 1], *parts)
 
 
-def clopper_pearson(counts: Any, num: int, *, level: float = 0.95) -> np.ndarray:
-    """Exact binomial intervals of shares, ``(..., 2)`` for counts ``(...)`` out of ``num``.
-
-    Args:
-        counts: Successes.
-        num: Trials.
-        level: Nominal coverage; the true one is at least that.
-
-    References:
-        Clopper and Pearson, The use of confidence or fiducial limits, Biometrika 26, 1934.
-
-    Example:
-        >>> low, high = clopper_pearson(0, 1_000_000)
-        >>> assert low == 0 and abs(high - 3.69e-6) < 1e-8
-    """
-    counts = np.asarray(counts)
-    if not 0 < level < 1 or num < 1 or counts.min() < 0 or counts.max() > num:
-        raise ValueError(f"counts must lie in 0..num = {num} and level = {level} between 0 and 1")
-    tail = (1 - level) / 2
-    low = np.where(counts > 0, beta.ppf(tail, np.maximum(counts, 1), num - counts + 1), 0.0)
-    high = np.where(counts < num, beta.ppf(1 - tail, counts + 1, np.maximum(num - counts, 1)), 1.0)
-    return np.stack([low, high], axis=-1)
-
-
 def scalar_weights(network: nn.Module) -> tuple[tuple[float, ...], tuple[float, float]]:
-    """The ten numbers of a GRU(1, 1) as the recursion above names them, and the weight and bias of its output.
+    """Return the ten numbers of a GRU(1, 1), named as in the recursion above, and its output's weight and bias.
 
     Args:
-        network: A module with ``gru``, an ``nn.GRU(1, 1)``, and ``linear``, an ``nn.Linear(1, 1)``.
+        network: a module with ``gru``, an ``nn.GRU(1, 1)``, and ``linear``, an ``nn.Linear(1, 1)``.
 
     Raises:
-        ValueError: The recurrent part is of another kind or size.
+        ValueError: if the recurrent part is of another kind or size.
     """
     gru, linear = getattr(network, "gru", None), getattr(network, "linear", None)
     known = isinstance(gru, nn.GRU) and isinstance(linear, nn.Linear) and gru.bias and not gru.bidirectional
     if not known or (gru.input_size, gru.hidden_size, gru.num_layers) != (1, 1, 1):
-        raise ValueError("network must hold .gru, an nn.GRU(1, 1) with biases, and .linear, nn.Linear(1, 1)")
+        raise ValueError(
+            "network must hold .gru, an nn.GRU(1, 1) with biases, and .linear, an nn.Linear(1, 1), got "
+            f"{type(network).__name__}"
+        )
     w, u = gru.weight_ih_l0[:, 0].tolist(), gru.weight_hh_l0[:, 0].tolist()
     b, c = gru.bias_ih_l0.tolist(), gru.bias_hh_l0.tolist()
     cell = (*w, *u, b[0] + c[0], b[1] + c[1], b[2], c[2])
@@ -134,20 +114,20 @@ def imputation_check(
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> ImputationCheck:
-    """How many predictions change when x_i is replaced by a draw from N(0, spread²), as an ``ImputationCheck``.
+    """Return the predictions that change when x_i is replaced by a draw from N(0, spread²).
 
-    Every network meets the same sequences and the same drawn values, one position at a time; float32.
+    Every network gets the same sequences and the same drawn values, one position at a time; float32.
 
     Args:
-        networks: One or several ``SequenceGRU``.
+        networks: one or several ``SequenceGRU``.
         sequences: ``Sequences`` with labels.
-        positions: Steps to replace, counted from 0, below the smallest length.
-        spread: Standard deviation of the drawn values, in the inputs' unit.
-        seed: Of the draws.
-        chunk: Sequences at a time.
+        positions: steps to replace, counted from 0, below the smallest length.
+        spread: standard deviation of the drawn values, in the inputs' unit.
+        seed: seed of the draws.
+        chunk: sequences at a time.
 
     Raises:
-        ValueError: A position outside the shortest sequence, or a network of another kind.
+        ValueError: for a position outside the shortest sequence, or a network of another kind.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.2: one million sequences, x_i ~ N(0, 0.2).
@@ -155,7 +135,7 @@ def imputation_check(
     networks = [networks] if isinstance(networks, nn.Module) else list(networks)
     shortest = int(sequences.lengths.min())
     if not positions or min(positions) < 0 or max(positions) >= shortest:
-        raise ValueError(f"positions are {list(positions)}, expected at least one, each in 0..{shortest - 1}")
+        raise ValueError(f"positions must be at least one step in 0..{shortest - 1}, got {list(positions)}")
     weights = [_in_halves(*scalar_weights(network)) for network in networks]
     generator = torch.Generator().manual_seed(seed + (_DRAWN << 32))
     lengths = sequences.lengths.unique()
@@ -182,10 +162,10 @@ def imputation_check(
 
 
 def final_logits(network: nn.Module, x: Tensor) -> Tensor:
-    """The logit after the last step, ``(n,)``, of sequences of one length by the recursion above.
+    """Return the ``(n,)`` logits after the last step of sequences of one length, by the recursion above.
 
     Args:
-        network: A ``SequenceGRU``.
+        network: a ``SequenceGRU``.
         x: ``(n, steps)``, of any floating dtype, which is the one it is computed in.
     """
     cell, (weight, bias) = _in_halves(*scalar_weights(network))
@@ -200,7 +180,7 @@ def final_logits(network: nn.Module, x: Tensor) -> Tensor:
 def _replaced(
     cell: tuple[float, ...], output: tuple[float, float], x: Tensor, positions: Sequence[int], new: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Logits before ``(m,)`` and after each replacement ``(positions, m)``, for sequences ``(steps, m)``."""
+    """Return the logits before ``(m,)`` and after each replacement ``(positions, m)``, for ``x (steps, m)``."""
     buffers = [torch.empty_like(x[0]) for _ in range(3)]
     s, logits = torch.full_like(x[0], 0.5), torch.empty_like(new)
     where = {position: k for k, position in enumerate(positions)}
@@ -216,7 +196,7 @@ def _replaced(
 
 
 def _in_halves(cell: tuple[float, ...], output: tuple[float, float]) -> tuple[tuple[float, ...], tuple[float, float]]:
-    """The same recursion for s = (h + 1) / 2: h = 2 s − 1 put into every weight, and both arguments of tanh doubled."""
+    """Return the weights for s = (h + 1) / 2: h = 2 s − 1 put into every weight, both arguments of tanh doubled."""
     w_r, w_z, w_n, u_r, u_z, u_n, b_r, b_z, b_n, c_n = cell
     gates = (w_r, w_z, 2 * w_n, 2 * u_r, 2 * u_z, 4 * u_n, b_r - u_r, b_z - u_z, 2 * b_n, 2 * (c_n - u_n))
     return gates, (2 * output[0], output[1] - output[0])

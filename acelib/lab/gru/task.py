@@ -1,10 +1,9 @@
-"""Which element of a sequence does a network listen to? The simulated sequences, and the networks trained on them.
+"""The simulated sequences of the imputation experiment, and the networks trained on them.
 
 Only the first three elements of a sequence carry its class: they are +1 or −1 with noise, the rest is noise alone
 (Chattopadhyay et al. 2019, Sec. 5.2, after a task of Hochreiter and Schmidhuber 1997). The network is as small as it
 can be: a GRU with one input and one hidden unit, a linear layer, a sigmoid; 14 numbers. They are trained from scratch,
-many seeds side by side. Imputation and attribution follow in ``imputation`` and ``saliency``;
-all of it is offered here.
+many seeds side by side. ``imputation`` replaces single elements, ``saliency`` compares attributions.
 """
 
 from __future__ import annotations
@@ -16,40 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acelib.lab.gru.imputation import ImputationCheck, clopper_pearson, final_logits, imputation_check
-from acelib.lab.gru.saliency import (
-    PAPER,
-    Attributions,
-    agreement,
-    attributions,
-    bootstrap_interval,
-    integrated_gradients,
-    paper_factors,
-    taylor_curve,
-    taylor_map,
-)
-
-__all__ = [
-    "PAPER",
-    "Attributions",
-    "GRURun",
-    "ImputationCheck",
-    "SequenceGRU",
-    "Sequences",
-    "agreement",
-    "attributions",
-    "bootstrap_interval",
-    "clopper_pearson",
-    "final_logits",
-    "imputation_check",
-    "integrated_gradients",
-    "make_sequences",
-    "paper_factors",
-    "rule_of",
-    "taylor_curve",
-    "taylor_map",
-    "train_grus",
-]
+from acelib.lab.gru.imputation import final_logits
 
 SIGNAL, SPREAD, LENGTHS, LONG = 3, 0.2, (10, 14), (100, 109)
 SETTINGS = {"epochs": 12, "batch_size": 64, "lr": 1e-2, "num": 4096}
@@ -63,9 +29,9 @@ class Sequences:
     """Labelled sequences of different lengths.
 
     Attributes:
-        values: The elements, (n, longest), zero behind the end of a sequence.
-        lengths: Of the sequences, (n,).
-        labels: 1 or 0, (n,), in the dtype of the values.
+        values: ``(n, longest)`` elements, zero behind the end of a sequence.
+        lengths: ``(n,)``.
+        labels: ``(n,)``, 1 or 0 in the dtype of the values.
     """
 
     values: Tensor
@@ -76,7 +42,7 @@ class Sequences:
         return len(self.values)
 
     def of_length(self, length: int) -> tuple[Tensor, Tensor]:
-        """The sequences of one length (m, length) and their labels (m,)."""
+        """Return the sequences of one length ``(m, length)`` and their labels ``(m,)``."""
         chosen = self.lengths == length
         return self.values[:, :length][chosen], self.labels[chosen]
 
@@ -89,17 +55,17 @@ def make_sequences(
     spread: float = SPREAD,
     dtype: torch.dtype = torch.float64,
 ) -> Sequences:
-    """Returns ``num`` sequences; with equal chances the first three are +1 (label 1) or −1 (label 0), plus noise.
+    """Return ``num`` sequences; with equal chances the first three are +1 (label 1) or −1 (label 0), plus noise.
 
     Args:
-        num: How many.
-        seed: Of the draw.
-        lengths: Smallest and largest length, each in between equally likely.
-        spread: Standard deviation of the noise.
-        dtype: Of the values.
+        num: number of sequences.
+        seed: seed of the draw.
+        lengths: smallest and largest length, each in between equally likely.
+        spread: standard deviation of the noise.
+        dtype: dtype of the values.
 
     Raises:
-        ValueError: No sequence, or lengths below 3 or in the wrong order.
+        ValueError: for no sequence, or lengths below 3 or in the wrong order.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.2.
@@ -109,8 +75,10 @@ def make_sequences(
         >>> assert s.values.shape == (200, 14) and ((s.values[:, :3].sum(1) > 0) == (s.labels > 0)).all()
     """
     low, high = lengths
-    if num < 1 or not SIGNAL <= low <= high:
-        raise ValueError(f"num is {num} and lengths {lengths}, expected num >= 1 and 3 <= smallest <= largest length")
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    if not SIGNAL <= low <= high:
+        raise ValueError(f"lengths must be (smallest, largest) with {SIGNAL} <= smallest <= largest, got {lengths}")
     generator = torch.Generator().manual_seed(seed)
     size = torch.randint(low, high + 1, (num,), generator=generator)
     labels = torch.randint(0, 2, (num,), generator=generator).to(dtype)
@@ -121,14 +89,14 @@ def make_sequences(
 
 
 class SequenceGRU(nn.Module):
-    """A GRU with one input and one hidden unit, a linear layer and a sigmoid, (batch, steps, 1) -> (batch, 1).
+    """A GRU with one input and one hidden unit, a linear layer and a sigmoid, ``(batch, steps, 1) -> (batch, 1)``.
 
     The output is the one after a sequence's last step; ``lengths`` says which that is, without it all are whole.
 
     Args:
-        seed: Of the initial weights: uniform in [−1, 1], torch's own choice for one hidden unit, and 2 more on the
+        seed: seed of the initial weights: uniform in [−1, 1], torch's own choice for one hidden unit, and 2 more on the
             bias of the update gate, so that the untrained network does not forget at once.
-        dtype: Of the weights.
+        dtype: dtype of the weights.
 
     Example:
         >>> p = SequenceGRU(seed=0)(torch.zeros(2, 10, 1, dtype=torch.float64))
@@ -151,7 +119,7 @@ class SequenceGRU(nn.Module):
                 start += p.numel()
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The probability of label 1, (batch, 1)."""
+        """Return the probability of label 1, ``(batch, 1)``."""
         states = self.gru(x)[0]
         if lengths is None:
             last = states[:, -1]
@@ -165,11 +133,11 @@ class GRURun:
     """Networks trained side by side, one a seed.
 
     Attributes:
-        seeds: One per network; a seed decides initial weights, training sequences and their order.
+        seeds: one per network; a seed decides initial weights, training sequences and their order.
         losses: ``"bce"`` or ``"mse"``, one per network.
-        networks: The trained networks.
-        untrained: The same networks before training.
-        history: Mean training loss in each epoch, (networks, epochs).
+        networks: the trained networks.
+        untrained: the same networks before training.
+        history: ``(networks, epochs)`` mean training loss in each epoch.
     """
 
     seeds: tuple[int, ...]
@@ -192,7 +160,7 @@ def train_grus(
     lr: float = SETTINGS["lr"],
     num: int = SETTINGS["num"],
 ) -> GRURun:
-    """GRUs of the given seeds, each trained on its own sequences by Adam, all in one go, as a ``GRURun``.
+    """Train GRUs of the given seeds, each on its own sequences by Adam, all in one go.
 
     The published recipe is the squared error and plain gradient descent at 1e-3 on one sequence a step. Here it is
     Adam at 1e-2 on batches of 64, the squared error or the cross-entropy, the update gate open to memory at first,
@@ -200,17 +168,17 @@ def train_grus(
     the clipping, rounding errors grow until processors of different kinds get different networks.
 
     Args:
-        seeds: One per network; equal seeds share data and initial weights.
+        seeds: one per network; equal seeds share data and initial weights.
         loss: ``"mse"`` on the probability or ``"bce"``, for all or one per network.
-        lengths: Smallest and largest length of the sequences.
-        epochs: Passes through the training sequences.
-        batch_size: Sequences a step.
-        lr: Learning rate.
-        num: Training sequences of each network.
+        lengths: smallest and largest length of the sequences.
+        epochs: passes through the training sequences.
+        batch_size: sequences a step.
+        lr: learning rate.
+        num: training sequences of each network.
 
     Raises:
-        ValueError: No seed, a negative one, or an unknown or missing loss.
-        RuntimeError: The loss became NaN or infinite.
+        ValueError: for no seed, a negative one, or an unknown or missing loss.
+        RuntimeError: if the loss becomes NaN or infinite.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.2 (the task); Kingma and Ba 2015 (Adam).
@@ -222,9 +190,11 @@ def train_grus(
     seeds = [int(s) for s in seeds]
     losses = (loss,) * len(seeds) if isinstance(loss, str) else tuple(loss)
     if len(losses) != len(seeds) or not set(losses) <= set(LOSSES):
-        raise ValueError(f"loss is {loss!r}, expected one of {', '.join(LOSSES)}, or one for each of the seeds")
-    if not seeds or min(seeds) < 0 or min(epochs, batch_size, num) < 1:
-        raise ValueError(f"seeds are {seeds}, expected at least one, none negative, and epochs, batch_size, num >= 1")
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, or one for each of the seeds, got {loss!r}")
+    if not seeds or min(seeds) < 0:
+        raise ValueError(f"seeds must be at least one number, none negative, got {seeds}")
+    if min(epochs, batch_size, num) < 1:
+        raise ValueError(f"epochs, batch_size and num must be at least 1, got {epochs}, {batch_size} and {num}")
     data = [make_sequences(num, seed=s + (_ROWS << 32), lengths=lengths) for s in seeds]
     x, size, y = (torch.stack([getattr(d, name) for d in data]) for name in ("values", "lengths", "labels"))
     theta = torch.stack([_initial(s) for s in seeds]).requires_grad_(True)
@@ -232,7 +202,7 @@ def train_grus(
     orders = [torch.Generator().manual_seed(s + (_ORDER << 32)) for s in seeds]
     optimizer, each, history = torch.optim.Adam([theta], lr=lr), torch.arange(len(seeds))[:, None], []
     for epoch in range(epochs):
-        order, met = torch.stack([torch.randperm(num, generator=g) for g in orders]), []
+        order, losses_of_rows = torch.stack([torch.randperm(num, generator=g) for g in orders]), []
         for rows in order.split(batch_size, dim=1):
             target = y[each, rows]
             logits = stacked_logits(theta, x[each, rows], size[each, rows])
@@ -243,8 +213,8 @@ def train_grus(
             norm = theta.grad.norm(dim=1, keepdim=True)
             theta.grad.mul_((CLIP / (norm + 1e-6)).clamp_max(1))
             optimizer.step()
-            met.append(errors.detach())
-        history.append(torch.cat(met, dim=1).mean(1))
+            losses_of_rows.append(errors.detach())
+        history.append(torch.cat(losses_of_rows, dim=1).mean(1))
         if not history[-1].isfinite().all():
             raise RuntimeError(f"the loss became {history[-1].tolist()} in epoch {epoch + 1}; try a smaller lr")
     networks, untrained = [], []
@@ -256,13 +226,13 @@ def train_grus(
 
 
 def rule_of(network: nn.Module, *, steps: int = 10) -> tuple[bool, ...]:
-    """What a network makes of the eight sign patterns of the first three elements, the rest zero: p > 1/2 for each.
+    """Return p > 1/2 for each of the eight sign patterns of the first three elements, the rest zero.
 
     The patterns count up from (−, −, −) to (+, +, +), the first element being the highest digit.
 
     Args:
-        network: A ``SequenceGRU``.
-        steps: Length of the sequences.
+        network: a ``SequenceGRU``.
+        steps: length of the sequences.
 
     Example:
         >>> assert len(rule_of(SequenceGRU(seed=0))) == 8
@@ -273,7 +243,7 @@ def rule_of(network: nn.Module, *, steps: int = 10) -> tuple[bool, ...]:
 
 
 def stacked_logits(theta: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
-    """The logits after each sequence's last step, (S, B), of S networks on their own sequences.
+    """Return the ``(S, B)`` logits after each sequence's last step, of S networks on their own sequences.
 
     Args:
         theta: ``(S, 14)`` weights in the order of ``SequenceGRU.set_weights``.
@@ -295,7 +265,7 @@ def stacked_logits(theta: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _initial(seed: int) -> Tensor:
-    """The 14 initial weights of a seed, uniform in [−1, 1], with an update gate that remembers."""
+    """Return the 14 initial weights of a seed, uniform in [−1, 1], with an update gate that remembers."""
     generator = torch.Generator().manual_seed(seed + (_WEIGHTS << 32))
     theta = 2 * torch.rand(14, generator=generator, dtype=torch.float64) - 1
     theta[7] += REMEMBER
