@@ -1,8 +1,8 @@
-"""What differs from one simulated landing to the next? Weather, runway, pilot and instruments, drawn from a seed.
+"""The random part of simulated landings: weather, runway, pilot and instruments, drawn from a seed.
 
 Each landing has a random stream of its own, keyed by (seed, kind, number), and draws everything in one fixed order
-before anything is simulated. So landing 7 is the same among 10 and among 1000, and the same noise meets it again when
-a parameter was replaced: common random numbers, which every counterfactual needs.
+before anything is simulated. So landing 7 is the same among 10 and among 1000, and it keeps its noise when a parameter
+is replaced: common random numbers, which every counterfactual needs.
 
 Braking coefficients are those of the regulations: wet runway 14 CFR 25.109(c)(1) for 200 psi tyres; slippery runway
 FAA AC 25-32 (2015), wheel braking 0.05 to 0.20 for runway condition codes 1 to 4, hydroplaning 0.05; dry runway 0.4,
@@ -81,14 +81,14 @@ _WET_SHARE = 0.3  # of the normal landings
 
 @dataclass(frozen=True)
 class Draws:
-    """Everything random of some landings: parameters (n,), and standard normal noise.
+    """Everything random of n landings: parameters, and standard normal noise.
 
     Attributes:
-        parameters: By name, each (n,) float64; ``runway`` is 0 dry, 1 wet, 2 slippery.
-        noise: By name, each (steps, n).
-        friction: Patches along the runway (cells, n), standard normal and smooth.
-        uneven: The same for the difference between left and right gear.
-        sensor: White noise of the instruments (101, channels, n).
+        parameters: ``(n,)`` float64 by name; ``runway`` is 0 dry, 1 wet, 2 slippery.
+        noise: ``(steps, n)`` by name.
+        friction: ``(cells, n)`` patches along the runway, standard normal and smooth.
+        uneven: the same for the difference between left and right gear.
+        sensor: ``(101, channels, n)`` white noise of the instruments.
     """
 
     parameters: dict[str, np.ndarray]
@@ -98,7 +98,7 @@ class Draws:
     sensor: np.ndarray
 
     def take(self, columns: np.ndarray) -> Draws:
-        """The draws of some landings, in any order and with repeats."""
+        """Return the draws of some landings, in any order and with repeats."""
         return Draws(
             {name: value[columns] for name, value in self.parameters.items()},
             {name: value[:, columns] for name, value in self.noise.items()},
@@ -109,7 +109,7 @@ class Draws:
 
 
 def draw(num: int, kind: str, seed: int, first: int = 0, replaced: Mapping[str, object] | None = None) -> Draws:
-    """The draws of landings first … first + num − 1 of a kind, with some parameters replaced afterwards."""
+    """Return the draws of landings first … first + num − 1 of a kind, with some parameters replaced afterwards."""
     streams = (np.random.default_rng([seed, KINDS.index(kind), number]) for number in range(first, first + num))
     each = [_one(stream, kind) for stream in streams]
     parameters = {name: np.array([p[name] for p, *_ in each]) for name in each[0][0]}
@@ -126,7 +126,7 @@ def draw(num: int, kind: str, seed: int, first: int = 0, replaced: Mapping[str, 
 
 
 def braking_friction(runway: np.ndarray, speed: np.ndarray) -> np.ndarray:
-    """The greatest wheel braking coefficient on a smooth stretch, broadcast over runway (0, 1, 2) and speed in m/s.
+    """Return the greatest wheel braking coefficient on a smooth stretch, by runway (0, 1, 2) and speed in m/s.
 
     References:
         14 CFR 25.109(c)(1) and (2), 200 psi, fully modulating anti-skid; FAA AC 25-32, 2015.
@@ -145,7 +145,7 @@ def braking_friction(runway: np.ndarray, speed: np.ndarray) -> np.ndarray:
 
 
 def _one(rng: np.random.Generator, kind: str) -> tuple[dict[str, float], np.ndarray, np.ndarray, np.ndarray]:
-    """Parameters, white noise (names, steps), patches (2, cells) and sensor noise (101, channels) of one landing."""
+    """Return parameters, noise (names, steps), patches (2, cells) and sensor noise (101, channels) of a landing."""
     recipe = {**_COMMON, **_KIND[kind]}
     parameters = {}
     for name, (shape, a, b) in recipe.items():
@@ -160,5 +160,5 @@ def _one(rng: np.random.Generator, kind: str) -> tuple[dict[str, float], np.ndar
 
 
 def _smooth(white: np.ndarray) -> np.ndarray:
-    """White noise (2, cells + 4) averaged over five cells, variance 1: patches about a hundred metres long."""
+    """Average white noise ``(2, cells + 4)`` over five cells, variance 1: patches about a hundred metres long."""
     return sum(white[:, i : i + CELLS] for i in range(5)) / np.sqrt(5)

@@ -1,4 +1,4 @@
-"""Which channel's state moves a later reading? Total effects in the simulator, by simulating twice with one noise.
+"""Total effects of a channel's state on a later reading, in the simulator, by simulating twice with one noise.
 
 The effect of cause c at lag ℓ on target y at time t is y(t; do(state_c(t − ℓ) += size)) − y(t), with every random draw
 the same in both runs. A channel is a reading; what is pushed is the physical state behind it: heading behind MH, speed
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acelib.lab.datasets.dashlink import CHANNELS
 from acelib.lab.landings.draw import KINDS, RATE, SECONDS, draw
 from acelib.lab.landings.model import KNOT, G, State, advance, start
-from acelib.lab.landings.sensors import CHANNELS, UNITS, measure
+from acelib.lab.landings.sensors import UNITS, measure
 
 # channel: (state, or force over the second before, that is pushed; size in SI units or degrees; size in its own units)
 PUSHES: dict[str, tuple[str, float, float] | None] = {
@@ -47,13 +48,13 @@ class StateEffect:
     """Total effects of pushed states on a later reading.
 
     Attributes:
-        values: Differences (lags, causes, n) float64, in the units of the target.
-        causes: Channels behind which a state was pushed.
-        lags: Seconds between the push and the reading.
-        sizes: How far each cause was pushed (causes,), in its channel's units; knots of crosswind for WD.
-        target: The channel that was read.
-        time: Seconds after touchdown at which it was read.
-        units: Of the causes' channels.
+        values: ``(lags, causes, n)`` float64 differences, in the units of the target.
+        causes: channels behind which a state was pushed.
+        lags: seconds between the push and the reading.
+        sizes: ``(causes,)`` size of each push, in its channel's units; knots of crosswind for WD.
+        target: the channel that was read.
+        time: seconds after touchdown at which it was read.
+        units: units of the causes' channels.
     """
 
     values: Tensor
@@ -66,17 +67,17 @@ class StateEffect:
 
     @property
     def mean(self) -> Tensor:
-        """The average effect (lags, causes) over the landings; opposite signs cancel."""
+        """``(lags, causes)`` average effect over the landings; opposite signs cancel."""
         return self.values.mean(-1)
 
     @property
     def size(self) -> Tensor:
-        """The average size of the effect, mean |difference| (lags, causes)."""
+        """``(lags, causes)`` average size of the effect, mean |difference|."""
         return self.values.abs().mean(-1)
 
     @property
     def stderr(self) -> Tensor:
-        """The standard error of ``size`` (lags, causes) over the landings."""
+        """``(lags, causes)`` standard error of ``size`` over the landings."""
         return self.values.abs().std(-1) / self.values.shape[-1] ** 0.5
 
     def __repr__(self) -> str:
@@ -97,24 +98,22 @@ def state_effect(
     first: int = 0,
     parameters: Mapping[str, float | np.ndarray] | None = None,
 ) -> StateEffect:
-    """What a push of each channel's state does to a later reading, by simulating again with the same noise.
+    """Return the effect of a push of each channel's state on a later reading, by simulating again with the same noise.
 
     Args:
-        causes: Channels; ``PUSHES`` says what is pushed, and how far.
-        lags: Whole seconds, 1 or more, between the push and the reading.
-        target: The channel read, before rounding to the recorder's steps.
-        time: Whole seconds after touchdown at which it is read; at least 1 more than the longest lag.
-        num: How many landings.
+        causes: channels; ``PUSHES`` gives the state behind each and the size of the push.
+        lags: whole seconds, 1 or more, between the push and the reading.
+        target: the channel read, before rounding to the recorder's steps.
+        time: whole seconds after touchdown at which it is read; at least 1 more than the longest lag.
+        num: number of landings.
         kind: ``"normal"`` or ``"slippery"``.
-        seed: Of the landings, which are those of ``simulate_landings`` with the same seed, kind and first.
-        first: Number of the first landing.
-        parameters: Values that replace drawn parameters, each a number or (num,).
-
-    Returns:
-        Differences (lags, causes, num) with averages over the landings.
+        seed: seed of the landings, which are those of ``simulate_landings`` with the same seed, kind and first.
+        first: number of the first landing.
+        parameters: values that replace drawn parameters, each a number or ``(num,)``.
 
     Raises:
-        ValueError: An unknown channel or kind, lags that are not whole and at least 1, or a time that they do not fit.
+        ValueError: for an unknown channel or kind, lags that are not whole and at least 1, or a time too early for
+            them.
 
     Example:
         >>> from acelib.lab.landings import state_effect
@@ -146,7 +145,7 @@ def state_effect(
 
 
 def _push(state: State, causes: tuple[str, ...], lags: tuple[int, ...], time: int, step: int) -> State:
-    """Push the states that are due at this step, in place; the forces of this step come back."""
+    """Push the states that are due at this step, in place; return the forces of this step."""
     forces = {name: np.zeros(state["u"].shape) for name in ("fx", "fy", "fz")}
     for row, lag in enumerate(lags):
         due = (time - lag) * RATE
@@ -163,10 +162,12 @@ def _push(state: State, causes: tuple[str, ...], lags: tuple[int, ...], time: in
 def _check(causes: tuple, lags: tuple, target: str, time: int, num: int, kind: str) -> None:
     for name in (*causes, target):
         if name not in CHANNELS:
-            raise ValueError(f"channel {name!r} is unknown, expected one of {', '.join(CHANNELS)}")
+            raise ValueError(f"causes and target must be among {', '.join(CHANNELS)}, got {name!r}")
     if not causes or not lags or any(int(lag) != lag or lag < 1 for lag in lags):
-        raise ValueError(f"lags are {lags} for causes {causes}, expected whole seconds from 1 and at least one of each")
+        raise ValueError(f"lags must be whole seconds from 1, and causes at least one, got {lags} for causes {causes}")
     if int(time) != time or not max(lags) < time <= SECONDS:
-        raise ValueError(f"time is {time}, expected a whole second above the longest lag {max(lags)} up to {SECONDS}")
-    if num < 1 or kind not in KINDS:
-        raise ValueError(f"num is {num} and kind {kind!r}, expected at least 1 and one of {', '.join(KINDS)}")
+        raise ValueError(f"time must be a whole second above the longest lag {max(lags)} up to {SECONDS}, got {time}")
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")

@@ -1,4 +1,4 @@
-"""How does an aircraft roll out after touchdown? A plane model of a regional jet on three wheels, step by step.
+"""The roll-out of a regional jet after touchdown: a plane model on three wheels, step by step.
 
 Body axes: x forward, y right, yaw clockwise from above. Everything is per unit of mass, in SI units; pitch and roll in
 degrees. With F the forces of tyres, brakes, thrust, drag and wind, k the radius of gyration and a, b the distances of
@@ -68,7 +68,7 @@ State = dict[str, np.ndarray]
 
 
 def start(draws: Draws) -> State:
-    """The state (n,) of every landing at touchdown."""
+    """Return the state of n landings at touchdown, ``(n,)`` by name."""
     p = draws.parameters
     state = {name: np.zeros_like(p["speed"]) for name in STATES}
     speed, head, cross = (p[name] * KNOT for name in ("speed", "headwind", "crosswind"))
@@ -82,13 +82,13 @@ def start(draws: Draws) -> State:
 
 
 def advance(state: State, draws: Draws, step: int, push: State | None = None) -> State:
-    """One step of 1/16 s: the state is changed in place; what acted in the step comes back, for the instruments.
+    """Advance the state by 1/16 s in place; return what acted in the step, for the instruments.
 
     Args:
-        state: Of all landings.
-        draws: Parameters and noise.
-        step: Number of the step since touchdown.
-        push: Extra accelerations (n,) in m/s² by name: ``fx``, ``fy`` or ``fz``.
+        state: state of all landings, ``(n,)`` by name.
+        draws: parameters and noise.
+        step: number of the step since touchdown.
+        push: ``(n,)`` extra accelerations in m/s² by name: ``fx``, ``fy`` or ``fz``.
     """
     p, t = draws.parameters, step * DT
     noise = {name: white[min(step, STEPS - 1)] for name, white in draws.noise.items()}
@@ -105,7 +105,7 @@ def advance(state: State, draws: Draws, step: int, push: State | None = None) ->
 
 
 def _air(s: State, p: State) -> State:
-    """Velocity against the air in body axes and its size, never 0."""
+    """Return the velocity against the air in body axes and its size, never 0."""
     head, cross = p["headwind"] * KNOT + s["headgust"], p["crosswind"] * KNOT + s["sidegust"]
     sin, cos = np.sin(s["psi"]), np.cos(s["psi"])
     ua, va = s["u"] + head * cos - cross * sin, s["v"] - head * sin - cross * cos
@@ -113,7 +113,7 @@ def _air(s: State, p: State) -> State:
 
 
 def _friction(s: State, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """Greatest braking coefficients under the left and the right gear, by runway, speed and place."""
+    """Return the greatest braking coefficients under the left and the right gear, by runway, speed and place."""
     p = draws.parameters
     place = np.clip(s["x"] / CELL, 0, CELLS - 1.001)
     cell = place.astype(int)
@@ -128,7 +128,7 @@ def _friction(s: State, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ground(s: State, draws: Draws, air: State, t: float) -> State:
-    """Accelerations by tyres, brakes, thrust and air, along the body axes, and in yaw."""
+    """Return the accelerations by tyres, brakes, thrust and air, along the body axes, and in yaw."""
     p, speed = draws.parameters, np.maximum(s["u"], _SLOW)
     wings = p["lift"] + (0.7 - p["lift"]) * np.exp(-t / 0.8) * (p["lift"] > 0)  # spoilers come out
     lift = np.minimum(wings * (air["airspeed"] / _REFERENCE) ** 2, 0.9)
@@ -156,7 +156,7 @@ def _ground(s: State, draws: Draws, air: State, t: float) -> State:
 
 
 def _thrust(s: State, p: State, t: float) -> np.ndarray:
-    """Idle thrust, and after the exit what keeps the taxi speed."""
+    """Return the idle thrust, and after the exit the thrust that keeps the taxi speed."""
     idle = p["idle"] * G
     return np.where(t > s["exit"], np.clip(idle + 0.25 * (_wanted_speed(s, p, t) - s["u"]), 0, 0.05 * G), idle)
 
@@ -173,7 +173,7 @@ def _wanted_heading(s: State, p: State, t: float) -> np.ndarray:
 
 
 def _pilot(s: State, p: State, air: State, t: float) -> State:
-    """What the pilot wants now: heading, steering angle, rudder and brakes."""
+    """Return what the pilot aims at: heading, steering angle, rudder and brakes."""
     speed, rolling = np.maximum(s["u"], _SLOW), t <= s["exit"]
     limit = p["turn_limit"] * G / speed
     turn = np.clip(0.5 * (_wanted_heading(s, p, t) - s["psi_aim"]), -limit, limit) * ~rolling
@@ -198,7 +198,7 @@ def _pilot(s: State, p: State, air: State, t: float) -> State:
 
 
 def _move(s: State, p: State, act: State) -> None:
-    """Position, heading and velocity; positions first, with the velocities of the beginning of the step."""
+    """Advance position, heading and velocity; positions first, with the velocities of the step's beginning."""
     sin, cos = np.sin(s["psi"]), np.cos(s["psi"])
     s["x"] = s["x"] + DT * (s["u"] * cos - s["v"] * sin)
     s["y"] = s["y"] + DT * (s["u"] * sin + s["v"] * cos)
@@ -210,7 +210,7 @@ def _move(s: State, p: State, act: State) -> None:
 
 
 def _oscillate(s: State, p: State, act: State, air: State, t: float) -> None:
-    """Heave, pitch and roll; rates first, then angles, which keeps the oscillators from gaining energy."""
+    """Advance heave, pitch and roll; rates first, then angles, which keeps the oscillators from gaining energy."""
     s["z_rate"] = s["z_rate"] + DT * act["fz"]
     s["z"] = s["z"] + DT * s["z_rate"]
     down = np.maximum(s["theta_aim"] - p["derotation_rate"] * DT, p["level"])
@@ -229,12 +229,12 @@ def _oscillate(s: State, p: State, act: State, air: State, t: float) -> None:
 
 
 def _vane_aim(s: State, p: State, airspeed: np.ndarray) -> np.ndarray:
-    """Degrees that the vane would show in steady flow: about 1.6 times the pitch, as in the recording, and gusts."""
+    """Return the vane's degrees in steady flow: about 1.6 times the pitch, as in the recording, and gusts."""
     return 1.6 * (s["theta"] - p["level"]) - 3.1 + 0.2 * s["upgust"] / np.maximum(airspeed, 10) / _DEG
 
 
 def _respond(s: State, p: State, aim: State, t: float) -> None:
-    """Controls follow the pilot through a lag; the first second below the exit speed begins the turn-off."""
+    """Let the controls follow the pilot through a lag; the first second below the exit speed begins the turn-off."""
     s["psi_aim"] = s["psi_aim"] + DT * aim["turn"]
     for name in ("steer", "rudder"):
         s[name] = s[name] + DT * (aim[name] - s[name]) / p["pilot_lag"]
@@ -245,7 +245,7 @@ def _respond(s: State, p: State, aim: State, t: float) -> None:
 
 
 def _disturb(s: State, p: State, air: State, noise: State) -> None:
-    """Gusts, the pilot's noise, roughness, cross slope and the instruments' drifts: first-order processes."""
+    """Advance gusts, the pilot's noise, roughness, cross slope and the instruments' drifts: first-order processes."""
     wind = KNOT * np.hypot(p["headwind"], p["crosswind"])
     gust, flow = p["gustiness"] * wind + p["calm"] * KNOT, np.maximum(air["airspeed"], 5) / 100
     _follow(s, "headgust", flow, gust, noise["headwind"])
@@ -260,6 +260,6 @@ def _disturb(s: State, p: State, air: State, noise: State) -> None:
 
 
 def _follow(s: State, name: str, rate: np.ndarray | float, spread: np.ndarray | float, white: np.ndarray) -> None:
-    """One exact step of a first-order process with the given rate (1/s) and standard deviation."""
+    """Take one exact step of a first-order process with the given rate (1/s) and standard deviation."""
     keep = np.exp(-DT * rate)
     s[name] = keep * s[name] + spread * np.sqrt(1 - keep**2) * white

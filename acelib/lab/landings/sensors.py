@@ -1,4 +1,4 @@
-"""What do the instruments write down? From the state of an aircraft to 17 channels, with noise, limits and steps.
+"""The instruments: from the state of an aircraft to 17 channels, with noise, limits and steps.
 
 Steps and limits are facts of the real recording (tail 666, 186 parameters): the smallest difference between recorded
 values of each channel, airspeed 0 below 30 knots and ground speed 0 below 50.6, and a wind computer that takes a true
@@ -9,28 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from acelib.lab.datasets.dashlink import CHANNELS
 from acelib.lab.landings.draw import Draws
 from acelib.lab.landings.model import KNOT, G, State
 
-CHANNELS = (
-    "ALT",
-    "AOA1",
-    "AOA2",
-    "CAS",
-    "GS",
-    "LATG",
-    "LONG",
-    "MH",
-    "MSQT_1",
-    "MSQT_2",
-    "NSQT",
-    "PTCH",
-    "ROLL",
-    "TAT",
-    "VRTG",
-    "WD",
-    "WS",
-)
 UNITS = (
     "FEET",
     "DEG",
@@ -75,19 +57,19 @@ _DEG = np.pi / 180
 
 
 def read(s: State, act: State, draws: Draws, second: int) -> np.ndarray:
-    """The 17 recorded values (channels, n) at one whole second, quantised."""
+    """Return the recorded values ``(channels, n)`` at one whole second, rounded to the recorder's steps."""
     values = measure(s, act, draws, second)
     return np.stack([quantise(name, values[name]) for name in CHANNELS])
 
 
 def measure(s: State, act: State, draws: Draws, second: int) -> State:
-    """What the instruments show at one whole second, by channel, before it is rounded to the recorder's steps.
+    """Return the instruments' values at one whole second, by channel, before rounding to the recorder's steps.
 
     Args:
-        s: State of the aircraft.
-        act: What acts on it, from ``advance``.
-        draws: Parameters and the instruments' noise.
-        second: Since touchdown.
+        s: state of the aircraft.
+        act: what acts on it, from ``advance``.
+        draws: parameters and the instruments' noise.
+        second: seconds since touchdown.
     """
     p, white = draws.parameters, dict(zip(CHANNELS, draws.sensor[second], strict=True))
     fast = np.minimum(s["u"] / 50, 1)
@@ -118,12 +100,12 @@ def measure(s: State, act: State, draws: Draws, second: int) -> State:
 
 
 def quantise(channel: str, values: np.ndarray) -> np.ndarray:
-    """Values rounded to the recorder's step of a channel."""
+    """Return values rounded to the recorder's step of a channel."""
     return STEPS[channel] * np.round(values / STEPS[channel])
 
 
 def _wind_computer(s: State, act: State, white: State) -> tuple[np.ndarray, np.ndarray]:
-    """Where the wind comes from (degrees true) and its speed (knots): motion through the air minus over ground."""
+    """Return the wind's direction (degrees true) and speed (knots): motion through the air minus over ground."""
     sin, cos = np.sin(s["psi"]), np.cos(s["psi"])
     air = np.maximum(act["ua"] / KNOT, TAS_FLOOR) + 0.5 * white["WS"]
     along = air * cos - (s["u"] * cos - s["v"] * sin) / KNOT

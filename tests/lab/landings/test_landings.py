@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,18 @@ import torch
 from helpers import real
 
 from acelib.lab import home
-from acelib.lab import landings as lab
-from acelib.lab.datasets.dashlink import CHANNELS, load_dashlink
+from acelib.lab.datasets.dashlink import CHANNELS, Flight, Parameter, load_dashlink
 from acelib.lab.datasets.registry import DataError
-from acelib.lab.landings import compare_rollout, join_landings, load_landings, save_landings, state_effect
+from acelib.lab.landings import __main__ as command
+from acelib.lab.landings import (
+    compare_rollout,
+    join_landings,
+    load_landings,
+    rollout_statistics,
+    save_landings,
+    state_effect,
+)
+from acelib.lab.landings import simulate as module
 from acelib.lab.landings import simulate_landings as simulate
 from acelib.lab.landings.compare import QUANTILES, STATISTICS
 from acelib.lab.landings.draw import RATE, braking_friction, draw
@@ -199,7 +208,7 @@ def test_blocks(monkeypatch):
     """Landings simulated block by block are those simulated at once, replaced parameters going along."""
     delays = np.array([1.0, 5.0, 9.0])
     whole = simulate(3, seed=4, parameters={"brake_delay": delays})
-    monkeypatch.setattr(lab, "_BLOCK", 2)
+    monkeypatch.setattr(module, "_BLOCK", 2)
     parts = simulate(3, seed=4, parameters={"brake_delay": delays})
     np.testing.assert_allclose(parts.truth["u"], whole.truth["u"], atol=1e-9)
     assert parts.parameters["brake_delay"].tolist() == delays.tolist()
@@ -240,9 +249,9 @@ def test_scale():
 
 def test_command(monkeypatch, tmp_path, capsys):
     """The command writes a set with its provenance, into the data folder."""
-    monkeypatch.setattr(lab, "SHIPPED", {"normal": 2, "slippery": 1})
+    monkeypatch.setattr(command, "SHIPPED", {"normal": 2, "slippery": 1})
     monkeypatch.setattr(home, "data_dir", lambda: tmp_path)
-    assert lab.main() == 0 and "2 normal, 1 slippery" in capsys.readouterr().out
+    assert command.main() == 0 and "2 normal, 1 slippery" in capsys.readouterr().out
     written = load_landings()
     assert written.provenance["seed"] == 0 and "versions" in written.provenance
     assert json.dumps(dict(written.provenance))
@@ -265,9 +274,9 @@ def test_save_and_load(normal, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"num": 0}, "num is 0"),
-        ({"num": 1, "kind": "icy"}, "kind is 'icy', expected 'normal' or 'slippery'"),
-        ({"num": 1, "parameters": {"brakes": 1}}, "parameters names 'brakes', expected some of bank, brake_delay"),
+        ({"num": 0}, "num must be at least 1, got 0"),
+        ({"num": 1, "kind": "icy"}, "kind must be 'normal' or 'slippery', got 'icy'"),
+        ({"num": 1, "parameters": {"brakes": 1}}, "parameters must be among bank, brake_delay.* got 'brakes'"),
     ],
 )
 def test_bad_landings(arguments, words):
@@ -278,7 +287,7 @@ def test_bad_landings(arguments, words):
 
 def test_unknown_channel(normal):
     """A channel that is not simulated."""
-    with pytest.raises(ValueError, match="channel is 'RALT'"):
+    with pytest.raises(ValueError, match="channel must be one of ALT, .* got 'RALT'"):
         normal["RALT"]
 
 
@@ -326,14 +335,14 @@ def test_state_effect_by_structure():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"causes": ["SPEED"]}, "channel 'SPEED' is unknown"),
-        ({"target": "G"}, "channel 'G' is unknown"),
+        ({"causes": ["SPEED"]}, "must be among ALT, .* got 'SPEED'"),
+        ({"target": "G"}, "must be among ALT, .* got 'G'"),
         ({"lags": [0]}, "whole seconds from 1"),
         ({"lags": []}, "whole seconds from 1"),
-        ({"time": 10}, "time is 10, expected a whole second above the longest lag 10"),
+        ({"time": 10}, "time must be a whole second above the longest lag 10"),
         ({"time": 101}, "up to 100"),
-        ({"num": 0}, "num is 0"),
-        ({"kind": "icy"}, "'icy'"),
+        ({"num": 0}, "num must be at least 1, got 0"),
+        ({"kind": "icy"}, "kind must be one of normal, slippery, got 'icy'"),
     ],
 )
 def test_bad_effects(arguments, words):
@@ -342,15 +351,15 @@ def test_bad_effects(arguments, words):
         state_effect(**arguments)
 
 
-class Recorded:
-    """A flight whose rollout is given."""
-
-    def __init__(self, X: np.ndarray):
-        self.X = X
-
-    def window(self, start, stop, channels):
-        assert (start, stop) == (0, 100)
-        return {channel: self.X[:, CHANNELS.index(channel)] for channel in channels}
+def recorded(X: np.ndarray) -> Flight:
+    """Return a flight that touches down at 10 s and whose 1 Hz samples from there on are given."""
+    parameters = {}
+    for i, name in enumerate(CHANNELS):
+        data = np.concatenate([np.full(10, X[0, i]), X[:, i], X[-1:, i]])
+        if name.startswith("MSQT"):
+            data[:10] = 1
+        parameters[name] = Parameter(name, data, 1.0, "", name, name)
+    return Flight(Path("made-up.mat"), parameters, 112.0)
 
 
 def test_compare_statistics(normal):
@@ -359,7 +368,7 @@ def test_compare_statistics(normal):
     X = np.zeros((101, 17))
     X[:, 3] = (-1.0) ** t  # CAS: alternating, r₁ = −1 but for the odd number of samples
     X[:, 7] = (170 + t + 180) % 360 - 180  # MH: turning by 1° a second, through 180°
-    table = compare_rollout(Recorded(X), normal)
+    table = compare_rollout(rollout_statistics(recorded(X)), normal)
     cas, heading, switch = table["CAS"]["real"], table["MH"]["real"], table["MSQT_1"]
     centred = X[:, 3] - X[:, 3].mean()
     expected = np.dot(centred[1:], centred[:-1]) / np.dot(centred, centred)
@@ -376,7 +385,7 @@ def test_compare_with_itself(normal):
     """About 95 % of the statistics of the simulated landings themselves lie inside: 5 % outside by construction."""
     share = []
     for i in range(0, 40, 4):
-        table = compare_rollout(Recorded(normal.X[i].numpy()), normal)
+        table = compare_rollout(rollout_statistics(recorded(normal.X[i].numpy())), normal)
         share += [inside for row in table.values() for inside in row["inside"].values()]
     assert 0.85 < np.mean(share) <= 1
 
@@ -384,6 +393,6 @@ def test_compare_with_itself(normal):
 @real
 def test_real_rollout(normal):
     """At least four in five statistics of the real rollout lie inside the spread of the simulated ones."""
-    table = compare_rollout(load_dashlink(), dataclasses.replace(normal, X=load_landings().X[:300]))
+    table = compare_rollout(rollout_statistics(load_dashlink()), dataclasses.replace(normal, X=load_landings().X[:300]))
     inside = [value for row in table.values() for value in row["inside"].values()]
     assert len(inside) == 68 and np.mean(inside) > 0.8
