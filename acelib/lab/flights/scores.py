@@ -1,4 +1,4 @@
-"""Do maps tell two kinds of landings apart? Scores of maps, and their separation with intervals over the landings.
+"""Scores of maps, and how well they separate two kinds of landings, with intervals over the landings.
 
 The separation is the area under the receiver's curve, AUC = P(score of an anomalous landing > score of a normal one),
 ties counting half. Landings are the samples: both kinds are drawn again with replacement, the same draw for every
@@ -19,7 +19,7 @@ SECONDS = 7
 
 
 def block(channels: Sequence[str], lags: Sequence[int]) -> Tensor:
-    """Which cells (lags, channels) the paper names: LATG, LONG, PTCH and ROLL up to 7 s before.
+    """Return the boolean cells ``(lags, channels)`` that the paper names: LATG, LONG, PTCH and ROLL up to 7 s before.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.3.
@@ -33,21 +33,23 @@ def block(channels: Sequence[str], lags: Sequence[int]) -> Tensor:
 
 
 def score(maps: Tensor, cells: Tensor) -> Tensor:
-    """Mean size of each map over some cells, (n,).
+    """Return the ``(n,)`` mean size of each map over some cells.
 
     Args:
-        maps: (n, lags, channels).
-        cells: Truth values (lags, channels).
+        maps: ``(n, lags, channels)``.
+        cells: boolean ``(lags, channels)``.
     """
     return maps.abs()[:, cells].mean(1)
 
 
 def concentration(maps: Tensor, cells: Tensor) -> Tensor:
-    """How many times larger a map is in some cells than in the others of the same seconds, (n,); 1 is no structure.
+    """Return the ``(n,)`` ratio of each map's mean size in some cells to that in the others of the same seconds.
+
+    A ratio of 1 is no structure.
 
     Args:
-        maps: (n, lags, channels).
-        cells: Truth values (lags, channels).
+        maps: ``(n, lags, channels)``.
+        cells: boolean ``(lags, channels)``.
 
     Example:
         >>> cells = torch.tensor([[True, False], [False, False]])
@@ -57,29 +59,14 @@ def concentration(maps: Tensor, cells: Tensor) -> Tensor:
     return score(maps, cells) / score(maps, others)
 
 
-def median_interval(
-    values: Tensor, *, level: float = 0.95, repeats: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """The median of (n,) values and the ends of its percentile bootstrap interval.
-
-    Example:
-        >>> median, low, high = median_interval(torch.arange(101.0))
-        >>> assert median == 50 and 30 < low < 50 < high < 70
-    """
-    values = np.asarray(values, dtype=float)
-    drawn = values[np.random.default_rng(seed).integers(len(values), size=(repeats, len(values)))]
-    low, high = np.quantile(np.median(drawn, axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(np.median(values)), float(low), float(high)
-
-
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """How well several scores tell anomalous landings from normal ones.
+    """The separation of anomalous landings from normal ones by several scores.
 
     Attributes:
-        auc: By score.
-        draws: Bootstrap AUCs (repeats,) by score, the same landings in every score's draw.
-        level: Nominal coverage of the intervals.
+        auc: area under the receiver's curve, by score.
+        draws: ``(repeats,)`` bootstrap AUCs by score, the same landings in every score's draw.
+        level: nominal coverage of the intervals.
     """
 
     auc: Mapping[str, float]
@@ -87,11 +74,11 @@ class Separation:
     level: float = 0.95
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The ends of the interval of one AUC."""
+        """Return the ends of the interval of one AUC."""
         return self._ends(self.draws[name])
 
     def difference(self, name: str, other: str) -> tuple[float, float, float]:
-        """AUC of one score minus that of another, read in its better direction, and the ends of its interval.
+        """Return AUC minus the larger of AUC and 1 − AUC of another score, and the ends of its interval.
 
         A score that is always lower for anomalous landings separates as well as one that is always higher, so the
         other counts as ½ + |AUC − ½|.
@@ -113,17 +100,17 @@ class Separation:
 def separation(
     scores: Mapping[str, Tensor], labels: Tensor, *, level: float = 0.95, repeats: int = 2000, seed: int = 0
 ) -> Separation:
-    """The AUC of each score with bootstrap draws over the landings.
+    """Return the AUC of each score with bootstrap draws over the landings.
 
     Args:
-        scores: By name, each (n,).
-        labels: 1 for anomalous, 0 for normal (n,).
-        level: Nominal coverage of the intervals.
-        repeats: Resamples.
-        seed: Of the resamples.
+        scores: ``(n,)`` by name.
+        labels: ``(n,)``, 1 for anomalous, 0 for normal.
+        level: nominal coverage of the intervals.
+        repeats: number of resamples.
+        seed: seed of the resamples.
 
     Raises:
-        ValueError: Fewer than two landings of a kind, or scores of another length.
+        ValueError: for fewer than two landings of a kind, or scores of another length.
 
     Example:
         >>> found = separation({"good": torch.tensor([0.0, 1, 2, 3])}, torch.tensor([0, 0, 1, 1]))
@@ -132,7 +119,7 @@ def separation(
     labels = np.asarray(labels).astype(bool)
     positive, negative = int(labels.sum()), int((~labels).sum())
     if min(positive, negative) < 2:
-        raise ValueError(f"labels holds {positive} anomalous and {negative} normal landings, expected at least 2 each")
+        raise ValueError(f"labels must hold at least 2 landings of each kind, got {positive} and {negative}")
     rng = np.random.default_rng(seed)
     up = rng.multinomial(positive, np.full(positive, 1 / positive), size=repeats) / positive
     down = rng.multinomial(negative, np.full(negative, 1 / negative), size=repeats) / negative
@@ -140,7 +127,7 @@ def separation(
     for name, values in scores.items():
         values = np.asarray(values, dtype=float)
         if values.shape != labels.shape:
-            raise ValueError(f"scores {name!r} has shape {values.shape}, expected {labels.shape}, one per landing")
+            raise ValueError(f"scores[{name!r}] must have shape {labels.shape}, one per landing, got {values.shape}")
         gap = values[labels][:, None] - values[~labels]
         wins = (gap > 0) + 0.5 * (gap == 0)
         auc[name], draws[name] = float(wins.mean()), np.einsum("rp,pn,rn->r", up, wins, down, optimize=True)

@@ -1,4 +1,4 @@
-"""Which real flights does a reader have, and what can be learnt from windows of them? Overlapping rows with groups.
+"""Windows of recorded flights: overlapping rows, with groups for the standard errors.
 
 The 17 channels of recorded flights are read at 1 Hz and cut into windows of equal length. Neighbouring windows share
 seconds, so they are no independent rows: with several flights a group is a flight; one flight is cut into stretches
@@ -25,21 +25,21 @@ STRETCH = 300  # s of one flight that make a group
 
 
 def flight_files(folder: str | Path | None = None) -> list[Path]:
-    """The recorded flights to read: every ``.mat`` file of a folder, else the one flight of the registry.
+    """Return the recorded flights to read: every ``.mat`` file of a folder, else the one flight of the registry.
 
     Args:
-        folder: Where a reader's own flights lie; default the folder that the environment variable ``ACELIB_FLIGHTS``
-            names, if it is set.
+        folder: folder of a reader's own flights; default the one named by the environment variable
+            ``ACELIB_FLIGHTS``, if it is set.
 
     Raises:
-        DataError: The folder holds no ``.mat`` file.
+        DataError: if the folder holds no ``.mat`` file.
     """
     named = folder or os.environ.get(FLIGHTS_VARIABLE)
     if not named:
         return [Path(registry.fetch(FLIGHT))]
     files = sorted(Path(named).expanduser().glob("*.mat"))
     if not files:
-        raise DataError(f"folder {named} holds no .mat file; name one with DASHlink flights in {FLIGHTS_VARIABLE}")
+        raise DataError(f"folder must hold .mat files of DASHlink, got {named}; name one in {FLIGHTS_VARIABLE}")
     return files
 
 
@@ -48,11 +48,11 @@ class FlightWindows:
     """Windows of recorded flights.
 
     Attributes:
-        X: Values (n, length, 17) float64 in recorded units, at 1 Hz.
-        groups: Which stretch or flight each window is from (n,).
-        starts: Second of the recording at which each begins (n,).
-        low: Least value of each channel (17,).
-        high: Greatest value (17,).
+        X: ``(n, length, 17)`` float64 in recorded units, at 1 Hz.
+        groups: ``(n,)`` number of the stretch or flight of each window.
+        starts: ``(n,)`` second of the recording at which each begins.
+        low: ``(17,)`` minimum of each channel.
+        high: ``(17,)`` maximum.
     """
 
     X: Tensor
@@ -65,7 +65,7 @@ class FlightWindows:
         return f"FlightWindows({len(self.X)} windows of {self.X.shape[1]} s, {len(self.groups.unique())} groups)"
 
     def scale(self, X: Tensor) -> Tensor:
-        """Values in units (…, 17) on the scale on which ``low`` is 0 and ``high`` is 1; constant channels become 0."""
+        """Return values ``(…, 17)`` on a scale with ``low`` at 0 and ``high`` at 1; constant channels become 0."""
         span = self.high - self.low
         return (X - self.low) / torch.where(span > 0, span, torch.ones_like(span))
 
@@ -73,22 +73,23 @@ class FlightWindows:
 def flight_windows(
     flights: Sequence[Flight], *, length: int = 61, stride: int = 20, channels: Sequence[str] = CHANNELS
 ) -> FlightWindows:
-    """Windows of flights at 1 Hz, averaged over each second, with their groups and range.
+    """Return windows of flights at 1 Hz, averaged over each second, with their groups and range.
 
     Args:
-        flights: Recorded flights, one or more.
-        length: Seconds of a window.
-        stride: Seconds between the beginnings of neighbouring windows.
-        channels: Names of parameters.
+        flights: recorded flights, one or more.
+        length: seconds of a window.
+        stride: seconds between the beginnings of neighbouring windows.
+        channels: names of parameters.
 
     Raises:
-        DataError: A flight lacks a channel, or is shorter than a window.
+        DataError: if a flight lacks a channel, or is shorter than a window.
     """
     X, groups, starts = [], [], []
     for number, flight in enumerate(flights):
         seconds = int(np.floor(flight.duration)) - 1
         if seconds < length:
-            raise DataError(f"{flight.path.name} lasts {flight.duration:g} s, expected at least {length + 1} s")
+            got = f"{flight.duration:g} s in {flight.path.name}"
+            raise DataError(f"flights must last at least {length + 1} s, got {got}; leave it out")
         whole = torch.from_numpy(flight.window(0, seconds, channels, how="mean", since="start").X)
         first = torch.arange(0, len(whole) - length + 1, stride)
         group = torch.full_like(first, number)

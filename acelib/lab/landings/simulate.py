@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acelib._saved import write_whole
 from acelib.lab import home
 from acelib.lab.datasets import DataError
 from acelib.lab.datasets.dashlink import CHANNELS
@@ -89,10 +90,6 @@ class Landings:
         """Return values ``(…, 17)`` on a scale with ``low`` at 0 and ``high`` at 1; constant channels become 0."""
         span = (self.high - self.low).to(X)
         return (X - self.low.to(X)) / torch.where(span > 0, span, torch.ones_like(span))
-
-    def unscale(self, scaled: Tensor) -> Tensor:
-        """Return the values in units of scaled ones: the inverse of ``scale``."""
-        return self.low.to(scaled) + scaled * (self.high - self.low).to(scaled)
 
 
 def simulate_landings(
@@ -190,7 +187,7 @@ def save_landings(landings: Landings, path: str | Path) -> None:
         with temporary.open("wb") as stream:  # a name without .npz would get one
             np.savez_compressed(stream, **content)
 
-    home.write_whole(Path(path), write)
+    write_whole(Path(path), write)
 
 
 def join_landings(*parts: Landings) -> Landings:

@@ -1,4 +1,4 @@
-"""Are the flight chapter's maps what their definitions say? Against literal loops, closed forms and scikit-learn."""
+"""The flight chapter's networks, scores and windows, against closed forms, scikit-learn and repetition."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from acelib.lab import flights
+from acelib.lab import flights, home
 from acelib.lab.datasets.dashlink import CHANNELS, Flight, Parameter
 from acelib.lab.datasets.registry import DataError
+from acelib.lab.flights import __main__ as command
 from acelib.lab.landings import load_landings
 from acelib.recurrent import FeedbackSequences
 
@@ -24,89 +25,6 @@ def net():
         for p in made.parameters():
             p.mul_(2)  # effects that are no rounding
     return made
-
-
-@pytest.fixture(scope="module")
-def curves(net):
-    return flights.ace_curves(net, X, lags=[1, 3], num=9, target=8)
-
-
-def literal(net, alpha, step, channel, target):
-    """E[LATG | do] by the definition: one landing and one second at a time."""
-    total = 0.0
-    for landing in X:
-        state, y = None, None
-        for t in range(target):
-            x = landing[t].clone() if t <= step else y
-            if t == step:
-                x[channel] = alpha
-            out, state = net(x[None, None], state)
-            y = out[0, 0]
-        total += y[CHANNELS.index("LATG")].item() / len(X)
-    return total
-
-
-def test_curves_are_averages_of_simulated_landings(net, curves):
-    """Prediction minus the Gauss-Legendre mean over α of a slow loop; 9 values carry a smooth curve to 1e-6."""
-    effects, errors = curves.read_off(X[:2])
-    nodes, weights = np.polynomial.legendre.leggauss(12)
-    for lag, channel in ((1, 5), (3, 0)):
-        step, place = 8 - lag, [1, 3].index(lag)
-        mean = sum(w / 2 * literal(net, (z + 1) / 2, step, channel, 8) for z, w in zip(nodes, weights, strict=True))
-        for i in range(2):
-            exact = literal(net, X[i, step, channel].item(), step, channel, 8) - mean
-            assert abs(effects[i, place, channel] - exact) < 1e-6
-    assert effects.shape == errors.shape == (2, 2, 17) and (errors > 0).all()
-
-
-def test_pushes_and_distances(curves):
-    """A push is a difference of predictions and stops at the end of the domain; distances are plain arithmetic."""
-    sizes = torch.zeros(17).double()
-    sizes[5] = 0.25
-    x = X[:3].clone()
-    x[0, 7, 5] = 0.9  # 0.25 further would be outside
-    moved = curves.pushed(x, sizes)
-    assert moved.shape == (3, 2, 17) and (moved[..., torch.arange(17) != 5] == 0).all()
-    curve = curves["LATG", 1]
-    at = torch.stack([x[:, 7, 5], torch.tensor([1.0, x[1, 7, 5] + 0.25, x[2, 7, 5] + 0.25]).clamp(max=1)])
-    exact = torch.as_tensor(curve.predict(at[1].double())) - torch.as_tensor(curve.predict(at[0]))
-    assert torch.allclose(moved[:, 0, 5], exact, atol=1e-12)
-    assert torch.allclose(curves.distance(X)[:, 1], (X[:, 5] - 0.5).abs(), atol=1e-12)
-
-
-def test_values_outside_the_domain_count_as_its_end(curves):
-    far = X[:1].clone()
-    far[0, 7] = 3.0
-    end = X[:1].clone()
-    end[0, 7] = 1.0
-    assert torch.equal(curves.read_off(far)[0], curves.read_off(end)[0])
-
-
-def test_baseline_of_the_population_averages_to_zero(curves):
-    """E over the population's values of ACE against that very population is 0, in every cell."""
-    effects, _ = curves.read_off(X, baseline=X)
-    assert effects.mean(0).abs().max() < 1e-10 and effects.abs().max() > 1e-4
-
-
-def test_lags_are_checked(net):
-    with pytest.raises(ValueError, match="lags"):
-        flights.ace_curves(net, X, lags=[0], target=8)
-
-
-def test_integrated_gradients_of_a_linear_network_are_exact(net):
-    """The rows of the Jacobian times x − x′ where the network is linear; and completeness where it is not."""
-
-    def linear(x):
-        total = (x * torch.arange(1.0, 18).double()).cumsum(1)
-        return total, ()
-
-    maps, gap = flights.integrated_gradient_maps(linear, X[:2], torch.zeros(17), lags=[1, 2], target=8, output=4)
-    assert torch.allclose(maps[:, 0, 4], 5 * X[:2, 7, 4], atol=1e-6) and gap < 1e-6
-    assert (maps[..., torch.arange(17) != 4] == 0).all()
-    baseline = X.mean(0)
-    maps, gap = flights.integrated_gradient_maps(net, X[:2], baseline, lags=range(1, 9), target=8, output=5)
-    change = (net(X[:2, :8])[0][:, -1] - net(baseline[None, :8])[0][:, -1])[:, 5]
-    assert torch.allclose(maps.sum((1, 2)), change, atol=1e-6) and gap < 1e-6
 
 
 def test_block_score_and_concentration():
@@ -169,11 +87,6 @@ def test_shipped_networks_forecast_better_than_no_change():
     assert facts["seeds"] == [0, 1, 2, 3, 4]
 
 
-def test_push_sizes():
-    low, high = torch.tensor([0.0, 1.0]), torch.tensor([4.0, 1.0])
-    assert flights.push_sizes(torch.tensor([1.0, 1.0]), low, high).tolist() == [0.25, 0]
-
-
 def made_up(seconds, name="one.mat"):
     ramp = {c: Parameter(c, np.arange(seconds, dtype=float), 1.0, "G", c, c) for c in CHANNELS}
     return Flight(Path(name), ramp, float(seconds))
@@ -192,7 +105,7 @@ def test_windows_of_one_flight_share_no_second_between_groups():
 def test_several_flights_are_groups_and_short_ones_are_refused():
     windows = flights.flight_windows([made_up(100), made_up(130)], length=61, stride=20)
     assert windows.groups.tolist() == [0, 0, 1, 1, 1, 1]
-    with pytest.raises(DataError, match="one.mat lasts 50"):
+    with pytest.raises(DataError, match="flights must last at least 62 s, got 50 s in one.mat"):
         flights.flight_windows([made_up(50)])
 
 
@@ -202,7 +115,7 @@ def test_flight_files_come_from_the_readers_folder(tmp_path, monkeypatch):
     assert [f.name for f in flights.flight_files(tmp_path)] == ["a.mat", "b.mat"]
     monkeypatch.setenv(flights.FLIGHTS_VARIABLE, str(tmp_path))
     assert len(flights.flight_files()) == 2
-    with pytest.raises(DataError, match="no .mat file"):
+    with pytest.raises(DataError, match="folder must hold .mat files"):
         flights.flight_files(tmp_path / "none")
 
 
@@ -210,10 +123,10 @@ def test_shipped_networks_can_be_made_again(tmp_path, monkeypatch, capsys):
     """``main`` writes what ``load_networks`` reads, with its provenance."""
     few = load_landings().subset(torch.arange(0, 450, 30))
     train = flights.train_network
-    monkeypatch.setattr(flights, "load_landings", lambda: few)
-    monkeypatch.setattr(flights, "train_network", lambda X, seed: train(X[:, :20], seed, stages=((1, 1e-2),)))
-    monkeypatch.setattr(flights.paths, "data_dir", lambda: tmp_path)
-    assert flights.main() == 0
+    monkeypatch.setattr(command, "load_landings", lambda: few)
+    monkeypatch.setattr(command, "train_network", lambda X, seed: train(X[:, :20], seed, stages=((1, 1e-2),)))
+    monkeypatch.setattr(home, "data_dir", lambda: tmp_path)
+    assert command.main() == 0
     networks, facts = flights.load_networks()
     assert facts["losses"] and "flight-lstm.safetensors" in capsys.readouterr().out
     again, _ = train(few.scale(few.X)[:, :20], 3, stages=((1, 1e-2),))
@@ -221,6 +134,6 @@ def test_shipped_networks_can_be_made_again(tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(flights.paths, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(home, "data_dir", lambda: tmp_path)
     with pytest.raises(DataError, match=r"flight-lstm\.safetensors is missing; restore it .* acelib\.lab\.flights"):
         flights.load_networks()
