@@ -55,7 +55,7 @@ PUBLIC = {
 
 HIDDEN = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
 VERBS = set(
-    """accept accumulate add adjust advance allocate allow answer append apply arrange ask assemble assert assign attribute
+    """accept accumulate add adjust allocate allow answer append apply arrange ask assemble assert assign attribute
     average begin bind bootstrap bound break bring build cache call cast centre change check choose clip close collapse
     collect combine compare complete compute concatenate convert copy count cover create cut decide declare decode
     decompose decorate define delete derive describe detach differentiate discard display divide do download draw drop

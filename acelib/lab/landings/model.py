@@ -82,7 +82,7 @@ def start(draws: Draws) -> State:
 
 
 def advance(state: State, draws: Draws, step: int, push: State | None = None) -> State:
-    """Advance the state by 1/16 s in place; return what acted in the step, for the instruments.
+    """Move the state on by 1/16 s, in place; return what acted in the step, for the instruments.
 
     Args:
         state: state of all landings, ``(n,)`` by name.
@@ -198,7 +198,7 @@ def _pilot(s: State, p: State, air: State, t: float) -> State:
 
 
 def _move(s: State, p: State, act: State) -> None:
-    """Advance position, heading and velocity; positions first, with the velocities of the step's beginning."""
+    """Move position, heading and velocity; positions first, with the velocities of the step's beginning."""
     sin, cos = np.sin(s["psi"]), np.cos(s["psi"])
     s["x"] = s["x"] + DT * (s["u"] * cos - s["v"] * sin)
     s["y"] = s["y"] + DT * (s["u"] * sin + s["v"] * cos)
@@ -210,7 +210,7 @@ def _move(s: State, p: State, act: State) -> None:
 
 
 def _oscillate(s: State, p: State, act: State, air: State, t: float) -> None:
-    """Advance heave, pitch and roll; rates first, then angles, which keeps the oscillators from gaining energy."""
+    """Move heave, pitch and roll; rates first, then angles, which keeps the oscillators from gaining energy."""
     s["z_rate"] = s["z_rate"] + DT * act["fz"]
     s["z"] = s["z"] + DT * s["z_rate"]
     down = np.maximum(s["theta_aim"] - p["derotation_rate"] * DT, p["level"])
@@ -245,7 +245,7 @@ def _respond(s: State, p: State, aim: State, t: float) -> None:
 
 
 def _disturb(s: State, p: State, air: State, noise: State) -> None:
-    """Advance gusts, the pilot's noise, roughness, cross slope and the instruments' drifts: first-order processes."""
+    """Move gusts, the pilot's noise, roughness, cross slope and the instruments' drifts: first-order processes."""
     wind = KNOT * np.hypot(p["headwind"], p["crosswind"])
     gust, flow = p["gustiness"] * wind + p["calm"] * KNOT, np.maximum(air["airspeed"], 5) / 100
     _follow(s, "headgust", flow, gust, noise["headwind"])
