@@ -317,6 +317,18 @@ def test_the_first_line_of_a_docstring_is_an_imperative():
     none(odd)
 
 
+def test_bars_in_docstrings_are_quoted():
+    """The reference takes |x| for a substitution; ``|x|`` is what is meant."""
+    bars = re.compile(r"(?<![\w|`])\|(?=[^\s|])([^|]*[^\s|])\|(?![\w|`])")
+    found = []
+    for path in FILES.values():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)):
+                text = re.sub(r"``.*?``|^ *>>> .*?(\n\n|\Z)", "", ast.get_docstring(node) or "", flags=re.S | re.M)
+                found += [f"{path.relative_to(ROOT)}: {hit[0]}" for hit in bars.finditer(text)]
+    none(found)
+
+
 # ---------------------------------------------------------------- chapters
 
 
