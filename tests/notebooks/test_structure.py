@@ -17,7 +17,6 @@ from tools.colab import TAGS, repository, setup_source
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
-HIDDEN = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
 NOT_RUN = {"skip-execution", "nbval-skip"}
 GLUE = re.compile(r"\{glue(?::\w+)?\}`([^`]+)`")
 START = re.compile(r"^```\{(exercise|solution)-start\}(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -101,13 +100,6 @@ def test_outputs_name_no_object_and_no_place(path):
             if "image/png" in out.get("data", {}) and found and found[0] == "<Figure size":
                 found = None  # what plt.show() says beside its picture; sizes are fixed in code
             assert not found, f"{where(path, cell)} shows {found[0]!r}"
-
-
-@each_chapter
-def test_visible_cells_are_short(path):
-    for cell in code(path):
-        lines = len(cell.source.splitlines())
-        assert tags(cell) & HIDDEN or lines <= 30, f"{where(path, cell)} has {lines} lines; 30 can be read at once"
 
 
 @each_chapter
