@@ -1,4 +1,4 @@
-"""What does a node contribute beyond what it inherits? Intrinsic causal contributions of a network's inputs.
+"""Intrinsic causal contributions of a network's inputs: what each node adds to what it inherits.
 
 Written through their mechanisms, the inputs and so the target Y are functions of independent noises N_1 .. N_k. The
 contribution of node j in the context I of noises already known is
@@ -59,7 +59,7 @@ def intrinsic_contributions(
             others), or "shapley" (the average over all orders).
         num_samples: base points, over all scramblings; rounded up. Every subset that the context needs costs so many
             model rows.
-        seed: of scramblings and permutations; None draws fresh ones.
+        seed: seed of scramblings and permutations; None means 0.
         inputs: nodes that the network reads, in its order; default all, in the order of the graph.
         order: a causal order for the context "topological"; default the graph's.
         categorical: what label the outputs stand for: "softmax" (drawn from their softmax), "argmax" (the largest);
@@ -68,12 +68,12 @@ def intrinsic_contributions(
             where it can be.
         scramblings: independent scramblings of the Sobol' sequence, at least 16.
         inner_samples: mixtures behind an inner mean of the entropy, a power of two.
-        dtype: of the network's inputs; default that of its parameters, else float64.
+        dtype: dtype of the network's inputs; default that of its parameters, else float64.
         chunk_size: model rows a call; bounds memory.
         progress: show a progress bar.
 
     Raises:
-        ValueError: for unknown names, an entropy without a categorical target, or no exact method where one is asked.
+        ValueError: for unknown names, an entropy without a categorical target, or method="exact" where there is none.
         TypeError: if ``scm`` is no causal model.
 
     References:
@@ -91,22 +91,33 @@ def intrinsic_contributions(
     if inner_samples < 4 or inner_samples & (inner_samples - 1):
         raise ValueError(f"inner_samples must be a power of two, at least 4, got {inner_samples}")
     if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be positive, got {chunk_size}")
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
     sizes(num_samples, scramblings)
     whole_label = measure == "entropy" and model is not None
     if whole_label and target != 0:
-        raise ValueError(f"target must be left 0 for measure='entropy', which is that of the whole label, got {target}")
+        raise ValueError(f"target must be 0 for measure='entropy', which is that of the whole label, got {target!r}")
     output, chunk = None if whole_label else target, chunk_size or DEFAULT_CHUNK
     what = outcome(scm, model, target=output, inputs=inputs, dtype=dtype, chunk=chunk)
     names = scm.graph.order if order is None else scm.graph.check_order(order)
-    job = Job(what, measure, context, names, categorical, num_samples, inner_samples, scramblings, seed, progress)
+    job = Job(
+        what=what,
+        measure=measure,
+        context=context,
+        names=names,
+        categorical=categorical,
+        num_samples=num_samples,
+        inner_samples=inner_samples,
+        scramblings=scramblings,
+        seed=seed,
+        progress=progress,
+    )
     exact = None if method == "sampling" else job.exact(model, target, inputs)
     if exact is not None:
         return exact
     if method == "exact":
         raise ValueError(
-            "method='exact' needs a StructuralModel whose noises are all FiniteNoise (at most 12 nodes and a million "
-            "states), or a LinearModel with a linear target; use method='sampling'"
+            "scm must be, for method='exact', a StructuralModel whose noises are all FiniteNoise (at most 12 nodes and "
+            f"a million states) or a LinearModel with a linear target, got {scm!r}; use method='sampling'"
         )
     return job.sampled_entropy() if measure == "entropy" else job.sampled_variance()
 

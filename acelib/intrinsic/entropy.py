@@ -1,4 +1,4 @@
-"""How many nats of a categorical target do subsets of the noises explain? H(Y) − H(Y | N_u).
+"""Nats of a categorical target's entropy that subsets of the noises explain, H(Y) − H(Y | N_u).
 
 The target is a label: drawn from the softmax (its sampling noise stays when all noises are known) or the arg-max class
 (none stays). With p(n) the label's probabilities, ``H(Y | N_u) = E[ h(E[p | N_u]) ]`` with h the entropy of a
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from .games import MAX_EXACT, contributions, subsets_needed
+from ._progress import progress_bar
+from .games import MAX_EXACT, allocate, subsets_needed
 from .outcome import Outcome
-from .pickfreeze import _HALF_STEP, sizes
+from .pickfreeze import HALF_STEP, sizes
 
 CATEGORICAL = ("softmax", "argmax")
 PERMUTATIONS = 4  # orders per scrambling where there are too many inputs for all subsets
@@ -38,7 +38,7 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
         ValueError: if there is no categorical target in these outputs.
     """
     if categorical is not None and categorical not in CATEGORICAL:
-        raise ValueError(f"categorical must be 'softmax', 'argmax' or None, got {categorical!r}")
+        raise ValueError(f"categorical must be one of 'softmax', 'argmax', None, got {categorical!r}")
     scores = outputs.reshape(len(outputs), groups, -1)
     if scores.shape[-1] < 2:
         raise ValueError(
@@ -86,30 +86,28 @@ def replicate_entropy(
 
     Args:
         what: the target in terms of the noises.
-        label: from outputs to probabilities.
+        label: function from outputs to probabilities.
         groups: models side by side.
         context: which subsets to visit.
         order: positions of the nodes in causal order.
         num_samples: model rows per subset over all scramblings.
         inner_samples: mixtures behind each inner mean, a power of two.
         scramblings: at least 16.
-        seed: of scramblings and permutations.
+        seed: seed of scramblings and permutations; None means 0.
         progress: show a progress bar.
     """
-    k, rng = len(order), np.random.default_rng(seed)
+    k, rng = len(order), np.random.default_rng(seed or 0)
     outer = max(4, sizes(num_samples, scramblings) // inner_samples)
     numbers, totals, tables, rows = [], [], [], 0
-    for _ in tqdm(range(scramblings), desc="entropy", disable=not progress, leave=False):
+    for _ in progress_bar(range(scramblings), "entropy", progress):
         estimate = _Conditional(what, label, groups, outer, inner_samples, rng)
         if context == "shapley" and k > MAX_EXACT:
             orders = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)]
             table = {bits: -estimate(bits) for o in orders for bits in [0, *subsets_needed("topological", o)]}
-            each = torch.stack([contributions(table, "topological", o) for o in orders]).mean(0)
+            each = torch.stack([allocate(table, "topological", o) for o in orders]).mean(0)
         else:
-            bits = {0, *subsets_needed(context, order)}
-            table = {b: -estimate(b) for b in sorted(bits)}
-            whole = torch.stack([table[b] for b in sorted(bits)]) if context == "shapley" else table
-            each = contributions(whole, context, order)
+            table = {bits: -estimate(bits) for bits in sorted({0, *subsets_needed(context, order)})}
+            each = allocate(table, context, order)
         numbers.append(each)
         totals.append(-table[0])
         tables.append(table)
@@ -134,7 +132,7 @@ class _Conditional:
         self.outer, self.inner = outer, inner
 
         def noise(count: int) -> Tensor:
-            points = qmc.Sobol(k, scramble=True, rng=rng).random(count) + _HALF_STEP
+            points = qmc.Sobol(k, scramble=True, rng=rng).random(count) + HALF_STEP
             return what.noise(torch.from_numpy(points))
 
         many = outer * inner

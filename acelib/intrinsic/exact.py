@@ -24,8 +24,9 @@ Measure = Callable[[Tensor], Tensor]
 
 def finite_noises(scm: CausalModel) -> list[FiniteNoise] | None:
     """Return the noises of a model in which all are finite and their grid is small enough, else None."""
-    noises = list(scm.noises.values()) if isinstance(scm, StructuralModel) else []
-    if not noises or not all(isinstance(n, FiniteNoise) for n in noises):
+    each = list(scm.noises.values()) if isinstance(scm, StructuralModel) else []
+    noises = [n for n in each if isinstance(n, FiniteNoise)]
+    if not noises or len(noises) < len(each):
         return None
     return noises if prod(len(n.values) for n in noises) <= MAX_STATES else None
 
@@ -44,7 +45,7 @@ def conditional_means(outputs: Tensor, noises: Sequence[FiniteNoise]) -> Iterato
         kept, mean, weight = subset_of(bits, k), outputs, torch.ones((), dtype=outputs.dtype)
         for axis in reversed(range(k)):  # from the last axis, so that the earlier ones keep their numbers
             if axis not in kept:
-                mean = torch.tensordot(noises[axis].probabilities, mean, dims=([0], [axis]))
+                mean = torch.tensordot(noises[axis].probabilities, mean.movedim(axis, 0), 1)
         for axis in kept:
             weight = weight[..., None] * noises[axis].probabilities
         yield mean.reshape(-1, outputs.shape[-1]), weight.reshape(-1)
@@ -66,9 +67,12 @@ def enumerate_variance(outputs: Tensor, noises: Sequence[FiniteNoise]) -> Tensor
 
 
 def enumerate_entropy(outputs: Tensor, noises: Sequence[FiniteNoise], entropy: Measure) -> Tensor:
-    """Return H(Y | N_u) ``(2^k, groups)`` in nats for all subsets, from label probabilities ``(.., groups · classes)``.
+    """Return H(Y | N_u) ``(2^k, groups)`` in nats for all subsets.
 
-    ``entropy`` maps probabilities ``(states, groups · classes)`` to entropies ``(states, groups)``.
+    Args:
+        outputs: label probabilities ``(g_1, .., g_k, groups · classes)`` at every joint state.
+        noises: the noises of the grid's axes.
+        entropy: function from probabilities ``(states, groups · classes)`` to entropies ``(states, groups)``.
     """
     return torch.stack([p @ entropy(mean) for mean, p in conditional_means(outputs, noises)])
 

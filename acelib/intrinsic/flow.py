@@ -9,21 +9,20 @@ single transform is used on purpose: a composition of two would let a node depen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from .columns import read_columns
-from .graph import CausalGraph
-from .noise import drive, normal
-from .zuko_transform import spline_transform
+from ._progress import progress_bar
+from .graph import CausalGraph, read_columns
+from .scm import CausalModel
 
 DTYPE = torch.float64
 
 
-class FlowModel:
+class FlowModel(CausalModel):
     """A causal normalizing flow; ``FlowModel.fit`` learns it from data.
 
     Args:
@@ -49,7 +48,7 @@ class FlowModel:
         scale: Tensor | None = None,
         history: Iterable[float] = (),
     ) -> None:
-        self.graph = CausalGraph.of(graph)
+        super().__init__(graph)
         k = len(self.graph)
         self.transform = transform.to(DTYPE).requires_grad_(False)
         self.location = torch.zeros(k, dtype=DTYPE) if location is None else location.to(DTYPE)
@@ -80,10 +79,10 @@ class FlowModel:
             names: names of X's columns where it is no data frame; default the nodes in the order of the graph.
             epochs: passes over the rows.
             batch_size: rows a step.
-            learning_rate: of Adam at the start; it falls to 0 along a cosine.
+            learning_rate: learning rate of Adam at the start; it falls to 0 along a cosine.
             hidden: widths of the masked network that gives the splines' parameters.
-            bins: of each spline.
-            seed: of initial weights and batches; None draws fresh ones.
+            bins: bins of each spline.
+            seed: seed of initial weights and batches; None means 0.
             progress: show a progress bar.
 
         Raises:
@@ -93,28 +92,27 @@ class FlowModel:
         graph = CausalGraph.of(graph)
         X = read_columns(X, graph, names).to(device="cpu", dtype=DTYPE)
         if len(X) < 100:
-            raise ValueError(f"X has {len(X)} rows, too few to learn mechanisms from; give at least 100")
+            raise ValueError(f"X must have at least 100 rows to learn mechanisms from, got {len(X)}")
         location, scale = X.mean(0), X.std(0)
         constant = [n for n, s in zip(graph.nodes, scale, strict=True) if s == 0]
         if constant:
-            raise ValueError(f"X is constant in the columns {constant}; leave these nodes out of the graph")
-        generator = torch.Generator()
-        generator.manual_seed(seed) if seed is not None else generator.seed()
+            raise ValueError(
+                f"X must vary in every column, got constant {constant}; leave these nodes out of the graph"
+            )
+        generator = torch.Generator().manual_seed(seed or 0)
         transform = spline_transform(graph.adjacency(), hidden, bins, generator).to(DTYPE)
         rows = (X - location) / scale
-        options = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, progress=progress)
-        history = _train(transform, rows, generator, **options)
+        history = _train(
+            transform,
+            rows,
+            generator,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            progress=progress,
+        )
         offset = float(scale.log().sum())  # densities are of the data, not of standardised rows
         return cls(graph, transform.eval(), location, scale, [loss + offset for loss in history])
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nodes in the order of the columns."""
-        return self.graph.nodes
-
-    def noise(self, u: Tensor) -> Tensor:
-        """Return normal noises ``(batch, nodes)`` at independent uniform points ``u (batch, nodes)``."""
-        return drive(u, [normal] * len(self.graph))
 
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)``, in the noises' dtype."""
@@ -123,7 +121,7 @@ class FlowModel:
         return (rows * self.scale + self.location).to(noise)
 
     def abduct(self, X: Tensor) -> Tensor:
-        """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``: what each instance had of its own."""
+        """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, one vector for each instance."""
         with torch.no_grad():
             return self.transform()(self._standard(X)).to(X)
 
@@ -132,12 +130,6 @@ class FlowModel:
         rows = self._standard(read_columns(X, self.graph, names))
         with torch.no_grad():
             return -_negative_log_likelihood(self.transform, rows) - self.scale.log().sum()
-
-    def sample(self, n: int, *, seed: int | None = 0, dtype: torch.dtype = DTYPE) -> Tensor:
-        """Return ``(n, nodes)`` independent draws of the nodes."""
-        from .scm import sample
-
-        return sample(self, n, seed=seed, dtype=dtype)
 
     def jacobian(self, X: Tensor) -> Tensor:
         """Return ∂n/∂x ``(batch, nodes, nodes)`` at nodes ``(batch, nodes)``: row = noise, column = node."""
@@ -174,8 +166,44 @@ class FlowModel:
         return f"FlowModel({dict(self.graph.parents)}{loss})"
 
 
+def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, generator: torch.Generator) -> nn.Module:
+    """Return a masked autoregressive rational-quadratic spline transform with weights drawn from ``generator``.
+
+    Args:
+        adjacency: ``(nodes, nodes)`` bool, row = output, column = what it may depend on, true diagonal.
+        hidden: widths of the masked network.
+        bins: bins of each spline, on [−5, 5]; the identity beyond.
+        generator: generator of the initial weights.
+
+    Raises:
+        ImportError: if zuko is not installed.
+        ValueError: for fewer than two nodes.
+    """
+    try:
+        from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+        from zuko.transforms import MonotonicRQSTransform
+    except ImportError as error:
+        raise ImportError(
+            "FlowModel needs the package zuko, which is not installed; run: pip install zuko (or use LinearModel, or "
+            "StructuralModel with given mechanisms)"
+        ) from error
+    k = len(adjacency)
+    if k == 1:
+        raise ValueError("graph must have at least two nodes for a flow, got 1; give its noise to StructuralModel")
+    with torch.random.fork_rng(devices=[]):  # zuko initialises from the global generator; leave it as it was
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        return MaskedAutoregressiveTransform(
+            k,
+            adjacency=adjacency,  # pyright: ignore[reportArgumentType]  # zuko asks for a BoolTensor, torch makes none
+            univariate=partial(MonotonicRQSTransform, slope=1e-3),
+            shapes=[torch.Size([bins]), torch.Size([bins]), torch.Size([bins - 1])],
+            hidden_features=hidden,
+            activation=nn.Tanh,
+        )
+
+
 def _negative_log_likelihood(transform: nn.Module, rows: Tensor) -> Tensor:
-    """Minus the log density ``(batch,)`` of standardised rows under standard normal noises."""
+    """Return minus the log density ``(batch,)`` of standardised rows under standard normal noises."""
     noises, ladj = transform().call_and_ladj(rows)
     return 0.5 * noises.square().sum(1) + 0.5 * noises.shape[1] * torch.log(noises.new_tensor(2 * torch.pi)) - ladj
 
@@ -190,11 +218,11 @@ def _train(
     learning_rate: float,
     progress: bool,
 ) -> list[float]:
-    """Maximise the likelihood in place; the mean loss of every epoch."""
+    """Return the mean loss of every epoch; the likelihood of ``transform`` is maximised in place."""
     optimizer = torch.optim.Adam(transform.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     history = []
-    for _ in tqdm(range(epochs), desc="flow", disable=not progress, leave=False):
+    for _ in progress_bar(range(epochs), "flow", progress):
         total = 0.0
         for index in torch.randperm(len(rows), generator=generator).split(batch_size):
             loss = _negative_log_likelihood(transform, rows[index]).mean()

@@ -1,4 +1,4 @@
-"""From the values of all subsets to one number per input: first, total, a causal order, or the Shapley average.
+"""Allocation of the values of all subsets to the inputs: first, total, along a causal order, or the Shapley average.
 
 A table of values ``v`` has one row per subset of k inputs, numbered by its bits: bit j is set where input j belongs
 to it. The contribution of j in the context I is ``v(I ∪ {j}) − v(I)``. With ``v`` the closed index (variance explained
@@ -31,11 +31,11 @@ def subset_of(bits: int, k: int) -> tuple[int, ...]:
     return tuple(j for j in range(k) if bits >> j & 1)
 
 
-def contributions(table: Tensor | Mapping[int, Tensor], context: str, order: Sequence[int]) -> Tensor:
+def allocate(table: Tensor | Mapping[int, Tensor], context: str, order: Sequence[int]) -> Tensor:
     """Return the contribution of each input ``(k, ...)`` from the values of all subsets ``(2^k, ...)``.
 
     Args:
-        table: values by subset bits; a mapping that has the subsets which the context needs will do, but for Shapley.
+        table: values by subset bits, all of them or a mapping with those that ``subsets_needed`` names.
         context: "shapley", "topological" (along ``order``), "first" or "total".
         order: positions of the inputs in causal order, causes first.
 
@@ -44,7 +44,7 @@ def contributions(table: Tensor | Mapping[int, Tensor], context: str, order: Seq
 
     Example:
         >>> v = torch.tensor([0.0, 1.0, 3.0, 10.0])
-        >>> assert contributions(v, "shapley", [0, 1]).tolist() == [4.0, 6.0]
+        >>> assert allocate(v, "shapley", [0, 1]).tolist() == [4.0, 6.0]
     """
     k = len(order)
     full = 2**k - 1
@@ -53,11 +53,16 @@ def contributions(table: Tensor | Mapping[int, Tensor], context: str, order: Seq
     if context == "total":
         return torch.stack([table[full] - table[full ^ (1 << j)] for j in range(k)])
     if context == "topological":
-        out, bits = [None] * k, 0
+        gains, bits = {}, 0
         for j in order:
-            out[j] = table[bits | 1 << j] - table[bits]
+            gains[j] = table[bits | 1 << j] - table[bits]
             bits |= 1 << j
-        return torch.stack(out)
+        return torch.stack([gains[j] for j in range(k)])
+    return _shapley(table if isinstance(table, Tensor) else torch.stack([table[bits] for bits in range(2**k)]), k)
+
+
+def _shapley(table: Tensor, k: int) -> Tensor:
+    """Return the Shapley values ``(k, ...)`` of a whole table ``(2^k, ...)``."""
     masks = subset_masks(k).to(table.device)
     sizes = masks.sum(1)
     weights = table.new_tensor([1 / (k * comb(k - 1, s)) for s in range(k)])
@@ -70,7 +75,7 @@ def contributions(table: Tensor | Mapping[int, Tensor], context: str, order: Seq
 
 
 def subsets_needed(context: str, order: Sequence[int]) -> list[int]:
-    """Return the bits of the subsets whose values ``contributions`` reads in this context.
+    """Return the bits of the subsets whose values ``allocate`` reads in this context.
 
     Example:
         >>> assert subsets_needed("topological", [1, 0]) == [0, 2, 3]

@@ -1,4 +1,4 @@
-"""Which variable depends on which? A directed acyclic graph, stated as ``{child: [parents]}``.
+"""A directed acyclic graph of causes, stated as ``{child: [parents]}``, and the columns of a table in its order.
 
 Every node is a key; a root has an empty list. The order of the keys is the order of the columns everywhere; it need
 not be topological. A graph is an assumption: data can contradict its independences, never confirm its arrows.
@@ -7,19 +7,22 @@ not be topological. A graph is an assumption: data can contradict its independen
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._checks import as_float_tensor
 
-@dataclass(frozen=True)
+
 class CausalGraph:
     """A checked directed acyclic graph.
 
-    Attributes:
-        parents: the parents of each node, ``{child: (parents)}``; a plain ``{child: [parents]}`` may be given.
+    Args:
+        parents: the parents of each node, ``{child: [parents]}``; a root has an empty list.
 
     Raises:
         ValueError: for a parent that is no node, a parent named twice, a cycle, or no node at all.
@@ -29,27 +32,9 @@ class CausalGraph:
         >>> assert graph.order == ("X", "Y", "Z") and graph.ancestors("Y") == {"X"}
     """
 
-    parents: Mapping[str, tuple[str, ...]]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.parents, Mapping) or not self.parents:
-            raise ValueError("graph must be a non-empty mapping {child: [parents]}; a root has an empty list")
-        checked = {}
-        for child, parents in self.parents.items():
-            if isinstance(parents, str):
-                raise ValueError(f"graph gives {child!r} the parents {parents!r}; write a list, [{parents!r}]")
-            checked[str(child)] = tuple(str(p) for p in parents)
-            if len(set(checked[str(child)])) != len(checked[str(child)]):
-                raise ValueError(f"graph names a parent of {child!r} twice: {list(parents)}")
-        for child, parents in checked.items():
-            unknown = [p for p in parents if p not in checked]
-            if unknown:
-                raise ValueError(
-                    f"graph gives {child!r} the parents {unknown}, which are not among its nodes {list(checked)}; "
-                    f"correct the name or add {unknown[0]!r}: []"
-                )
-        object.__setattr__(self, "parents", checked)
-        self.order  # noqa: B018  finds cycles
+    def __init__(self, parents: Mapping[str, Iterable[str]]) -> None:
+        self._parents = _checked(parents)
+        self._order = _topological_order(self._parents)
 
     @classmethod
     def of(cls, graph: CausalGraph | Mapping[str, Iterable[str]]) -> CausalGraph:
@@ -57,42 +42,45 @@ class CausalGraph:
         return graph if isinstance(graph, CausalGraph) else cls(graph)
 
     @property
+    def parents(self) -> Mapping[str, tuple[str, ...]]:
+        """The parents of each node, ``{child: (parents)}``, read-only."""
+        return MappingProxyType(self._parents)
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """The nodes in the order in which they were stated: the order of the columns."""
-        return tuple(self.parents)
+        return tuple(self._parents)
 
-    def __len__(self) -> int:
-        return len(self.parents)
-
-    @cached_property
+    @property
     def order(self) -> tuple[str, ...]:
         """A topological order: every parent comes before its children; ties go by the stated order."""
-        done: list[str] = []
-        waiting = list(self.parents)
-        while waiting:
-            ready = [n for n in waiting if all(p in done for p in self.parents[n])]
-            if not ready:
-                raise ValueError(f"graph has a cycle among {waiting}; a causal order needs an acyclic graph")
-            done.append(ready[0])
-            waiting.remove(ready[0])
-        return tuple(done)
+        return self._order
+
+    def __len__(self) -> int:
+        return len(self._parents)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CausalGraph) and self._parents == other._parents
+
+    def __repr__(self) -> str:
+        return f"CausalGraph({self._parents})"
 
     def check_order(self, order: Iterable[str]) -> tuple[str, ...]:
         """Return ``order`` as a tuple, or raise a ValueError where it is no topological order of this graph."""
         order = tuple(order)
         if sorted(order) != sorted(self.nodes):
             raise ValueError(f"order must name every node once, {list(self.nodes)}, got {list(order)}")
-        for child, parents in self.parents.items():
+        for child, parents in self._parents.items():
             late = [p for p in parents if order.index(p) > order.index(child)]
             if late:
-                raise ValueError(f"order places {child!r} before its parents {late}; causes come first")
+                raise ValueError(f"order must place causes first, got {child!r} before its parents {late}")
         return order
 
     def check_known(self, given: Iterable[str], what: str) -> None:
         """Raise a ValueError where ``given`` (the argument ``what``) names something that is no node."""
-        unknown = [n for n in given if n not in self.parents]
+        unknown = [n for n in given if n not in self._parents]
         if unknown:
-            raise ValueError(f"{what} names {unknown}, unknown to the graph; its nodes are {list(self.nodes)}")
+            raise ValueError(f"{what} must name nodes of the graph, {list(self.nodes)}, got {unknown}")
 
     def index(self, node: str | int) -> int:
         """Return the column of a node given by name or number.
@@ -100,19 +88,19 @@ class CausalGraph:
         Raises:
             ValueError: if there is no such node.
         """
-        if isinstance(node, str) and node in self.parents:
+        if isinstance(node, str) and node in self._parents:
             return self.nodes.index(node)
         if not isinstance(node, str) and 0 <= int(node) < len(self):
             return int(node)
-        raise ValueError(f"no node {node!r} in the graph; its nodes are {list(self.nodes)}")
+        raise ValueError(f"node must be one of {list(self.nodes)}, or its number, got {node!r}")
 
     def ancestors(self, node: str) -> set[str]:
         """Return all nodes with a directed path to ``node``, without itself."""
         found: set[str] = set()
-        waiting = list(self.parents[self.nodes[self.index(node)]])
+        waiting = list(self._parents[self.nodes[self.index(node)]])
         while waiting:
             found.add(waiting[-1])
-            waiting += [p for p in self.parents[waiting.pop()] if p not in found]
+            waiting += [p for p in self._parents[waiting.pop()] if p not in found]
         return found
 
     def adjacency(self) -> Tensor:
@@ -121,5 +109,73 @@ class CausalGraph:
         Row i tells on which columns the noise of node i, seen as a function of the data, may depend: itself and its
         parents. This is the orientation of zuko's ``adjacency``.
         """
-        rows = [[c == p or p in self.parents[c] for p in self.nodes] for c in self.nodes]
+        rows = [[c == p or p in self._parents[c] for p in self.nodes] for c in self.nodes]
         return torch.tensor(rows)
+
+
+def read_columns(X: Any, graph: CausalGraph, names: Iterable[str] | None = None) -> Tensor:
+    """Return the columns of the graph's nodes ``(n, nodes)`` from a tensor, array or data frame.
+
+    Args:
+        X: ``(n, columns)``; of a data frame columns are found by name and others are left out.
+        graph: the graph whose nodes are looked for.
+        names: names of the columns where X is no data frame; default the nodes in the order of the graph.
+
+    Raises:
+        ValueError: for missing or repeated columns, NaN, or a table of another shape.
+    """
+    if names is None and hasattr(X, "columns"):
+        names = [str(c) for c in X.columns]
+    if hasattr(X, "columns"):
+        X = X.to_numpy(copy=True)  # a view of a frame is read-only, which torch cannot hold
+    table = as_float_tensor(X, "X")
+    if table.ndim != 2:
+        raise ValueError(f"X must be a table (rows, nodes), got shape {tuple(table.shape)}")
+    names = list(graph.nodes if names is None else names)
+    if len(names) != table.shape[1]:
+        raise ValueError(f"names must have one name per column of X, {table.shape[1]}, got {names}")
+    missing = [n for n in graph.nodes if n not in names]
+    if missing:
+        raise ValueError(f"X must have a column for every node, got none for {missing} among {names}")
+    return table[:, [names.index(n) for n in graph.nodes]]
+
+
+def _checked(graph: Any) -> dict[str, tuple[str, ...]]:
+    """Return the parents of every node as tuples of names, or raise a ValueError that names what is wrong."""
+    if not isinstance(graph, Mapping) or not graph:
+        raise ValueError(f"graph must be a non-empty mapping {{child: [parents]}}, got {graph!r}; a root has []")
+    checked: dict[str, tuple[str, ...]] = {}
+    for child, parents in graph.items():
+        if isinstance(parents, str):
+            raise ValueError(f"graph must give {child!r} a list of parents, got {parents!r}; write [{parents!r}]")
+        checked[str(child)] = tuple(str(p) for p in parents)
+        if len(set(checked[str(child)])) != len(checked[str(child)]):
+            raise ValueError(f"graph must name each parent of {child!r} once, got {list(checked[str(child)])}")
+    for child, parents in checked.items():
+        unknown = [p for p in parents if p not in checked]
+        if unknown:
+            raise ValueError(
+                f"graph must have every parent among its nodes {list(checked)}, got the parents {unknown} of {child!r};"
+                f" correct the name or add {unknown[0]!r}: []"
+            )
+    return checked
+
+
+def _topological_order(parents: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the nodes with causes first; of those whose parents are placed, the first stated is taken next."""
+    sorter = TopologicalSorter(parents)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        raise ValueError(f"graph must have no cycle, got {cycle}; reverse or drop one of these arrows") from None
+    nodes = tuple(parents)
+    places = {node: place for place, node in enumerate(nodes)}
+    ready: list[int] = []
+    order: list[str] = []
+    while sorter.is_active():
+        for node in sorter.get_ready():
+            heappush(ready, places[node])
+        order.append(nodes[heappop(ready)])
+        sorter.done(order[-1])
+    return tuple(order)

@@ -1,4 +1,4 @@
-"""How one set of contributions is computed: by enumeration, by a closed form, or by sampling.
+"""The computation of one set of contributions: by enumeration, by a closed form, or by sampling.
 
 The options are checked before a Job is made. Every route ends in the same place: values of R replicates (two equal
 ones for an exact method), averaged into a result.
@@ -6,7 +6,9 @@ ones for an exact method), averaged into a result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,39 +18,65 @@ from .._models import accumulator_dtype
 from .entropy import entropy, label_probabilities, replicate_entropy
 from .error_bars import mean_and_stderr, ratio_and_stderr
 from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_outputs, linear_weights
-from .games import MAX_EXACT, contributions, subset_of
+from .games import MAX_EXACT, allocate, subset_of
 from .linear import LinearModel
 from .outcome import Outcome
 from .pickfreeze import chain_plan, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
-from .results import IntrinsicContributions
+from .results import Closed, IntrinsicContributions
 from .sobol import closed_values, first_and_total, shapley_values
 
 
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One call of ``intrinsic_contributions``, its options checked."""
+    """One call of ``intrinsic_contributions``, its options checked.
 
-    def __init__(
-        self,
-        what: Outcome,
-        measure: str,
-        context: str,
-        names: tuple[str, ...],
-        categorical: str | None,
-        num_samples: int,
-        inner_samples: int,
-        scramblings: int,
-        seed: int | None,
-        progress: bool,
-    ) -> None:
-        self.what, self.measure, self.context, self.names = what, measure, context, names
-        self.order = [what.scm.graph.index(n) for n in names]
-        self.k, self.groups = len(names), 1 if what.count == 1 else what.count + 1
-        self.num_samples, self.inner_samples, self.seed = num_samples, inner_samples, seed
-        self.scramblings, self.progress = scramblings, progress
-        self.label: Callable[[Tensor], Tensor] = lambda out: label_probabilities(out, categorical, self.groups)
-        if measure == "entropy":  # refuses a continuous target before any long work; a single row could pass by chance
-            rows = torch.linspace(0.05, 0.95, 8, dtype=accumulator_dtype(what.device))[:, None].expand(-1, self.k)
-            self.label(what.outputs(what.noise(rows)))
+    Attributes:
+        what: the target in terms of the noises.
+        measure: "variance" or "entropy".
+        context: "shapley", "topological", "first" or "total".
+        names: the nodes in causal order.
+        categorical: "softmax", "argmax" or None; see ``label_probabilities``.
+        num_samples: base points, over all scramblings.
+        inner_samples: mixtures behind an inner mean of the entropy.
+        scramblings: independent scramblings of the Sobol' sequence.
+        seed: seed of scramblings and permutations; None means 0.
+        progress: whether a progress bar is shown.
+    """
+
+    what: Outcome
+    measure: str
+    context: str
+    names: tuple[str, ...]
+    categorical: str | None
+    num_samples: int
+    inner_samples: int
+    scramblings: int
+    seed: int | None
+    progress: bool
+
+    def __post_init__(self) -> None:
+        if self.measure == "entropy":  # refuses a continuous target early; a single row could pass by chance
+            points = torch.linspace(0.05, 0.95, 8, dtype=accumulator_dtype(self.what.device))
+            self.label(self.what.outputs(self.what.noise(points[:, None].expand(-1, self.k))))
+
+    @property
+    def k(self) -> int:
+        """Number of nodes."""
+        return len(self.names)
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Columns of the nodes in causal order."""
+        return [self.what.scm.graph.index(n) for n in self.names]
+
+    @property
+    def groups(self) -> int:
+        """Models side by side: one, or the mean of several and each of them."""
+        return 1 if self.what.count == 1 else self.what.count + 1
+
+    def label(self, outputs: Tensor) -> Tensor:
+        """Return the label's probabilities ``(batch, groups · classes)`` from outputs of the same shape."""
+        return label_probabilities(outputs, self.categorical, self.groups)
 
     def exact(self, model: Any, target: int | str, inputs: Sequence[str] | None) -> IntrinsicContributions | None:
         """Return the result of an exact method, or None where there is none."""
@@ -72,9 +100,9 @@ class Job:
         return None
 
     def _from_table(self, table: Tensor, rows: int) -> IntrinsicContributions:
-        """Present an enumerated table ``(2^k, groups)`` of closed variances, or of minus conditional entropies."""
+        """Return the result of an enumerated ``(2^k, groups)``: closed variances, or minus conditional entropies."""
         total = table[-1] if self.measure == "variance" else -table[0]
-        values = contributions(table, self.context, self.order)
+        values = allocate(table, self.context, self.order)
         return self._result(_certain(values), _certain(total), "enumeration", rows, _certain(table - table[0]))
 
     def sampled_variance(self) -> IntrinsicContributions:
@@ -126,44 +154,48 @@ class Job:
     def _result(
         self, values: Tensor, total: Tensor, method: str, rows: int, closed: Tensor | None = None
     ) -> IntrinsicContributions:
-        """Average replicates ``(R, k, groups)``, ``(R, groups)`` and ``(R, 2^k, groups)``.
+        """Return the averages of replicates ``(R, k, groups)``, ``(R, groups)`` and ``(R, 2^k, groups)``.
 
         The first group is the model, or the mean of several.
         """
-        own = values[..., 0]
-        (value, stderr), (uncertainty, uncertainty_stderr) = mean_and_stderr(own), mean_and_stderr(total[:, 0])
-        shares, shares_stderr = ratio_and_stderr(own, total[:, :1])
-        residual, residual_stderr = mean_and_stderr(total[:, 0] - own.sum(1))
-        sampled = len(values) if method == "sampling" else 0
-        nodes, named = tuple(self.what.scm.graph.nodes), ({}, {})
-        if closed is not None:
-            subsets = [tuple(nodes[j] for j in subset_of(bits, self.k)) for bits in range(2**self.k)]
-            pair = ratio_and_stderr(closed[..., 0], total[:, :1])
-            named = tuple(dict(zip(subsets, t.tolist(), strict=True)) for t in pair)
+        own, whole = values[..., 0], total[:, 0]
+        contributions, stderr = mean_and_stderr(own)
+        shares, shares_stderr = ratio_and_stderr(own, whole[:, None])
+        uncertainty, uncertainty_stderr = (float(t) for t in mean_and_stderr(whole))
+        residual, residual_stderr = (float(t) for t in mean_and_stderr(whole - own.sum(1)))
+        subsets, subsets_stderr = ({}, {}) if closed is None else self._closed(closed[..., 0], whole)
+        scramblings = len(values) if method == "sampling" else 0
         return IntrinsicContributions(
-            nodes=nodes,
+            nodes=self.what.scm.nodes,
             target="label" if self.measure == "entropy" else self.what.name,
             measure=self.measure,
             context=self.context,
-            contributions=value,
+            contributions=contributions,
             stderr=stderr,
             shares=shares,
             shares_stderr=shares_stderr,
-            uncertainty=float(uncertainty),
-            uncertainty_stderr=float(uncertainty_stderr),
-            residual=float(residual),
-            residual_stderr=float(residual_stderr),
+            uncertainty=uncertainty,
+            uncertainty_stderr=uncertainty_stderr,
+            residual=residual,
+            residual_stderr=residual_stderr,
             order=self.names,
             method=method,
-            num_samples=sizes(self.num_samples, self.scramblings) * self.scramblings if sampled else 0,
+            num_samples=sizes(self.num_samples, self.scramblings) * scramblings,
             num_rows=rows,
-            scramblings=sampled,
-            closed=named[0],
-            closed_stderr=named[1],
+            scramblings=scramblings,
+            closed=subsets,
+            closed_stderr=subsets_stderr,
             models=values[..., 1:].mean(0).T.contiguous() if self.groups > 1 else None,
         )
 
+    def _closed(self, closed: Tensor, whole: Tensor) -> tuple[Closed, Closed]:
+        """Return closed indices of all subsets, and their errors, from replicates ``(R, 2^k)`` and ``(R,)``."""
+        nodes = self.what.scm.nodes
+        names = [tuple(nodes[j] for j in subset_of(bits, self.k)) for bits in range(2**self.k)]
+        value, stderr = ratio_and_stderr(closed, whole[:, None])
+        return dict(zip(names, value.tolist(), strict=True)), dict(zip(names, stderr.tolist(), strict=True))
+
 
 def _certain(values: Tensor) -> Tensor:
-    """Two equal replicates: a value whose standard error is 0."""
+    """Return two equal replicates: a value whose standard error is 0."""
     return values.double().expand(2, *values.shape)

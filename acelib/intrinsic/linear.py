@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .columns import read_columns
-from .graph import CausalGraph
-from .noise import EmpiricalNoise, FiniteNoise, drive, inverse_cdf
+from .graph import CausalGraph, read_columns
+from .noise import EmpiricalNoise, FiniteNoise
+from .scm import CausalModel
 
 
-class LinearModel:
+class LinearModel(CausalModel):
     """A linear structural model with additive noise; ``LinearModel.fit`` estimates it from data.
 
     Args:
@@ -46,7 +46,7 @@ class LinearModel:
         scales: Mapping[str, float] | None = None,
         noise: Mapping[str, Any] | None = None,
     ) -> None:
-        self.graph = CausalGraph.of(graph)
+        super().__init__(graph, noise or {})
         for name, given in (("coefficients", coefficients), ("intercepts", intercepts), ("scales", scales)):
             self.graph.check_known(given or {}, name)
         k = len(self.graph)
@@ -55,14 +55,12 @@ class LinearModel:
             given = coefficients.get(child, {})
             if set(given) != set(parents):
                 raise ValueError(
-                    f"coefficients of {child!r} are for {sorted(given)}, but its parents in the graph are "
-                    f"{list(parents)}"
+                    f"coefficients of {child!r} must be for its parents in the graph, {list(parents)}, got "
+                    f"{sorted(given)}"
                 )
             for parent, value in given.items():
                 self.matrix[self.graph.index(child), self.graph.index(parent)] = float(value)
         self.intercepts, self.scales = self._vector(intercepts, 0.0), self._vector(scales, 1.0)
-        self.graph.check_known(noise or {}, "noise")
-        self.noises = {n: inverse_cdf((noise or {}).get(n, "normal"), n) for n in self.graph.nodes}
 
     def _vector(self, given: Mapping[str, float] | None, default: float) -> Tensor:
         return torch.tensor([float((given or {}).get(n, default)) for n in self.graph.nodes], dtype=torch.float64)
@@ -108,15 +106,6 @@ class LinearModel:
                 noises[node] = EmpiricalNoise(residual / scales[node])
         return cls(graph, coefficients, intercepts, scales, noises)
 
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nodes in the order of the columns."""
-        return self.graph.nodes
-
-    def noise(self, u: Tensor) -> Tensor:
-        """Return standardised noises ``(batch, nodes)`` at independent uniform points ``u (batch, nodes)``."""
-        return drive(u, list(self.noises.values()))
-
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from standardised noises ``(batch, nodes)``."""
         return (self.intercepts.to(noise) + noise * self.scales.to(noise)) @ self.mixing.to(noise).T
@@ -156,26 +145,21 @@ class LinearModel:
         e = self.abduct(rows)
         return float(-0.5 * e.square().sum(1).mean() - self.scales.log().sum() - 0.5 * len(self.graph) * log(2 * pi))
 
-    def sample(self, n: int, *, seed: int | None = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Return ``(n, nodes)`` independent draws of the nodes."""
-        from .scm import sample
-
-        return sample(self, n, seed=seed, dtype=dtype)
-
     def _noise_variances(self) -> Tensor:
         known = [n.variance if isinstance(n, FiniteNoise) else 1.0 for n in self.noises.values()]
         return torch.tensor([float(v) for v in known], dtype=torch.float64)
 
-    def __repr__(self) -> str:
-        return f"LinearModel({dict(self.graph.parents)})"
-
 
 def _least_squares(design: Tensor, y: Tensor, node: str, parents: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-    """Coefficients and residuals of a regression that is checked to have one solution."""
+    """Return coefficients and residuals of a regression, or raise a ValueError where it has no single solution."""
     if len(design) <= design.shape[1]:
-        raise ValueError(f"X has {len(design)} rows, too few for {node!r} with its {len(parents)} parents")
+        need = design.shape[1] + 1
+        raise ValueError(f"X must have at least {need} rows for {node!r} and its parents, got {len(design)}")
     scale = design.abs().amax(0).clamp_min(torch.finfo(design.dtype).tiny)
     if int(torch.linalg.matrix_rank(design / scale)) < design.shape[1]:
-        raise ValueError(f"parents {list(parents)} of {node!r} are constant or collinear in X; drop one of them")
+        raise ValueError(
+            f"X must have independent, varying columns for the parents of {node!r}, got {list(parents)} constant or "
+            "collinear; drop one of them"
+        )
     solution = torch.linalg.lstsq(design / scale, y[:, None]).solution[:, 0] / scale
     return solution, y - design @ solution

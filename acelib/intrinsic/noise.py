@@ -1,4 +1,4 @@
-"""From uniform points to noises: every distribution is driven through its inverse distribution function.
+"""Noises from uniform points: every distribution is driven through its inverse distribution function.
 
 If u ~ U(0, 1) and F is a distribution function, ``F⁻¹(u)`` has that distribution. Quasi-random points u therefore
 serve every noise, normal or not, continuous or finite.
@@ -7,13 +7,14 @@ serve every noise, normal or not, continuous or finite.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 InverseCDF = Callable[[Tensor], Tensor]
+"""From uniform points to noise of the same shape."""
 OPEN = 2.0**-32  # uniform points are kept this far from 0 and 1, where a normal noise would be infinite
 
 
@@ -36,7 +37,7 @@ class FiniteNoise:
         self.values = torch.as_tensor(values, dtype=torch.float64)
         count = self.values.numel()
         if self.values.ndim != 1 or not count or not torch.isfinite(self.values).all():
-            raise ValueError("values of a finite noise must be a non-empty list of finite numbers")
+            raise ValueError(f"values must be a non-empty list of finite numbers, got {self.values.tolist()}")
         equal = torch.full((count,), 1 / count, dtype=torch.float64)
         p = equal if probabilities is None else torch.as_tensor(probabilities, dtype=torch.float64)
         if p.shape != (count,) or bool((p < 0).any()) or abs(float(p.sum()) - 1) > 1e-9:
@@ -92,16 +93,16 @@ def inverse_cdf(noise: Any, node: str) -> InverseCDF:
     """
     if isinstance(noise, str):
         if noise not in _NAMED:
-            raise ValueError(f"noise of {node!r} is {noise!r}, expected one of {list(_NAMED)} or a distribution")
+            raise ValueError(f"noise of {node!r} must be one of {list(_NAMED)} or a distribution, got {noise!r}")
         return _NAMED[noise]
     if isinstance(noise, FiniteNoise):
         return noise
     if hasattr(noise, "icdf"):
         return noise.icdf
-    if hasattr(noise, "ppf"):
-        return lambda u: torch.as_tensor(np.asarray(noise.ppf(u.cpu().numpy()))).to(u)
+    if (ppf := getattr(noise, "ppf", None)) is not None:
+        return lambda u: torch.as_tensor(np.asarray(ppf(u.cpu().numpy()))).to(u)
     if callable(noise):
-        return noise
+        return cast(InverseCDF, noise)
     raise TypeError(
         f"noise of {node!r} must be 'normal', 'uniform', FiniteNoise, a distribution with icdf or ppf, or a function "
         f"of uniform points, got {type(noise).__name__}"

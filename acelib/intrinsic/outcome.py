@@ -22,11 +22,11 @@ class Outcome:
 
     Attributes:
         scm: the causal model of the inputs.
-        call: nodes ``(batch, nodes)`` -> outputs ``(batch, outputs)``.
-        name: of the target.
+        call: function from nodes ``(batch, nodes)`` to outputs ``(batch, outputs)``.
+        name: name of the target.
         count: models behind the columns: where more than one, the first block of columns is their mean.
-        dtype: of the rows that ``call`` gets.
-        device: where they live.
+        dtype: dtype of the rows that ``call`` gets.
+        device: device of these rows.
         chunk: most rows of a call.
     """
 
@@ -72,7 +72,7 @@ def outcome(
         model: the network, a list of them, or None where the target is a node.
         target: output of the network (None: all of them), or the node.
         inputs: nodes that the network reads, in its order; default all, in the order of the graph.
-        dtype: of the rows; default that of the network's parameters, else float64.
+        dtype: dtype of the rows; default that of the network's parameters, else float64.
         chunk: most rows of a call.
 
     Raises:
@@ -87,7 +87,7 @@ def outcome(
     if model is None:
         if not isinstance(target, str):
             nodes = list(scm.graph.nodes)
-            raise ValueError(f"target must name a node where model is None, one of {nodes}, got {target}")
+            raise ValueError(f"target must name a node where model is None, one of {nodes}, got {target!r}")
         column = scm.graph.index(target)
         name = scm.graph.nodes[column]
         return Outcome(scm, lambda x: x[:, [column]], name, 1, dtype or torch.float64, torch.device("cpu"), chunk)
@@ -111,7 +111,7 @@ def outcome(
 
 
 def _placement(models: Sequence[Model]) -> tuple[torch.dtype, torch.device]:
-    """Where the first module with parameters keeps them; float64 on the CPU for plain functions."""
+    """Return dtype and device of the first module with parameters; float64 on the CPU for plain functions."""
     for model in models:
         for parameter in model.parameters() if isinstance(model, nn.Module) else ():
             if parameter.is_floating_point():

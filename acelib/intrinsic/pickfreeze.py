@@ -1,4 +1,4 @@
-"""How much variance do subsets of independent noises explain? Pick-freeze on scrambled Sobol' points.
+"""Variance explained by subsets of independent noises: pick-freeze on scrambled Sobol' points.
 
 Two independent points A and B of the noises are mixed: coordinates in a subset come from A, the others from B. Two
 mixtures w and w' that differ in the set c of coordinates give Jansen's estimate of the total variance of c,
@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from ._progress import progress_bar
 from .games import subset_masks
 
 MIN_SCRAMBLINGS = 16
-_HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
+HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which mixtures of two points are evaluated, and what is computed from them.
+    """The mixtures of two points that are evaluated, and the statistics computed from them.
 
     Attributes:
         num_mixtures: mixtures per base point, M.
@@ -60,7 +60,7 @@ class Replicates:
 
 
 def first_total_plan(k: int) -> Plan:
-    """Mixtures A, B and "A but i from B"; statistics D_all, then D_i (k of them), then D_all-but-i (k of them)."""
+    """Return the plan of mixtures A, B and "A but i from B"; its statistics are D_all, every D_i, every D_all-but-i."""
     masks = torch.cat([torch.ones(1, k), torch.zeros(1, k), 1 - torch.eye(k)]).bool()[:, None, :]
 
     def statistics(f: Tensor, _: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def first_total_plan(k: int) -> Plan:
 
 
 def chain_plan(order: Sequence[int]) -> Plan:
-    """Mixtures along the prefixes of ``order``; statistic j is the increment of input j in the context before it."""
+    """Return the plan of mixtures along the prefixes of ``order``; statistic j is what input j adds to its prefix."""
     k = len(order)
     rank = torch.argsort(torch.as_tensor(order))
     masks = (rank < torch.arange(k + 1)[:, None])[:, None, :]
@@ -83,7 +83,7 @@ def chain_plan(order: Sequence[int]) -> Plan:
 
 
 def permutation_plan(k: int) -> Plan:
-    """As ``chain_plan``, with a random order for every point: the average is the Shapley value."""
+    """Return a ``chain_plan`` with a random order for every point: the average is the Shapley value."""
 
     def masks(b: int, generator: torch.Generator) -> Tensor:
         rank = torch.rand(b, k, generator=generator).argsort(1)
@@ -98,7 +98,7 @@ def permutation_plan(k: int) -> Plan:
 
 
 def subsets_plan(k: int) -> Plan:
-    """All 2^k mixtures; statistic c is D_c from all 2^(k−1) pairs that differ in c.
+    """Return the plan of all 2^k mixtures; statistic c is D_c from all 2^(k−1) pairs that differ in c.
 
     The products over all pairs are an autocorrelation over subsets, ``Σ_w f(w) f(w xor c)``, which two Walsh-Hadamard
     transforms give at once.
@@ -113,7 +113,7 @@ def subsets_plan(k: int) -> Plan:
 
 
 def _walsh(f: Tensor) -> Tensor:
-    """The unnormalised Walsh-Hadamard transform over the first dimension."""
+    """Return the unnormalised Walsh-Hadamard transform over the first dimension."""
     step = 1
     while step < len(f):
         g = f.reshape(-1, 2, step, *f.shape[1:])
@@ -131,7 +131,7 @@ def sizes(num_samples: int, scramblings: int) -> int:
     if scramblings < MIN_SCRAMBLINGS:
         raise ValueError(f"scramblings must be at least {MIN_SCRAMBLINGS} for an error bar, got {scramblings}")
     if num_samples < 1:
-        raise ValueError(f"num_samples must be positive, got {num_samples}")
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     return 1 << max(0, (-(-int(num_samples) // scramblings) - 1).bit_length())
 
 
@@ -145,16 +145,16 @@ def scrambled_points(
         n: points of a scrambling, a power of two.
         scramblings: independent scramblings of the Sobol' sequence.
         block: most points at a time, a power of two.
-        seed: of the scramblings; None draws fresh ones.
+        seed: seed of the scramblings; None means 0.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed or 0)
     pieces, together = max(1, n // block), max(1, block // n)
     for start in range(0, scramblings, together):
         group = range(start, min(start + together, scramblings))
         engines = [qmc.Sobol(dims, scramble=True, rng=rng) for _ in group]
         for _ in range(pieces):
             drawn = [engine.random(n // pieces) for engine in engines]
-            yield np.concatenate(drawn) + _HALF_STEP, np.repeat(np.arange(len(group)) + start, n // pieces)
+            yield np.concatenate(drawn) + HALF_STEP, np.repeat(np.arange(len(group)) + start, n // pieces)
 
 
 def replicate(
@@ -177,24 +177,24 @@ def replicate(
         k: number of noises.
         num_samples: base points over all scramblings, rounded up to a power of two for each.
         scramblings: at least 16.
-        seed: of scramblings and permutations.
+        seed: seed of scramblings and permutations; None means 0.
         chunk: model rows a block may hold.
         progress: show a progress bar.
     """
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
-    generator = torch.Generator()
-    generator.manual_seed(seed if seed is not None else int(np.random.default_rng().integers(2**62)))
-    sums, shift = None, None
+    generator = torch.Generator().manual_seed(seed or 0)
+    sums, shift = torch.empty(0), torch.empty(0)  # made by the first block, which knows shape and device
     blocks = scrambled_points(2 * k, n, scramblings, block, seed)
-    for u, index in tqdm(blocks, desc="pick-freeze", disable=not progress, leave=False):
+    for u, index in progress_bar(blocks, "pick-freeze", progress):
         points = torch.from_numpy(u)
         masks = plan.masks(len(u), generator)
         f = evaluate(points[:, :k], points[:, k:], masks)
-        shift = f.mean((0, 1)) if shift is None else shift
+        first = not len(sums)
+        shift = f.mean((0, 1)) if first else shift
         f = f - shift  # centred by a constant: no digits are lost to a large mean
         parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
-        if sums is None:
+        if first:
             sums = f.new_zeros(scramblings, *parts.shape[::2])
         sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
     averages = (sums / n).cpu()

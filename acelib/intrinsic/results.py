@@ -1,4 +1,4 @@
-"""What a run of intrinsic contributions brings back: numbers with error bars, a table, a picture, a JSON file."""
+"""The result of intrinsic contributions: numbers with error bars, a table, a picture, a JSON file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class IntrinsicContributions:
     def __getitem__(self, node: str | int) -> float:
         """Return the contribution of one node, by name or column."""
         if isinstance(node, str) and node not in self.nodes:
-            raise KeyError(f"no node {node!r} among {list(self.nodes)}")
+            raise KeyError(f"node must be one of {list(self.nodes)}, got {node!r}")
         return float(self.contributions[self.nodes.index(node) if isinstance(node, str) else node])
 
     @property
@@ -97,8 +97,8 @@ class IntrinsicContributions:
             "share": self.shares.numpy(),
             "share_stderr": self.shares_stderr.numpy(),
         }
-        if self.models is not None:
-            columns["model_spread"] = self.model_spread.numpy()
+        if (spread := self.model_spread) is not None:
+            columns["model_spread"] = spread.numpy()
         return pd.DataFrame(columns)
 
     def plot(self, **options: Any) -> Any:

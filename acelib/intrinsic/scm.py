@@ -7,8 +7,9 @@ is the view in which a node's intrinsic contribution is defined: what its own no
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,22 +20,65 @@ from .noise import drive, inverse_cdf
 Mechanism = Callable[..., Tensor]
 
 
-@runtime_checkable
-class CausalModel(Protocol):
-    """What an input model must offer: a graph, noises from uniform points, and nodes from noises."""
+class CausalModel(ABC):
+    """A causal model of the inputs: a graph, independent noises, and every node as a function of the noises.
 
-    graph: CausalGraph
+    A model of one's own calls ``super().__init__`` and defines ``push``.
+
+    Args:
+        graph: ``{child: [parents]}``; a root has an empty list. Its keys give the order of the columns.
+        noise: what drives each node: "normal" (standard, the default), "uniform", a FiniteNoise, a distribution with
+            ``icdf`` (torch) or ``ppf`` (scipy), or a function of uniform points. One for all, or a mapping by node.
+
+    Attributes:
+        graph: the checked ``CausalGraph``.
+        noises: ``{node: function}``, from uniform points to the node's noise, in the order of the columns.
+
+    Raises:
+        ValueError: for a graph that is none, an unknown node or an unknown noise.
+
+    Example:
+        >>> class Doubled(CausalModel):
+        ...     def push(self, noise):
+        ...         return torch.cumsum(2 * noise, dim=1)
+        >>> assert Doubled({"a": [], "b": ["a"]}, "uniform").sample(5).shape == (5, 2)
+    """
+
+    def __init__(self, graph: CausalGraph | Mapping[str, Iterable[str]], noise: Any = "normal") -> None:
+        self.graph = CausalGraph.of(graph)
+        each = noise if isinstance(noise, Mapping) else dict.fromkeys(self.graph.nodes, noise)
+        self.graph.check_known(each, "noise")
+        self.noises = {node: inverse_cdf(each.get(node, "normal"), node) for node in self.graph.nodes}
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes in the order of the columns."""
+        return self.graph.nodes
 
     def noise(self, u: Tensor) -> Tensor:
         """Return noises ``(batch, nodes)`` at independent uniform points ``u (batch, nodes)``."""
-        ...
+        return drive(u, list(self.noises.values()))
 
+    @abstractmethod
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)``."""
-        ...
+
+    def sample(self, n: int, *, seed: int | None = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Return ``(n, nodes)`` independent draws of the nodes, from a generator of their own.
+
+        Args:
+            n: number of draws.
+            seed: seed of the draws; None means 0.
+            dtype: dtype of the uniform points, and so of the draws.
+        """
+        generator = torch.Generator().manual_seed(seed or 0)
+        return self.push(self.noise(torch.rand(n, len(self.graph), generator=generator, dtype=dtype)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self.graph.parents)})"
 
 
-class StructuralModel:
+class StructuralModel(CausalModel):
     """A structural model with given mechanisms: any Python functions of the parents and the noise.
 
     Args:
@@ -64,28 +108,18 @@ class StructuralModel:
         mechanisms: Mapping[str, Mechanism] | None = None,
         noise: Any = "normal",
     ) -> None:
-        self.graph = CausalGraph.of(graph)
+        super().__init__(graph, noise)
         self.mechanisms = dict(mechanisms or {})
         self.graph.check_known(self.mechanisms, "mechanisms")
         for node, parents in self.graph.parents.items():
             if node not in self.mechanisms:
                 if parents:
-                    raise ValueError(f"mechanisms has no function for {node!r}, which has the parents {list(parents)}")
+                    raise ValueError(
+                        f"mechanisms must have a function for {node!r} with its parents {list(parents)}, got none"
+                    )
                 self.mechanisms[node] = lambda n: n
             else:
                 _check_signature(self.mechanisms[node], node, parents, self.graph.nodes)
-        each = noise if isinstance(noise, Mapping) else dict.fromkeys(self.graph.nodes, noise)
-        self.graph.check_known(each, "noise")
-        self.noises = {node: inverse_cdf(each.get(node, "normal"), node) for node in self.graph.nodes}
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nodes in the order of the columns."""
-        return self.graph.nodes
-
-    def noise(self, u: Tensor) -> Tensor:
-        """Return noises ``(batch, nodes)`` at independent uniform points ``u (batch, nodes)``."""
-        return drive(u, list(self.noises.values()))
 
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)`` in causal order.
@@ -103,23 +137,6 @@ class StructuralModel:
             values[node] = out
         return torch.stack([values[n] for n in self.graph.nodes], dim=1)
 
-    def sample(self, n: int, *, seed: int | None = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Return ``(n, nodes)`` independent draws of the nodes."""
-        return sample(self, n, seed=seed, dtype=dtype)
-
-    def __repr__(self) -> str:
-        return f"StructuralModel({dict(self.graph.parents)})"
-
-
-def sample(scm: CausalModel, n: int, *, seed: int | None = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Return ``(n, nodes)`` independent draws from any causal model, from its own generator."""
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return scm.push(scm.noise(torch.rand(n, len(scm.graph), generator=generator, dtype=dtype)))
-
 
 def _check_signature(function: Mechanism, node: str, parents: tuple[str, ...], nodes: tuple[str, ...]) -> None:
     """Raise a ValueError where a mechanism cannot take its parents and the noise, or names them in another order."""
@@ -134,12 +151,12 @@ def _check_signature(function: Mechanism, node: str, parents: tuple[str, ...], n
         signature.bind(*parents, "noise")
     except TypeError as error:
         raise ValueError(
-            f"mechanism of {node!r} does not take ({expected}): {error}; a parent is missing in the graph or in the "
+            f"mechanism of {node!r} must take ({expected}), got {error}; a parent is missing in the graph or in the "
             "mechanism"
         ) from None
     for parameter, parent in zip(signature.parameters, [*parents, None], strict=False):
         if parameter in nodes and parameter != (parent or node):  # a noise may bear its own node's name
             raise ValueError(
-                f"mechanism of {node!r} names its parameter {parameter!r} where the graph passes {parent or 'noise'!r};"
-                f" it is called with ({expected})"
+                f"mechanism of {node!r} must take ({expected}) in this order, got the parameter {parameter!r} in the "
+                f"place of {parent or 'noise'!r}"
             )

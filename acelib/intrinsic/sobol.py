@@ -1,4 +1,4 @@
-"""Which inputs does a model's output vary with, alone and in interaction? Sobol' indices of independent inputs.
+"""Sobol' indices of independent inputs: the shares of an output's variance explained alone and in interaction.
 
 With inputs U(0, 1), independent, the share of Var(Y) that a subset u explains is its closed index
 
@@ -6,6 +6,8 @@ With inputs U(0, 1), independent, the share of Var(Y) that a subset u explains i
 
 S_i = S_clo({i}) is the first-order index of i, T_i = 1 − S_clo(all but i) its total index, and the Shapley average of
 S_clo(u ∪ {i}) − S_clo(u) shares out the interactions. They are the intrinsic contributions of inputs without causes.
+``scipy.stats.sobol_indices`` and SALib are not used because their errors come from resampling the points of a single
+Sobol' sequence, which are not independent; here they come from independent scramblings.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, Model
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
-from .games import MAX_EXACT, contributions, subset_of
+from .games import MAX_EXACT, allocate, subset_of
 from .graph import CausalGraph
 from .outcome import Outcome, outcome
 from .pickfreeze import Plan, Replicates, first_total_plan, permutation_plan, replicate, subsets_plan
@@ -60,11 +62,11 @@ class SobolIndices:
     num_rows: int
     scramblings: int
     models: Tensor | None = None
-    _run: Run = field(default=None, repr=False, compare=False)
+    _run: Run | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def shapley(self) -> Tensor:
-        """``(inputs, outputs)`` Shapley effects; they sum to 1 within their errors. Evaluated when first asked for.
+        """``(inputs, outputs)`` Shapley effects; they sum to 1 within their errors. Evaluated at the first access.
 
         All subsets are visited up to 12 inputs (num_samples · 2^inputs rows); beyond, one random order per point.
         """
@@ -77,7 +79,7 @@ class SobolIndices:
 
     @property
     def closed(self) -> Mapping[tuple[int, ...], Tensor]:
-        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs. Evaluated when first asked for.
+        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs. Evaluated at the first access.
 
         Raises:
             ValueError: for more than 12 inputs.
@@ -97,7 +99,7 @@ class SobolIndices:
     def interval(self, index: str = "first", level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Return both ends ``(inputs, outputs)`` of Student-t intervals of "first", "total" or "shapley"."""
         if index not in ("first", "total", "shapley"):
-            raise ValueError(f"index must be 'first', 'total' or 'shapley', got {index!r}")
+            raise ValueError(f"index must be one of 'first', 'total', 'shapley', got {index!r}")
         return interval(getattr(self, index), getattr(self, f"{index}_stderr"), self.scramblings, level)
 
     def to_frame(self) -> Any:
@@ -129,8 +131,13 @@ class SobolIndices:
     def _subsets(self) -> Replicates:
         k = self.first.shape[0]
         if k > MAX_EXACT:
-            raise ValueError(f"closed indices of all subsets are for at most {MAX_EXACT} inputs, this model has {k}")
-        return self._run(subsets_plan(k))
+            raise ValueError(f"closed indices must be for at most {MAX_EXACT} inputs, got {k}; use first and total")
+        return self._rerun(subsets_plan(k))
+
+    def _rerun(self, plan: Plan) -> Replicates:
+        if self._run is None:
+            raise ValueError("indices must come from sobol_indices to be evaluated further, got a copy without a model")
+        return self._run(plan)
 
     @cached_property
     def _closed(self) -> tuple[dict[tuple[int, ...], Tensor], dict[tuple[int, ...], Tensor]]:
@@ -138,7 +145,11 @@ class SobolIndices:
         run = self._subsets
         value, error = ratio_and_stderr(closed_values(run).transpose(0, 1), run.variance[:, None])
         names = [subset_of(bits, k) for bits in range(2**k)]
-        return tuple(dict(zip(names, t[:, :outputs].unbind(), strict=True)) for t in (value, error))
+
+        def named(table: Tensor) -> dict[tuple[int, ...], Tensor]:
+            return dict(zip(names, table[:, :outputs].unbind(), strict=True))
+
+        return named(value), named(error)
 
     @cached_property
     def _shapley(self) -> tuple[Tensor, Tensor]:
@@ -147,9 +158,10 @@ class SobolIndices:
             run = self._subsets
             values = shapley_values(run, k)
         else:
-            run = self._run(permutation_plan(k))
+            run = self._rerun(permutation_plan(k))
             values = run.statistics
-        return tuple(t[:, :outputs] for t in ratio_and_stderr(values, run.variance[:, None]))
+        value, error = ratio_and_stderr(values, run.variance[:, None])
+        return value[:, :outputs], error[:, :outputs]
 
 
 def sobol_indices(
@@ -171,9 +183,9 @@ def sobol_indices(
         num_inputs: number of inputs.
         num_samples: base points; the model is called on num_samples · (num_inputs + 2) rows. Rounded up, so that each
             scrambling has a power of two.
-        seed: of the scramblings; the same seed gives the same numbers, None draws fresh ones.
+        seed: seed of the scramblings; None means 0.
         scramblings: independent scramblings of the Sobol' sequence, at least 16.
-        dtype: of the inputs; default that of the model's parameters, else float64.
+        dtype: dtype of the inputs; default that of the model's parameters, else float64.
         chunk_size: model rows a call; bounds memory.
         progress: show a progress bar.
 
@@ -190,14 +202,22 @@ def sobol_indices(
     if num_inputs < 1:
         raise ValueError(f"num_inputs must be at least 1, got {num_inputs}")
     if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be positive, got {chunk_size}")
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
     roots = StructuralModel(CausalGraph({f"x{i}": () for i in range(num_inputs)}), noise="uniform")
     chunk = chunk_size or DEFAULT_CHUNK
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
     def run(plan: Plan) -> Replicates:
-        options = dict(num_samples=num_samples, scramblings=scramblings, seed=seed, chunk=chunk, progress=progress)
-        return replicate(what.mixed, plan, num_inputs, **options)
+        return replicate(
+            what.mixed,
+            plan,
+            num_inputs,
+            num_samples=num_samples,
+            scramblings=scramblings,
+            seed=seed,
+            chunk=chunk,
+            progress=progress,
+        )
 
     return _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings, run)
 
@@ -208,7 +228,7 @@ def shapley_values(run: Replicates, k: int) -> Tensor:
     They are made from differences of D alone, so that their sum, D of all noises, can be held against Var(Y).
     """
     table = -run.statistics.flip(1).transpose(0, 1)
-    return contributions(table, "shapley", range(k)).transpose(0, 1)
+    return allocate(table, "shapley", range(k)).transpose(0, 1)
 
 
 def closed_values(run: Replicates) -> Tensor:
@@ -242,7 +262,7 @@ def closed_from_rest(variance: Tensor, rest: Tensor, everything: Tensor) -> Tens
 
 
 def _present(run: Replicates, what: Outcome, k: int, scramblings: int, again: Run) -> SobolIndices:
-    """Split the columns of a joint model and name everything."""
+    """Return the indices of a run, the columns of a joint model split into the mean and the single models."""
     width = run.mean.shape[1] if what.count == 1 else run.mean.shape[1] // (what.count + 1)
     pairs = [ratio_and_stderr(part, run.variance[:, None]) for part in first_and_total(run, k)]
     variance, variance_stderr = mean_and_stderr(run.variance)

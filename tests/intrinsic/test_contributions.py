@@ -198,7 +198,7 @@ def test_topological_context_follows_a_given_order():
         r = intrinsic_contributions(coins, product, context="topological", order=order)
         assert r.shares.tolist() == shares and r.order == order
     assert intrinsic_contributions(coins, product).shares.tolist() == [0.5, 0.5]
-    with pytest.raises(ValueError, match="places 'Y' before its parents"):
+    with pytest.raises(ValueError, match="order must place causes first, got 'Y' before its parents"):
         intrinsic_contributions(chain(), None, target="Z", order=["Y", "X", "Z"])
     with pytest.raises(ValueError, match="must name every node once"):
         intrinsic_contributions(chain(), None, target="Z", order=["X", "Z"])
@@ -240,7 +240,7 @@ def test_saved_shown_and_drawn(tmp_path):
     from acelib.plots.bars import plot_contributions
 
     assert plot_contributions({"a": r, "b": again}, shares=False, truth={"a": [0.1] * 3}).get_legend() is not None
-    with pytest.raises(KeyError, match="no node 'W'"):
+    with pytest.raises(KeyError, match="node must be one of .*, got 'W'"):
         r["W"]
     with pytest.raises(ValueError, match="different nodes"):
         plot_contributions({"a": r, "b": intrinsic_contributions(chain(), None, target="Z", num_samples=64)})
@@ -259,13 +259,13 @@ def test_saved_shown_and_drawn(tmp_path):
         (dict(method="guess"), "method must be one of"),
         (dict(categorical="label"), "categorical must be one of"),
         (dict(inner_samples=100), "inner_samples must be a power of two"),
-        (dict(chunk_size=0), "chunk_size must be positive"),
-        (dict(num_samples=0), "num_samples must be positive"),
+        (dict(chunk_size=0), "chunk_size must be at least 1, got 0"),
+        (dict(num_samples=0), "num_samples must be at least 1, got 0"),
         (dict(target=3), "target must be one of the model's 1 outputs, 0 to 0, got 3"),
         (dict(target="R"), "target must be the number of an output"),
-        (dict(inputs=["P", "W"]), "no node 'W'"),
-        (dict(method="exact"), "method='exact' needs"),
-        (dict(measure="entropy", target=1), "target must be left 0"),
+        (dict(inputs=["P", "W"]), "node must be one of .*, got 'W'"),
+        (dict(method="exact"), "scm must be, for method='exact', .* got StructuralModel.*; use method='sampling'"),
+        (dict(measure="entropy", target=1), "target must be 0 for measure='entropy'"),
     ],
 )
 def test_bad_options(options, message):

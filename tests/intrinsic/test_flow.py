@@ -10,7 +10,7 @@ from intrinsic_systems import GOLDEN, TRIANGLE, outcome, synthetic
 from scipy.stats import norm
 
 from acelib.intrinsic import CausalGraph, CausalModel, FlowModel, intrinsic_contributions
-from acelib.intrinsic.zuko_transform import spline_transform
+from acelib.intrinsic.flow import spline_transform
 
 F64 = torch.float64
 
@@ -106,7 +106,7 @@ def test_training_is_seeded_and_leaves_the_global_generator_alone():
     a, b, c = (FlowModel.fit(rows, TRIANGLE, epochs=2, seed=s) for s in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert a.history == b.history and a.history != c.history
-    assert FlowModel.fit(rows, TRIANGLE, epochs=1, seed=None).history != a.history[:1]
+    assert FlowModel.fit(rows, TRIANGLE, epochs=2, seed=None).history == a.history
 
 
 def test_another_graph_gives_other_contributions():
@@ -119,9 +119,9 @@ def test_another_graph_gives_other_contributions():
 
 def test_bad_tables_and_a_missing_package(monkeypatch):
     rows = synthetic().sample(200)
-    with pytest.raises(ValueError, match="too few to learn"):
+    with pytest.raises(ValueError, match="at least 100 rows to learn mechanisms from, got 50"):
         FlowModel.fit(rows[:50], TRIANGLE)
-    with pytest.raises(ValueError, match="constant in the columns \\['Q'\\]"):
+    with pytest.raises(ValueError, match="must vary in every column, got constant \\['Q'\\]"):
         FlowModel.fit(rows * torch.tensor([1.0, 0.0, 1.0]), TRIANGLE)
     with pytest.raises(ValueError, match="at least two nodes"):
         FlowModel.fit(rows[:, :1], {"P": []})

@@ -16,7 +16,7 @@ from sklearn.inspection import permutation_importance
 from torch import Tensor, nn
 
 from acelib import AverageCausalEffect, InputDistribution
-from acelib.intrinsic.games import contributions, subset_masks
+from acelib.intrinsic.games import allocate, subset_masks
 
 METHODS: Mapping[str, str] = {
     "ace": "ACE",
@@ -83,7 +83,7 @@ def marginal_shapley(model: Callable[[Tensor], Tensor], x: Tensor, background: T
         for mask in subset_masks(k):
             mixed = torch.where(mask, x[:, None], background[None])
             table.append(model(mixed.reshape(-1, k)).reshape(len(x), -1).mean(1))
-    return contributions(torch.stack(table), "shapley", range(k)).T
+    return allocate(torch.stack(table), "shapley", range(k)).T
 
 
 def _integrated_gradients(model: nn.Module, X: Tensor) -> Tensor:
