@@ -29,7 +29,7 @@ CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline
 CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with
 CHECK_LIMIT = 0.05  # of the range of the target's curves
 ROUNDS = 4  # of refinement
-FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}
+SMOOTH_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}
 
 
 class AverageCausalEffect:
@@ -122,8 +122,8 @@ class AverageCausalEffect:
         References:
             Chattopadhyay et al. (2019), Sec. 4.3 and Alg. 1.
         """
-        if family not in FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, got {family!r}")
+        if family not in SMOOTH_FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(SMOOTH_FAMILIES)}, got {family!r}")
         if num < 2 or refine < 0:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
         columns = self._columns(features)
@@ -237,7 +237,7 @@ class AverageCausalEffect:
         shared |= dict(low=domain.low, high=domain.high)
         if family == "polynomial":
             shared["max_order"] = order
-        return FAMILIES[family].fit_many(alphas, y, **shared), e
+        return SMOOTH_FAMILIES[family].fit_many(alphas, y, **shared), e
 
     def _direct(self, column: int, distinct: Tensor, target: int) -> tuple[Tensor, Tensor]:
         """ACE of each distinct value from evaluated expectations only; the baseline by Clenshaw-Curtis quadrature."""

@@ -1,6 +1,6 @@
-"""What does a fitted causal curve promise, whatever its family?
+"""The contract of a fitted causal curve, whatever its family.
 
-Every regressor here is a linear smoother. Once its hyperparameters are chosen, its weights are ``w = L y`` for the
+Every regressor is a linear smoother. Once its hyperparameters are chosen, its weights are ``w = L y`` for the
 sampled expectations ``y``, its prediction is ``B(α) w`` and its baseline is ``b w``, with a fixed row ``b``. Then
 
     ACE(α) = (B(α) − b) w                                        (the paper's Eq. 1)
@@ -14,14 +14,18 @@ term is the lack of fit, measured by what the curve gets wrong at each sampled v
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
 from .._warnings import ExtrapolationWarning
-from .samples import check_array, outside, to_numpy
+from .samples import Array, Samples, check_array, outside, to_numpy
+
+Baseline = str | float | tuple[str, Array]
+"""``"uniform"``, ``("data", values)`` or a number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -29,14 +33,14 @@ class Regressor:
     """A curve α ↦ E[y | do(x = α)] with its baseline and error bars; the base of the three families.
 
     Attributes:
-        alphas: Sampled interventional values, ``(m,)``.
+        alphas: sampled interventional values, ``(m,)``.
         expectations: E[y | do(x = α)] at ``alphas``, ``(m,)``, in units of the output.
-        low: Lower end of the feature's interval.
-        high: Upper end of the feature's interval.
-        weights: The fitted weights in the family's working basis, ``(p,)``.
-        weight_covariance: Their sampling covariance ``L Σ Lᵀ``, ``(p, p)``; zero where none was given.
-        held_out: Leave-one-out residuals at ``alphas``, ``(m,)``: sampled minus predicted without that value.
-        baseline_weights: The row ``b`` that turns weights into the baseline, ``(p,)``.
+        low: lower end of the feature's interval.
+        high: upper end of the feature's interval.
+        weights: the fitted weights in the family's working basis, ``(p,)``.
+        weight_covariance: their sampling covariance ``L Σ Lᵀ``, ``(p, p)``; zero where none was given.
+        held_out: leave-one-out residuals at ``alphas``, ``(m,)``: sampled minus predicted without that value.
+        baseline_weights: the row ``b`` that turns weights into the baseline, ``(p,)``.
         baseline_kind: ``"uniform"``, ``"data"`` or the chosen value.
     """
 
@@ -74,132 +78,135 @@ class Regressor:
         """Root mean square of the held-out residuals, a float in units of the output: one number for the curve."""
         return float(np.sqrt(np.mean(self.held_out**2)))
 
-    def misfit(self, alphas) -> np.ndarray:
-        """Lack of fit at ``alphas``, numpy of the same shape, in units of the output.
+    def misfit(self, alphas: Array) -> np.ndarray:
+        """Return the lack of fit at ``alphas``, numpy of the same shape, in units of the output.
 
-        The root mean square of the held-out residuals over each sampled value and its neighbours on both sides,
+        It is the root mean square of the held-out residuals over each sampled value and its neighbours on both sides,
         interpolated between the sampled values. A kink then widens the band where it is and not elsewhere; one number
         for the whole curve would leave the kink itself uncovered.
 
         Args:
-            alphas: Interventional values, any shape.
+            alphas: interventional values, any shape.
         """
         order = np.argsort(self.alphas)
         squares = np.pad(self.held_out[order] ** 2, 1, mode="reflect" if order.size > 1 else "edge")
         local = np.sqrt((squares[:-2] + squares[1:-1] + squares[2:]) / 3)
         return np.interp(to_numpy(alphas), self.alphas[order], local)
 
-    def predict(self, alphas, return_std: bool = False, band: str = "sampling"):
-        """E[y | do(x = α)] from the curve, float64 of ``alphas``' shape, in units of the output.
+    def predict(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
+        """Return E[y | do(x = α)] from the curve, float64 of ``alphas``' shape, in units of the output.
 
         Args:
-            alphas: Interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
-            return_std: Return ``(mean, std)`` in place of the mean.
+            alphas: interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
+            return_std: whether ``(mean, std)`` is returned in place of the mean.
             band: ``"sampling"`` for the sampling error of the rows plus the lack of fit; ``"bayesian"`` for the
                 predictive deviation of the Bayesian fit, as in the paper, which is no error bar (polynomials only).
 
         Raises:
-            ValueError: If ``alphas`` has NaN or Inf, or ``band`` is unknown.
+            ValueError: if ``alphas`` has NaN or Inf, or ``band`` is unknown.
 
         References:
             Chattopadhyay et al. 2019, Sec. 4.3.
         """
         return self._evaluate(alphas, np.zeros_like(self.weights), return_std, band)
 
-    def ace(self, alphas, return_std: bool = False, band: str = "sampling"):
-        """Average causal effect E[y | do(x = α)] − baseline, float64 of ``alphas``' shape, in units of the output.
+    def ace(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
+        """Return the average causal effect E[y | do(x = α)] − baseline, float64 of ``alphas``' shape.
 
-        Its error bar is that of the difference: what the curve and its baseline get wrong together cancels.
+        It is in units of the output. Its error bar is that of the difference: what the curve and its baseline get wrong
+        together cancels.
 
         Args:
-            alphas: Interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
-            return_std: Return ``(mean, std)`` in place of the mean.
-            band: As in ``predict``.
+            alphas: interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
+            return_std: whether ``(mean, std)`` is returned in place of the mean.
+            band: as in ``predict``.
 
         Raises:
-            ValueError: If ``alphas`` has NaN or Inf, or ``band`` is unknown.
+            ValueError: if ``alphas`` has NaN or Inf, or ``band`` is unknown.
 
         References:
             Chattopadhyay et al. 2019, Eq. 1.
         """
         return self._evaluate(alphas, self.baseline_weights, return_std, band)
 
-    def with_baseline(self, baseline):
-        """The same curve with another baseline, a new regressor.
+    def with_baseline(self: Curve, baseline: Baseline) -> Curve:
+        """Return a new regressor: the same curve with another baseline.
 
         Args:
             baseline: ``"uniform"`` (the mean over the interval), ``("data", values)`` (the mean over these values) or
                 a number (the curve's value there).
 
         Raises:
-            ValueError: If ``baseline`` is none of these.
+            ValueError: if ``baseline`` is none of these.
         """
         row, kind = self._baseline_row(baseline)
         return replace(self, baseline_weights=row, baseline_kind=kind)
 
-    def plot(self, ax=None):
-        """The curve of ``ace`` with its band, a matplotlib axes.
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the curve of ``ace`` with its band; return the axes.
 
         Args:
-            ax: Axes to draw on; a new figure where it is None.
+            ax: axes to draw on; a new figure where it is None.
         """
         from .. import plots
 
         return plots.plot_regressor(self, ax=ax)
 
-    def to_dict(self) -> dict:
-        """Everything the regressor holds, as JSON-able numbers, strings and lists; ``from_dict`` undoes it exactly."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole regressor as numbers, strings and lists for JSON; ``from_dict`` restores it exactly."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
         return {"family": self.family, **plain}
 
     @classmethod
-    def from_dict(cls, data: dict):
-        """The regressor that ``to_dict`` wrote, equal to the last bit.
+    def from_dict(cls: type[Curve], data: dict[str, Any]) -> Curve:
+        """Return the regressor that ``to_dict`` wrote, equal to the last bit.
 
         Args:
-            data: What ``to_dict`` returned, also after a trip through JSON.
+            data: what ``to_dict`` returned, also after a trip through JSON.
 
         Raises:
-            ValueError: If ``data`` is of another family or an entry is missing.
+            ValueError: if ``data`` is of another family or an entry is missing.
         """
         if data.get("family") != cls.family:
             raise ValueError(
-                f"data holds a regressor of family {data.get('family')!r}, but {cls.__name__} reads family "
-                f"{cls.family!r}; use regressor_from_dict, which picks the class."
+                f"data must hold a regressor of family {cls.family!r}, got {data.get('family')!r}; use "
+                "regressor_from_dict, which picks the class"
             )
         missing = [f.name for f in fields(cls) if f.name not in data]
         if missing:
-            raise ValueError(f"data lacks {', '.join(missing)}; it was not written by {cls.__name__}.to_dict.")
-        entries = {f.name: data[f.name] for f in fields(cls)}
-        return cls(**{k: np.array(v, dtype=np.float64) if isinstance(v, list) else v for k, v in entries.items()})
+            raise ValueError(f"data must hold what {cls.__name__}.to_dict wrote, got none of {', '.join(missing)}")
+        entries: dict[str, Any] = {f.name: data[f.name] for f in fields(cls)}
+        for name, value in entries.items():
+            if isinstance(value, list):
+                entries[name] = np.array(value, dtype=np.float64)
+        return cls(**entries)
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
-        """Rows ``B(α)``, ``(n, p)``, for values ``(n,)``."""
+        """Return the rows ``B(α)``, ``(n, p)``, for values ``(n,)``."""
         raise NotImplementedError
 
     def _uniform_row(self) -> np.ndarray:
-        """The row that averages the curve over U(low, high), ``(p,)``, by exact integration."""
+        """Return the row that averages the curve over U(low, high), ``(p,)``, by exact integration."""
         raise NotImplementedError
 
     def _bayesian_variance(self, rows: np.ndarray) -> np.ndarray:
         raise ValueError(
-            f"band='bayesian' belongs to the polynomial CausalRegressor; {type(self).__name__} has only "
-            "band='sampling'."
+            f"band must be 'sampling' for {type(self).__name__}, got 'bayesian', which only CausalRegressor has"
         )
 
     def _warn_outside(self, values: np.ndarray, name: str) -> None:
         if outside(values, self.low, self.high).any():
             warnings.warn(
                 f"{name} reaches from {values.min():.6g} to {values.max():.6g}, beyond the range "
-                f"[{self.low:.6g}, {self.high:.6g}] of this regressor; values there are extrapolated.",
+                f"[{self.low:.6g}, {self.high:.6g}] of this regressor; values there are extrapolated",
                 ExtrapolationWarning,
                 stacklevel=4,
             )
 
-    def _evaluate(self, alphas, offset: np.ndarray, return_std: bool, band: str):
+    def _evaluate(self, alphas: Array, offset: np.ndarray, return_std: bool, band: str) -> Any:
         if band not in ("sampling", "bayesian"):
-            raise ValueError(f"band must be 'sampling' or 'bayesian', but is {band!r}.")
+            raise ValueError(f"band must be 'sampling' or 'bayesian', got {band!r}")
         values = check_array(alphas, "alphas")
         flat = values.ravel()
         self._warn_outside(flat, "alphas")
@@ -213,40 +220,72 @@ class Regressor:
             variance = quadratic_form(rows, self.weight_covariance) + self.misfit(flat) ** 2
         return mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas)
 
-    def _baseline_row(self, baseline) -> tuple[np.ndarray, str | float]:
+    def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float]:
+        """Return the row that turns weights into this baseline, and what ``baseline_kind`` says of it."""
         if isinstance(baseline, str) and baseline == "uniform":
             return self._uniform_row(), "uniform"
         if isinstance(baseline, tuple | list) and len(baseline) == 2 and isinstance(baseline[0], str):
             if baseline[0] == "data":
                 values = check_array(baseline[1], "the baseline's data").ravel()
                 if values.size == 0:
-                    raise ValueError("baseline=('data', values) needs at least one value, but values is empty.")
+                    raise ValueError("baseline must be ('data', values) with at least one value, got none")
                 self._warn_outside(values, "the baseline's data")
                 return self._basis(values).mean(axis=0), "data"
         elif not isinstance(baseline, str | bool | tuple | list | None) and np.ndim(baseline) == 0:
             point = check_array(baseline, "baseline").ravel()
             self._warn_outside(point, "baseline")
             return self._basis(point)[0], float(point[0])
-        raise ValueError(f"baseline must be 'uniform', ('data', values) or a number, but is {baseline!r}.")
+        raise ValueError(f"baseline must be 'uniform', ('data', values) or a number, got {baseline!r}")
 
     def _describe(self) -> str:
         interval = f"[{self.low:.4g}, {self.high:.4g}]"
         return f"baseline={self.baseline:.4g}, range={interval}, lack_of_fit={self.lack_of_fit:.1e}"
 
 
-def set_baseline(curves: list, baseline) -> list:
-    """The curves with this baseline, a list; they share one working basis, so its row is worked out once."""
+Curve = TypeVar("Curve", bound=Regressor)
+
+
+def set_baseline(curves: Sequence[Curve], baseline: Baseline) -> list[Curve]:
+    """Return the curves with this baseline; they share one working basis, so its row is computed once."""
     row, kind = curves[0]._baseline_row(baseline)
     return [replace(curve, baseline_weights=row, baseline_kind=kind) for curve in curves]
 
 
+def fit_by_choice(
+    chosen: np.ndarray, make: Callable[[int, np.ndarray], Sequence[Curve]], baseline: Baseline
+) -> list[Curve]:
+    """Return one curve for every entry of ``chosen``, made together where the choice is the same.
+
+    Args:
+        chosen: ``(P,)`` what was chosen for each curve: an order, or a number of knots.
+        make: function from a choice and the numbers ``(n,)`` of its curves to these curves; they share one basis.
+        baseline: ``"uniform"``, ``("data", values)`` or a number; see ``with_baseline``.
+    """
+    curves: dict[int, Curve] = {}
+    for choice in np.unique(chosen):
+        index = np.flatnonzero(chosen == choice)
+        curves |= zip(index.tolist(), set_baseline(make(int(choice), index), baseline), strict=True)
+    return [curves[i] for i in range(len(chosen))]
+
+
+def shared_entries(samples: Samples, num_weights: int) -> dict[str, Any]:
+    """Return the entries that curves over the same values share before ``set_baseline``."""
+    return {
+        "alphas": samples.alphas,
+        "low": samples.low,
+        "high": samples.high,
+        "baseline_weights": np.zeros(num_weights),
+        "baseline_kind": "uniform",
+    }
+
+
 def quadratic_form(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """``r M rᵀ`` for every row r, ``(n,)``; rows ``(n, p)``, matrix ``(p, p)``."""
+    """Return ``r M rᵀ`` for every row r, ``(n,)``; rows ``(n, p)``, matrix ``(p, p)``."""
     return np.einsum("np,np->n", rows @ matrix, rows)
 
 
 def leave_one_out(residuals: np.ndarray, leverage: np.ndarray) -> np.ndarray:
-    """Held-out residuals ``e_i / (1 − h_ii)`` of a linear smoother with fixed hyperparameters, ``(n, m)``.
+    """Return held-out residuals ``e_i / (1 − h_ii)`` of a linear smoother with fixed hyperparameters, ``(n, m)``.
 
     A leverage of 1 means that the value alone decides the curve there, and nothing can be held out; the divisor then
     stays at 1e-10.
@@ -254,7 +293,8 @@ def leave_one_out(residuals: np.ndarray, leverage: np.ndarray) -> np.ndarray:
     return residuals / np.maximum(1 - leverage, 1e-10)
 
 
-def _like(values: np.ndarray, shape: tuple[int, ...], original: Any):
+def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:
+    """Return float64 ``values`` in this shape: a tensor where ``original`` is one, else numpy."""
     values = values.reshape(shape)
     if isinstance(original, torch.Tensor):
         return torch.as_tensor(values, dtype=torch.float64).to(original.device)

@@ -1,12 +1,13 @@
-"""What does E[y | do(x = α)] look like as a function of α, and what is the effect relative to a baseline?
+"""The three families of curves α ↦ E[y | do(x = α)], by name.
 
-Three families answer, and all of them carry error bars and an exact baseline: ``CausalRegressor``, the Bayesian
-polynomial of the paper (Sec. 4.3); ``SplineRegressor`` for curves with kinks; ``CausalTable`` for a feature with
-finitely many values. They share one contract, ``Regressor``: ``predict``, ``ace``, ``baseline``, ``with_baseline``,
-``lack_of_fit``, ``to_dict``.
+All of them carry error bars and an exact baseline: ``CausalRegressor``, the Bayesian polynomial of the paper
+(Sec. 4.3); ``SplineRegressor`` for curves with kinks; ``CausalTable`` for a feature with finitely many values. They
+share one contract, ``Regressor``: ``predict``, ``ace``, ``baseline``, ``with_baseline``, ``lack_of_fit``, ``to_dict``.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from .base import Regressor
 from .polynomials import CausalRegressor
@@ -17,14 +18,14 @@ FAMILIES: dict[str, type[Regressor]] = {cls.family: cls for cls in (CausalRegres
 """The three families by name: ``"polynomial"``, ``"spline"``, ``"table"``."""
 
 
-def regressor_from_dict(data: dict) -> Regressor:
-    """The regressor of whichever family that ``to_dict`` wrote, equal to the last bit.
+def regressor_from_dict(data: dict[str, Any]) -> Regressor:
+    """Return the regressor, of any family, that ``to_dict`` wrote, equal to the last bit.
 
     Args:
-        data: What ``to_dict`` returned, also after a trip through JSON.
+        data: what ``to_dict`` returned, also after a trip through JSON.
 
     Raises:
-        ValueError: If the family is unknown or an entry is missing.
+        ValueError: if the family is unknown or an entry is missing.
 
     Example:
         >>> table = CausalTable.fit([0.0, 1.0], [0.2, 0.8])
@@ -32,7 +33,7 @@ def regressor_from_dict(data: dict) -> Regressor:
     """
     family = data.get("family")
     if family not in FAMILIES:
-        raise ValueError(f"data must name a family among {', '.join(FAMILIES)}, but names {family!r}.")
+        raise ValueError(f"data must name a family among {', '.join(FAMILIES)}, got {family!r}")
     return FAMILIES[family].from_dict(data)
 
 

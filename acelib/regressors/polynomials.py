@@ -1,7 +1,7 @@
-"""Which polynomial in α describes E[y | do(x = α)], and how sure is the fit?
+"""Bayesian polynomials in α for E[y | do(x = α)], their order chosen by the evidence.
 
-Bayesian linear regression (Bishop 2006, Ch. 3) with weights ``w ~ N(0, v I)``, noise ``N(0, σ²)`` and a flat prior on
-the intercept. The basis is the Legendre family on [low, high], made orthogonal over the sampled values by a QR
+The model is linear regression (Bishop 2006, Ch. 3) with weights ``w ~ N(0, v I)``, noise ``N(0, σ²)`` and a flat prior
+on the intercept. The basis is the Legendre family on [low, high], made orthogonal over the sampled values by a QR
 factorisation: ``V = Φ R`` with ``ΦᵀΦ = m I``. There everything separates. With ``c_j = φ_jᵀ y / m``, ``C = Σ c_j²``
 over j = 1..p and ``RSS`` the least-squares residual, the log evidence of the m − 1 contrasts of y is
 
@@ -16,13 +16,13 @@ orthogonal to the constant, of y divided by its standard deviation: neither a sh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from .base import Regressor, leave_one_out, set_baseline
-from .samples import Samples, check_array, check_samples
+from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
+from .samples import Array, Samples, check_samples, one_curve
 
 CONDITION_LIMIT = 1e8
 """Orders whose Legendre design has a larger condition number over the sampled values are not considered."""
@@ -36,11 +36,11 @@ class CausalRegressor(Regressor):
     """A causal regressor: a Bayesian polynomial whose order has the largest evidence.
 
     Attributes:
-        order: Degree of the polynomial.
-        evidences: Log evidence of every order from 0 on, in nats, ``(orders,)``.
-        weight_variance: Prior variance v of the weights, squared units of the output.
-        noise_variance: Noise variance σ², squared units of the output.
-        triangle: The factor R that turns the working basis into Legendre polynomials, ``(order + 1, order + 1)``.
+        order: degree of the polynomial.
+        evidences: log evidence of every order from 0 on, in nats, ``(orders,)``.
+        weight_variance: prior variance v of the weights, squared units of the output.
+        noise_variance: noise variance σ², squared units of the output.
+        triangle: the factor R that turns the working basis into Legendre polynomials, ``(order + 1, order + 1)``.
 
     References:
         Chattopadhyay et al. 2019, Sec. 4.3; Bishop 2006, Sec. 3.3 to 3.5.
@@ -65,41 +65,42 @@ class CausalRegressor(Regressor):
     @classmethod
     def fit(
         cls,
-        alphas,
-        expectations,
+        alphas: Array,
+        expectations: Array,
         *,
-        covariance=None,
-        low=None,
-        high=None,
+        covariance: Array | None = None,
+        low: float | None = None,
+        high: float | None = None,
         max_order: int = 15,
-        baseline="uniform",
-        noise_floor=None,
+        baseline: Baseline = "uniform",
+        noise_floor: Array | None = None,
     ) -> CausalRegressor:
-        """The polynomial of largest evidence through the expectations, a ``CausalRegressor``.
+        """Return the polynomial of largest evidence through the expectations.
 
         Args:
-            alphas: Distinct interventional values, ``(m,)``.
+            alphas: distinct interventional values, ``(m,)``.
             expectations: E[y | do(x = α)] at these values, ``(m,)``.
-            covariance: Covariance of their sampling errors, ``(m, m)``; None means no sampling error.
-            low: Lower end of the interval; the smallest α where it is None.
-            high: Upper end of the interval; the largest α where it is None.
-            max_order: Largest order considered. At most m − 1, and at most the largest order whose Legendre design
+            covariance: covariance of their sampling errors, ``(m, m)``; None means no sampling error.
+            low: lower end of the interval; the smallest α where it is None.
+            high: upper end of the interval; the largest α where it is None.
+            max_order: largest order considered. At most m − 1, and at most the largest order whose Legendre design
                 over ``alphas`` has a condition number up to 1e8.
             baseline: ``"uniform"``, ``("data", values)`` or a number; see ``with_baseline``.
-            noise_floor: Smallest σ the fit may choose, in units of the expectations. The default is 1e-6 of their
+            noise_floor: smallest σ the fit may choose, in units of the expectations. The default is 1e-6 of their
                 range, and never below 16 units of rounding of the largest.
 
         Raises:
-            ValueError: If an argument has NaN or Inf, a wrong shape, repeated values or values outside the interval.
+            ValueError: if an argument has NaN or Inf, a wrong shape, repeated values or values outside the interval.
 
         Example:
             >>> curve = CausalRegressor.fit([0.0, 0.5, 1.0, 1.5], [1.0, 2.0, 3.0, 4.0], baseline=0.0)
             >>> assert curve.order == 1 and abs(curve.ace(1.0) - 2) < 1e-9
         """
+        expectations, covariance = one_curve(expectations, covariance)
         return cls.fit_many(
             alphas,
-            check_array(expectations, "expectations")[None],
-            covariance=None if covariance is None else check_array(covariance, "covariance")[None],
+            expectations,
+            covariance=covariance,
             low=low,
             high=high,
             max_order=max_order,
@@ -110,30 +111,25 @@ class CausalRegressor(Regressor):
     @classmethod
     def fit_many(
         cls,
-        alphas,
-        expectations,
+        alphas: Array,
+        expectations: Array,
         *,
-        covariance=None,
-        low=None,
-        high=None,
+        covariance: Array | None = None,
+        low: float | None = None,
+        high: float | None = None,
         max_order: int = 15,
-        baseline="uniform",
-        noise_floor=None,
+        baseline: Baseline = "uniform",
+        noise_floor: Array | None = None,
     ) -> list[CausalRegressor]:
-        """One regressor for each of P curves over the same values, a list of length P; they share one factorisation.
+        """Return one regressor for each of P curves over the same values; they share one factorisation.
+
+        The other arguments and the errors are those of ``fit``, shared by all curves; ``noise_floor`` may be one
+        number for each, ``(P,)``.
 
         Args:
-            alphas: Distinct interventional values, ``(m,)``.
-            expectations: One curve a row, ``(P, m)``.
-            covariance: ``(P, m, m)``, or None.
-            low: As in ``fit``.
-            high: As in ``fit``.
-            max_order: As in ``fit``.
-            baseline: As in ``fit``; the same for every curve.
-            noise_floor: As in ``fit``; one number, or one for each curve, ``(P,)``.
-
-        Raises:
-            ValueError: As in ``fit``.
+            alphas: distinct interventional values, ``(m,)``.
+            expectations: one curve a row, ``(P, m)``.
+            covariance: covariances of their sampling errors, ``(P, m, m)``, or None.
 
         Example:
             >>> alphas = np.linspace(0, 1, 20)
@@ -141,30 +137,17 @@ class CausalRegressor(Regressor):
             >>> assert [curve.order for curve in curves] == [1, 2]
         """
         if isinstance(max_order, bool) or not isinstance(max_order, int | np.integer) or max_order < 0:
-            raise ValueError(f"max_order must be an integer of at least 0, but is {max_order!r}.")
+            raise ValueError(f"max_order must be an integer of at least 0, got {max_order!r}")
         samples = check_samples(alphas, expectations, covariance, low, high)
         basis, triangle = orthogonal_basis(samples.alphas, samples.low, samples.high, int(max_order))
         fits = fit_orders(samples, basis, noise_floor)
-        curves: list[CausalRegressor | None] = [None] * len(samples.expectations)
-        for order in np.unique(fits.order):
-            index = np.flatnonzero(fits.order == order)
-            parts = _select(samples, basis, fits, int(order), index)
+
+        def make(order: int, index: np.ndarray) -> list[CausalRegressor]:
             corner = np.ascontiguousarray(triangle[: order + 1, : order + 1])
-            shared = {"low": samples.low, "high": samples.high, "order": int(order), "triangle": corner}
-            shared |= {"baseline_weights": np.zeros(order + 1), "baseline_kind": "uniform"}
-            same_order = [
-                cls(
-                    alphas=samples.alphas,
-                    expectations=samples.expectations[i],
-                    evidences=fits.evidences[i],
-                    **shared,
-                    **part,
-                )
-                for i, part in zip(index, parts, strict=True)
-            ]
-            for i, curve in zip(index, set_baseline(same_order, baseline), strict=True):
-                curves[i] = curve
-        return curves
+            parts = _select(samples, basis, fits, order, index)
+            return [cls(order=order, triangle=corner, **part) for part in parts]
+
+        return fit_by_choice(fits.order, make, baseline)
 
     @property
     def log_evidence(self) -> float:
@@ -177,7 +160,7 @@ class CausalRegressor(Regressor):
         return solve_triangular(self.triangle, self.weights)
 
     def smoother(self) -> np.ndarray:
-        """The matrix L with ``coefficients = L @ expectations``, ``(order + 1, m)``, at the chosen hyperparameters."""
+        """Return the L ``(order + 1, m)`` with ``coefficients = L @ expectations``, at the chosen hyperparameters."""
         basis = self._basis(self.alphas)
         return solve_triangular(self.triangle, (basis * self._shrink()).T / self.alphas.size)
 
@@ -186,14 +169,14 @@ class CausalRegressor(Regressor):
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
         design = legendre(values, self.low, self.high, self.order)
-        return solve_triangular(self.triangle, design.T, trans="T").T
+        return solve_triangular(self.triangle, design.T, trans=1).T
 
     def _uniform_row(self) -> np.ndarray:
         # Every Legendre polynomial but the constant integrates to zero over the interval.
-        return solve_triangular(self.triangle, np.eye(1, self.order + 1)[0], trans="T")
+        return solve_triangular(self.triangle, np.eye(1, self.order + 1)[0], trans=1)
 
     def _bayesian_variance(self, rows: np.ndarray) -> np.ndarray:
-        """Bishop 3.59: noise plus posterior variance; ΦᵀΦ = m I makes the posterior covariance diagonal."""
+        """Return noise plus posterior variance (Bishop 3.59); ΦᵀΦ = m I makes the posterior covariance diagonal."""
         posterior = self._shrink() * self.noise_variance / self.alphas.size
         return self.noise_variance + rows**2 @ posterior
 
@@ -203,10 +186,15 @@ class CausalRegressor(Regressor):
 
 @dataclass(frozen=True)
 class Orders:
-    """What ``fit_orders`` found for P curves and orders 0..K.
+    """The evidence and hyperparameters of P curves for the orders 0..K.
 
-    ``order (P,)``; ``evidences``, ``weight_variance`` and ``noise_variance (P, K+1)`` of the standardised curves;
-    ``scale (P,)``, the unit they were divided by; least-squares ``weights (P, K+1)`` in units of the outputs.
+    Attributes:
+        order: ``(P,)`` order of largest evidence.
+        evidences: ``(P, K+1)`` log evidences of the standardised curves, in nats.
+        weight_variance: ``(P, K+1)`` prior variance v of the standardised curves.
+        noise_variance: ``(P, K+1)`` noise variance σ² of the standardised curves.
+        scale: ``(P,)`` the unit by which the curves were divided.
+        weights: ``(P, K+1)`` least-squares weights in units of the outputs.
     """
 
     order: np.ndarray
@@ -218,20 +206,20 @@ class Orders:
 
 
 def legendre(values: np.ndarray, low: float, high: float, order: int) -> np.ndarray:
-    """Legendre polynomials of [low, high] at ``values (n,)``, ``(n, order + 1)``; of an empty interval: at t = 0."""
+    """Return Legendre polynomials of [low, high] at ``values (n,)``, ``(n, order + 1)``; at t = 0 where low = high."""
     width = high - low
     scaled = 2 * (values - low) / width - 1 if width > 0 else np.zeros_like(values)
     return np.polynomial.legendre.legvander(scaled, order)
 
 
 def orthogonal_basis(alphas: np.ndarray, low: float, high: float, max_order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Φ ``(m, K+1)`` with ΦᵀΦ = m I and R with ``legendre = Φ R``, for the largest K ≤ max_order that is sound.
+    """Return Φ ``(m, K+1)`` with ΦᵀΦ = m I and R with ``legendre = Φ R``, for the largest K ≤ max_order that is sound.
 
     Args:
-        alphas: Distinct values, ``(m,)``.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        max_order: Largest order wanted; K is at most m − 1 and keeps the condition number of R up to 1e8.
+        alphas: distinct values, ``(m,)``.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        max_order: largest order wanted; K is at most m − 1 and keeps the condition number of R up to 1e8.
     """
     order = min(max_order, alphas.size - 1)
     root = np.sqrt(alphas.size)
@@ -244,13 +232,13 @@ def orthogonal_basis(alphas: np.ndarray, low: float, high: float, max_order: int
     return basis[:, : order + 1], triangle[: order + 1, : order + 1]
 
 
-def fit_orders(samples: Samples, basis: np.ndarray, noise_floor=None) -> Orders:
-    """Evidence-maximising hyperparameters of every order, and the order of largest evidence, as ``Orders``.
+def fit_orders(samples: Samples, basis: np.ndarray, noise_floor: Array | None = None) -> Orders:
+    """Return the evidence-maximising hyperparameters of every order, and the order of largest evidence.
 
     Args:
-        samples: Checked samples of P curves.
+        samples: checked samples of P curves.
         basis: Φ of ``orthogonal_basis``, ``(m, K+1)``.
-        noise_floor: Smallest σ, in units of the outputs.
+        noise_floor: smallest σ, in units of the outputs.
     """
     num_points, num_orders = basis.shape
     floor = samples.floor(noise_floor)
@@ -276,15 +264,15 @@ def fit_orders(samples: Samples, basis: np.ndarray, noise_floor=None) -> Orders:
     return Orders(chosen, evidences, prior, noise, scale, weights)
 
 
-def hyperparameters(signal, rss, num_points: int, order: int, floor):
-    """The prior variance v and noise variance σ² of largest evidence with σ² ≥ floor, two arrays of signal's shape.
+def hyperparameters(signal: Any, rss: Any, num_points: int, order: int, floor: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the prior variance v and noise variance σ² of largest evidence with σ² ≥ floor, in signal's shape.
 
     Args:
         signal: ``C = Σ c_j²`` over j = 1..order, ``(P,)``.
-        rss: Residual sum of squares of the least-squares fit, ``(P,)``.
+        rss: residual sum of squares of the least-squares fit, ``(P,)``.
         num_points: m.
         order: p.
-        floor: Smallest σ², ``(P,)`` or a number.
+        floor: smallest σ², ``(P,)`` or a number.
     """
     pooled = np.maximum((rss + num_points * signal) / max(num_points - 1, 1), floor)
     if order == 0:
@@ -295,12 +283,14 @@ def hyperparameters(signal, rss, num_points: int, order: int, floor):
     return np.where(prior > 0, prior, 0.0), np.where(prior > 0, noise, pooled)
 
 
-def log_evidence(signal, rss, num_points: int, order: int, weight_variance, noise_variance):
-    """Log marginal likelihood of the m − 1 contrasts, in nats, for any hyperparameters, an array of signal's shape.
+def log_evidence(
+    signal: Any, rss: Any, num_points: int, order: int, weight_variance: Any, noise_variance: Any
+) -> np.ndarray:
+    """Return the log marginal likelihood of the m − 1 contrasts, in nats and in signal's shape.
 
     Args:
         signal: ``C = Σ c_j²`` over j = 1..order.
-        rss: Residual sum of squares of the least-squares fit.
+        rss: residual sum of squares of the least-squares fit.
         num_points: m.
         order: p.
         weight_variance: v.
@@ -315,14 +305,14 @@ def log_evidence(signal, rss, num_points: int, order: int, weight_variance, nois
     return -0.5 * (logs + num_points * signal / total + rss / noise_variance)
 
 
-def shrinkage(order: int, num_points: int, weight_variance, noise_variance) -> np.ndarray:
-    """Posterior mean over least squares for every weight, ``(order + 1,)``: 1 for the intercept, mv/(mv+σ²) beyond."""
+def shrinkage(order: int, num_points: int, weight_variance: float, noise_variance: float) -> np.ndarray:
+    """Return posterior mean over least squares of every weight ``(order + 1,)``: 1, then mv/(mv+σ²)."""
     slope = num_points * weight_variance / (num_points * weight_variance + noise_variance)
     return np.r_[1.0, np.full(order, slope)]
 
 
-def _select(samples: Samples, basis: np.ndarray, fits: Orders, order: int, index: np.ndarray) -> list[dict]:
-    """The entries that differ between the curves ``index``, which all have this order, one dict for each."""
+def _select(samples: Samples, basis: np.ndarray, fits: Orders, order: int, index: np.ndarray) -> list[dict[str, Any]]:
+    """Return the entries of the curves ``index``, which all have this order, one dict for each."""
     num_points = len(basis)
     phi = np.ascontiguousarray(basis[:, : order + 1])
     prior, noise = fits.weight_variance[index, order], fits.noise_variance[index, order]
@@ -331,8 +321,12 @@ def _select(samples: Samples, basis: np.ndarray, fits: Orders, order: int, index
     squares = fits.scale[index] ** 2
     covariance = samples.push(phi.T / num_points, index) * (shrink[:, :, None] * shrink[:, None, :])
     held_out = leave_one_out(samples.expectations[index] - weights @ phi.T, shrink @ (phi**2).T / num_points)
+    shared = shared_entries(samples, order + 1)
     return [
         {
+            **shared,
+            "expectations": samples.expectations[index[i]],
+            "evidences": fits.evidences[index[i]],
             "weights": weights[i],
             "weight_covariance": covariance[i],
             "held_out": held_out[i],

@@ -1,11 +1,16 @@
-"""Are the samples of a curve sound? Every fit checks them here first, so that an error comes before any work."""
+"""The checked samples of a curve: every fit starts here, so that an error comes before any work."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+
+Array = ArrayLike | torch.Tensor
+"""Numbers in a tensor, a numpy array or nested lists."""
 
 ROUNDING = 1e-6
 """Values this close to an interval, relative to its size, count as inside: room for float32 copies of its ends."""
@@ -16,7 +21,15 @@ NOISE_FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class Samples:
-    """Checked input of a fit: ``alphas (m,)``, ``expectations (P, m)``, ``covariance (P, m, m)`` or None, the ends."""
+    """Checked input of a fit.
+
+    Attributes:
+        alphas: ``(m,)`` distinct interventional values.
+        expectations: ``(P, m)`` one curve a row, in units of the output.
+        covariance: ``(P, m, m)`` covariance of their sampling errors, or None.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
 
     alphas: np.ndarray
     expectations: np.ndarray
@@ -24,8 +37,8 @@ class Samples:
     low: float
     high: float
 
-    def floor(self, noise_floor=None) -> np.ndarray:
-        """Smallest believable noise of each curve, ``(P,)``, in units of the output.
+    def floor(self, noise_floor: Array | None = None) -> np.ndarray:
+        """Return the smallest believable noise of each curve, ``(P,)``, in units of the output.
 
         The default is 1e-6 of the curve's range, and never below the rounding error of its largest value.
         """
@@ -36,13 +49,13 @@ class Samples:
         floor = check_array(noise_floor, "noise_floor")
         if floor.shape not in ((), size.shape) or (floor <= 0).any():
             raise ValueError(
-                "noise_floor must be one positive number, or one for each curve, in units of the expectations; "
-                f"got {noise_floor!r}."
+                "noise_floor must be one positive number, or one for each curve, in units of the expectations, got "
+                f"{noise_floor!r}"
             )
         return np.maximum(floor, rounding)
 
     def push(self, smoothers: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """``L Σ Lᵀ`` for the curves ``index (n,)``, ``(n, p, p)``; ``smoothers`` is ``(p, m)``."""
+        """Return ``L Σ Lᵀ`` for the curves ``index (n,)``, ``(n, p, p)``; ``smoothers`` is ``(p, m)``."""
         if self.covariance is None:
             return np.zeros((index.size, smoothers.shape[0], smoothers.shape[0]))
         every = index.size == len(self.covariance)
@@ -53,93 +66,126 @@ class Samples:
         return (pushed + pushed.transpose(0, 2, 1)) / 2
 
 
-def check_samples(alphas, expectations, covariance=None, low=None, high=None) -> Samples:
-    """Checked float64 copies of what a fit was given, as ``Samples``.
+def check_samples(
+    alphas: Array,
+    expectations: Array,
+    covariance: Array | None = None,
+    low: Array | None = None,
+    high: Array | None = None,
+) -> Samples:
+    """Return checked float64 copies of what a fit was given.
 
     Args:
-        alphas: ``(m,)``, distinct.
-        expectations: ``(P, m)``.
-        covariance: ``(P, m, m)`` or None.
-        low: Lower end; the smallest α where it is None.
-        high: Upper end; the largest α where it is None.
+        alphas: distinct values, ``(m,)``.
+        expectations: one curve a row, ``(P, m)``.
+        covariance: covariances of the sampling errors, ``(P, m, m)``, or None.
+        low: lower end; the smallest α where it is None.
+        high: upper end; the largest α where it is None.
 
     Raises:
-        ValueError: If a shape, a value or the interval is wrong; the message says which.
+        ValueError: if a shape, a value or the interval is wrong; the message says which.
     """
     alphas = check_array(alphas, "alphas")
     expectations = check_array(expectations, "expectations")
     if alphas.ndim != 1 or alphas.size == 0:
-        raise ValueError(f"alphas must be a non-empty vector (m,), but has shape {alphas.shape}.")
+        raise ValueError(f"alphas must be a non-empty vector (m,), got shape {alphas.shape}")
     if expectations.ndim != 2 or expectations.shape[1] != alphas.size or expectations.shape[0] == 0:
         raise ValueError(
-            f"expectations must hold one value for each of the {alphas.size} alphas, but its last axis does not fit: "
-            f"its shape, with curves first, is {expectations.shape}."
+            f"expectations must hold one value for each of the {alphas.size} alphas, got the shape "
+            f"{expectations.shape} (curves first)"
         )
     if np.unique(alphas).size != alphas.size:
-        raise ValueError("alphas must be distinct, but holds repeated values; average the repeats, or pass them once.")
+        raise ValueError("alphas must be distinct, got repeated values; average the repeats, or pass them once")
     low, high = check_ends(alphas, low, high)
     if covariance is not None:
         covariance = check_covariance(covariance, expectations.shape)
     return Samples(alphas, expectations, covariance, low, high)
 
 
-def check_ends(alphas: np.ndarray, low, high) -> tuple[float, float]:
-    """The interval as floats, with ``alphas``' own ends for None; ValueError where it does not hold them."""
-    ends = []
-    for end, name, default in ((low, "low", alphas.min()), (high, "high", alphas.max())):
-        end = check_array(default if end is None else end, name)
-        if end.size != 1:
-            raise ValueError(f"{name} must be one number, but has shape {end.shape}.")
-        ends.append(end.item())
-    low, high = ends
+def one_curve(expectations: Array, covariance: Array | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the expectations ``(m,)`` of one curve, and their covariance, as arrays of one curve a row."""
+    rows = check_array(expectations, "expectations")[None]
+    return rows, None if covariance is None else check_array(covariance, "covariance")[None]
+
+
+def check_ends(alphas: np.ndarray, low: Array | None, high: Array | None) -> tuple[float, float]:
+    """Return the interval as floats, with ``alphas``' own ends for None.
+
+    Raises:
+        ValueError: if an end is no number, or the interval does not hold ``alphas``.
+    """
+    low = _one_number(alphas.min() if low is None else low, "low")
+    high = _one_number(alphas.max() if high is None else high, "high")
     if low > high:
-        raise ValueError(f"low must not exceed high, but low={low:.6g} and high={high:.6g}.")
+        raise ValueError(f"low must be at most high, got low={low:.6g} and high={high:.6g}")
     if outside(alphas, low, high).any():
         raise ValueError(
-            f"alphas must lie in [low, high] = [{low:.6g}, {high:.6g}], but reaches from {alphas.min():.6g} to "
-            f"{alphas.max():.6g}; widen the interval or drop those values."
+            f"alphas must be in [low, high] = [{low:.6g}, {high:.6g}], got values from {alphas.min():.6g} to "
+            f"{alphas.max():.6g}; widen the interval or drop those values"
         )
     if low < high and alphas.size < 2:
         raise ValueError(
-            f"alphas must hold at least 2 distinct values on [{low:.6g}, {high:.6g}], but holds 1; sample more values."
+            f"alphas must hold at least 2 distinct values on [{low:.6g}, {high:.6g}], got 1; sample more values"
         )
     return low, high
 
 
-def check_covariance(covariance, shape: tuple[int, int]) -> np.ndarray:
-    """``covariance`` as ``(P, m, m)`` float64, symmetric and with no negative variance; else ValueError."""
+def _one_number(end: Array, name: str) -> float:
+    number = check_array(end, name)
+    if number.size != 1:
+        raise ValueError(f"{name} must be one number, got shape {number.shape}")
+    return number.item()
+
+
+def check_covariance(covariance: Array, shape: tuple[int, ...]) -> np.ndarray:
+    """Return ``covariance`` as float64 ``(P, m, m)`` for expectations of this ``shape (P, m)``.
+
+    Raises:
+        ValueError: if its shape does not fit, it is not symmetric, or a variance is negative.
+    """
     covariance = check_array(covariance, "covariance")
     if covariance.shape != (*shape, shape[1]):
         raise ValueError(
-            f"covariance must hold an (m, m) matrix with m = {shape[1]} for each of the {shape[0]} curves, but its "
-            f"shape, with curves first, is {covariance.shape}."
+            f"covariance must hold an (m, m) matrix with m = {shape[1]} for each of the {shape[0]} curves, got the "
+            f"shape {covariance.shape} (curves first)"
         )
     variances = np.diagonal(covariance, axis1=1, axis2=2)
     size = np.abs(covariance).max(initial=0.0)
     if np.abs(covariance - covariance.transpose(0, 2, 1)).max(initial=0.0) > 1e-6 * size or (variances < 0).any():
-        raise ValueError("covariance must be symmetric with no negative variance on its diagonal; check its origin.")
+        raise ValueError(
+            f"covariance must be symmetric with no negative variance on its diagonal, got variances from "
+            f"{variances.min():.3g}; check its origin"
+        )
     return covariance
 
 
-def check_array(values, name: str) -> np.ndarray:
-    """``values`` as float64 numpy; ValueError that names ``name`` where they are not finite real numbers."""
+def check_array(values: Any, name: str) -> np.ndarray:
+    """Return ``values`` as float64 numpy.
+
+    Raises:
+        ValueError: if they are not finite real numbers; the message begins with ``name``.
+    """
     try:
         array = to_numpy(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be real numbers, but is {type(values).__name__}: {error}.") from error
+        raise ValueError(f"{name} must be real numbers, got {type(values).__name__}: {error}") from error
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, but holds NaN or Inf; check where its values come from.")
+        raise ValueError(f"{name} must be finite, got NaN or Inf; check where its values come from")
     return array
 
 
 def outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Which values lie outside [low, high] by more than rounding, bool of ``values``' shape."""
+    """Return which values lie outside [low, high] by more than rounding, bool of ``values``' shape."""
     slack = ROUNDING * (high - low if high > low else abs(low))
     return (values < low - slack) | (values > high + slack)
 
 
-def to_numpy(values) -> np.ndarray:
-    """``values``, a tensor or anything numpy reads, as float64 numpy; TypeError where they are not real numbers."""
+def to_numpy(values: Any) -> np.ndarray:
+    """Return ``values``, a tensor or anything numpy reads, as float64 numpy.
+
+    Raises:
+        TypeError: if they are not real numbers.
+    """
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     values = np.asarray(values)

@@ -1,4 +1,4 @@
-"""What is the causal effect of a feature that takes only a few values?
+"""Causal tables, for a feature that takes only a few values.
 
 A category or an on/off switch has no values in between, so nothing is smoothed: the curve is the table of
 E[y | do(x = α)] itself, and its uniform baseline is the plain mean over the listed values.
@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Regressor, set_baseline
-from .samples import check_array, check_samples
+from .base import Baseline, Regressor, set_baseline, shared_entries
+from .samples import Array, check_samples, one_curve
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -28,54 +28,44 @@ class CausalTable(Regressor):
     family: ClassVar[str] = "table"
 
     @classmethod
-    def fit(cls, alphas, expectations, *, covariance=None, baseline="uniform") -> CausalTable:
-        """The table of these expectations, a ``CausalTable``.
+    def fit(
+        cls, alphas: Array, expectations: Array, *, covariance: Array | None = None, baseline: Baseline = "uniform"
+    ) -> CausalTable:
+        """Return the table of these expectations.
 
         Args:
-            alphas: The values the feature can take, distinct, ``(m,)``.
+            alphas: the values the feature can take, distinct, ``(m,)``.
             expectations: E[y | do(x = α)] at these values, ``(m,)``.
-            covariance: Covariance of their sampling errors, ``(m, m)``; None means no sampling error.
+            covariance: covariance of their sampling errors, ``(m, m)``; None means no sampling error.
             baseline: ``"uniform"`` (mean over the values), ``("data", observed)`` (mean over these observations) or
                 one of the values.
 
         Raises:
-            ValueError: If an argument has NaN or Inf, a wrong shape or repeated values.
+            ValueError: if an argument has NaN or Inf, a wrong shape or repeated values.
         """
-        return cls.fit_many(
-            alphas,
-            check_array(expectations, "expectations")[None],
-            covariance=None if covariance is None else check_array(covariance, "covariance")[None],
-            baseline=baseline,
-        )[0]
+        expectations, covariance = one_curve(expectations, covariance)
+        return cls.fit_many(alphas, expectations, covariance=covariance, baseline=baseline)[0]
 
     @classmethod
-    def fit_many(cls, alphas, expectations, *, covariance=None, baseline="uniform") -> list[CausalTable]:
-        """One table for each of P outputs over the same values, a list of length P.
+    def fit_many(
+        cls, alphas: Array, expectations: Array, *, covariance: Array | None = None, baseline: Baseline = "uniform"
+    ) -> list[CausalTable]:
+        """Return one table for each of P outputs over the same values.
+
+        The other arguments and the errors are those of ``fit``.
 
         Args:
-            alphas: Distinct values, ``(m,)``.
-            expectations: One output a row, ``(P, m)``.
-            covariance: ``(P, m, m)``, or None.
-            baseline: As in ``fit``.
-
-        Raises:
-            ValueError: As in ``fit``.
+            alphas: the values the feature can take, distinct, ``(m,)``.
+            expectations: one output a row, ``(P, m)``.
+            covariance: covariances of their sampling errors, ``(P, m, m)``, or None.
+            baseline: the baseline of every table.
         """
         samples = check_samples(alphas, expectations, covariance)
         number = samples.alphas.size
         covariances = samples.push(np.eye(number), np.arange(len(samples.expectations)))
+        shared = shared_entries(samples, number)
         tables = [
-            cls(
-                alphas=samples.alphas,
-                expectations=values,
-                low=samples.low,
-                high=samples.high,
-                weights=values,
-                weight_covariance=spread,
-                held_out=np.zeros(number),
-                baseline_weights=np.full(number, 1 / number),
-                baseline_kind="uniform",
-            )
+            cls(expectations=values, weights=values, weight_covariance=spread, held_out=np.zeros(number), **shared)
             for values, spread in zip(samples.expectations, covariances, strict=True)
         ]
         return set_baseline(tables, baseline)
@@ -93,16 +83,14 @@ class CausalTable(Regressor):
         unknown = values[distance.min(axis=1, initial=np.inf) > slack]
         if unknown.size:
             listed = ", ".join(f"{value:.6g}" for value in self.alphas)
-            raise ValueError(
-                f"alphas holds {unknown[0]:.6g}, which this table does not list; valid values are {listed}."
-            )
+            raise ValueError(f"alphas must be values that this table lists, {listed}, got {unknown[0]:.6g}")
         return np.eye(self.alphas.size)[distance.argmin(axis=1)]
 
     def _uniform_row(self) -> np.ndarray:
         return np.full(self.alphas.size, 1 / self.alphas.size)
 
     def _warn_outside(self, values: np.ndarray, name: str) -> None:
-        """A value outside is not extrapolated but refused, by ``_basis``."""
+        """Raise nothing and warn of nothing: ``_basis`` refuses a value outside the table."""
 
     def __repr__(self) -> str:
         return f"CausalTable(values={self.alphas.size}, {self._describe()})"

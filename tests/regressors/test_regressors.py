@@ -222,9 +222,9 @@ GOOD = ([0.0, 0.5, 1.0], [1.0, 2.0, 4.0])
         ((GOOD[0], [1.0, 2.0]), {}, "expectations must hold one value for each of the 3 alphas"),
         ((GOOD[0], [[1.0, 2.0, 4.0]]), {}, "expectations must hold one value"),
         (([0.0, 0.5, 0.5], GOOD[1]), {}, "alphas must be distinct"),
-        (GOOD, {"low": 0.1}, "alphas must lie in"),
-        (GOOD, {"high": 0.9}, "alphas must lie in"),
-        (GOOD, {"low": 2.0, "high": 1.0}, "low must not exceed high"),
+        (GOOD, {"low": 0.1}, "alphas must be in"),
+        (GOOD, {"high": 0.9}, "alphas must be in"),
+        (GOOD, {"low": 2.0, "high": 1.0}, "low must be at most high, got low=2 and high=1"),
         (GOOD, {"low": [0.0, 1.0]}, "low must be one number"),
         (GOOD, {"high": np.nan}, "high must be finite"),
         (([0.5], [1.0]), {"low": 0.0, "high": 1.0}, "at least 2 distinct values"),
@@ -242,7 +242,7 @@ GOOD = ([0.0, 0.5, 1.0], [1.0, 2.0, 4.0])
         (GOOD, {"baseline": None}, "baseline must be 'uniform'"),
         (GOOD, {"baseline": True}, "baseline must be 'uniform'"),
         (GOOD, {"baseline": np.nan}, "baseline must be finite"),
-        (GOOD, {"baseline": ("data", [])}, "needs at least one value"),
+        (GOOD, {"baseline": ("data", [])}, "with at least one value, got none"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments, options, message):
@@ -288,11 +288,13 @@ def test_a_trip_through_json_changes_no_bit(index):
 
 def test_broken_dictionaries_are_refused():
     data = CausalTable.fit([0.0, 1.0], [0.2, 0.8]).to_dict()
-    with pytest.raises(ValueError, match="family 'table', but CausalRegressor reads"):
+    with pytest.raises(
+        ValueError, match="must hold a regressor of family 'polynomial', got 'table'; use regressor_from_dict"
+    ):
         CausalRegressor.from_dict(data)
-    with pytest.raises(ValueError, match="data lacks weights"):
+    with pytest.raises(ValueError, match="what CausalTable.to_dict wrote, got none of weights"):
         CausalTable.from_dict({k: v for k, v in data.items() if k != "weights"})
-    with pytest.raises(ValueError, match="must name a family"):
+    with pytest.raises(ValueError, match="data must name a family among polynomial, spline, table, got 'forest'"):
         regressor_from_dict({"family": "forest"})
 
 
