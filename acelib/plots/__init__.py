@@ -1,6 +1,16 @@
 """Every picture of causal effects, in one house style: white background, colour-blind-safe, labelled directly."""
 
+from .bars import plot_contributions, plot_sobol
 from .curves import plot_attribution, plot_expectation, plot_regressor, plot_regressors
+from .graphs import (
+    plot_effects,
+    plot_fidelity,
+    plot_graph,
+    plot_heat,
+    plot_maps,
+    plot_reliability,
+    plot_repair,
+)
 from .style import (
     AMBER,
     BAND,
@@ -24,23 +34,32 @@ from .style import (
 
 __all__ = [
     "AMBER",
+    "BAND",
     "BLACK",
     "BLUE",
+    "COLORS",
     "GREEN",
+    "LINESTYLES",
+    "OFF_SUPPORT",
     "ORANGE",
     "PINK",
     "SKY",
-    "BAND",
-    "COLORS",
-    "LINESTYLES",
-    "OFF_SUPPORT",
     "STYLE",
     "label_line",
     "own_axes",
     "plot_attribution",
+    "plot_contributions",
+    "plot_effects",
     "plot_expectation",
+    "plot_fidelity",
+    "plot_graph",
+    "plot_heat",
+    "plot_maps",
     "plot_regressor",
     "plot_regressors",
+    "plot_reliability",
+    "plot_repair",
+    "plot_sobol",
     "shade_off_support",
     "style",
     "use_style",

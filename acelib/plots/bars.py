@@ -1,15 +1,17 @@
-"""Pictures of intrinsic contributions and Sobol' indices: bars with the intervals they deserve."""
+"""Pictures of intrinsic contributions and Sobol' indices: bars and points with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..intrinsic.results import IntrinsicContributions
-from ..intrinsic.sobol import SobolIndices
 from .style import COLORS, LINESTYLES, own_axes
+
+if TYPE_CHECKING:
+    from ..intrinsic import IntrinsicContributions, SobolIndices
 
 MARKERS = "osD^vPX"
 
@@ -26,8 +28,8 @@ def plot_contributions(
 
     Args:
         results: one result, or several of the same nodes by their names, drawn side by side.
-        shares: as shares of Var(Y) or H(Y); else in their own unit.
-        level: of the intervals.
+        shares: whether shares of Var(Y) or H(Y) are drawn; else contributions in their own unit.
+        level: level of the intervals.
         truth: ``(nodes,)`` true values in the same unit, or by the names of the results.
         ax: axes to draw on; a new figure where None.
 
@@ -36,10 +38,11 @@ def plot_contributions(
     """
     if not isinstance(results, Mapping):
         results = {"": results}
-        truth = None if truth is None else {"": truth}
+    truths = truth if isinstance(truth, Mapping) else {} if truth is None else {"": truth}
     first = next(iter(results.values()))
     if any(r.nodes != first.nodes for r in results.values()):
-        raise ValueError("results are of different nodes; draw them on axes of their own")
+        different = sorted({r.nodes for r in results.values()})
+        raise ValueError(f"results must be of the same nodes, got {different}; draw them on axes of their own")
     ax = own_axes(ax)
     positions, width = np.arange(len(first.nodes)), 0.8 / len(results)
     for i, (name, r) in enumerate(results.items()):
@@ -57,7 +60,7 @@ def plot_contributions(
             label=name or None,
             error_kw=dict(lw=1, capsize=3),
         )
-        known = (truth or {}).get(name)
+        known = truths.get(name)
         if known is not None:
             ax.hlines(known, middle - width * 0.46, middle + width * 0.46, color="black", lw=2, zorder=4)
     ax.set_xticks(positions, list(first.nodes))
@@ -77,9 +80,9 @@ def plot_sobol(
 
     Args:
         r: what ``sobol_indices`` returned.
-        output: which output.
-        level: of the intervals.
-        names: of the inputs.
+        output: number of the output.
+        level: level of the intervals.
+        names: names of the inputs; x0, x1, … where None.
         ax: axes to draw on; a new figure where None.
     """
     ax = own_axes(ax)

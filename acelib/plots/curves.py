@@ -7,37 +7,52 @@ grey shading where the intervened rows leave the data. Above 50 % of rows off th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..expectation.estimate import Expectation
-from ..regressors.base import Regressor
-from ..results import Attribution, CausalRegressors
-from .style import BAND, COLORS, LINESTYLES, label_line, own_axes, shade_off_support, style, warn_off_support
+from .style import (
+    BAND,
+    BLUE,
+    COLORS,
+    LINESTYLES,
+    ORANGE,
+    label_line,
+    own_axes,
+    shade_off_support,
+    style,
+    warn_off_support,
+)
+
+if TYPE_CHECKING:
+    from ..expectation import Expectation
+    from ..regressors import Regressor
+    from ..results import Attribution, CausalRegressors
 
 
 def plot_expectation(
-    e: Expectation, *, output: int = 0, ax: Axes | None = None, ice: int = 30, color: str = COLORS[0], label: str = ""
+    e: Expectation, *, output: int = 0, ax: Axes | None = None, ice: int = 30, color: str = BLUE, label: str = ""
 ) -> Axes:
     """Draw E[y | do(x = a)] against a with its band, individual curves and off-support shading; return the axes.
 
     Args:
         e: an expectation over values of one coordinate.
-        output: which output.
+        output: number of the output.
         ax: axes to draw on; a new figure where None.
         ice: at most this many individual curves.
-        color: of the curve.
-        label: written at the curve's end.
+        color: colour of the curve.
+        label: text at the curve's end.
 
     Raises:
-        ValueError: where several coordinates were set at once: there is no single axis then.
+        ValueError: if several coordinates were set at once: there is no single axis then.
     """
     if e.alphas.ndim != 1:
-        raise ValueError(f"do({e.feature}) sets {e.alphas.shape[1]} coordinates at once and has no single axis to plot")
+        raise ValueError(
+            f"e must be over one coordinate, got do({e.feature}) with {e.alphas.shape[1]} coordinates at once"
+        )
     ax = own_axes(ax)
     order = np.argsort(e.alphas.cpu().numpy())
     x, y, s = (t.cpu().numpy()[order] for t in (e.alphas, e.values[:, output], e.stderr[:, output]))
@@ -60,7 +75,7 @@ def plot_regressor(
     curve: Regressor,
     *,
     ax: Axes | None = None,
-    color: str = COLORS[0],
+    color: str = BLUE,
     linestyle: Any = "-",
     label: str = "",
     band: str = "sampling",
@@ -139,7 +154,7 @@ def plot_attribution(a: Attribution, *, names: Sequence[str] | None = None, ax: 
         return ax
     values, errors = values.reshape(-1), errors.reshape(-1)
     positions = np.arange(values.size)
-    colors = [COLORS[0] if v >= 0 else COLORS[1] for v in values]
+    colors = [BLUE if v >= 0 else ORANGE for v in values]
     ax.barh(positions, values, xerr=BAND * errors, color=colors, alpha=0.8, error_kw=dict(lw=1, capsize=3))
     ax.set_yticks(positions, list(names) if names is not None else [f"x{i}" for i in positions])
     ax.invert_yaxis()
@@ -149,7 +164,7 @@ def plot_attribution(a: Attribution, *, names: Sequence[str] | None = None, ax: 
 
 
 def _some(individual: Any, count: int) -> Any:
-    """At most ``count`` of the individual curves ``(m, r, outputs)``, evenly spaced."""
+    """Return at most ``count`` of the individual curves ``(m, r, outputs)``, evenly spaced."""
     r = individual.shape[1]
     return individual[:, np.unique(np.linspace(0, r - 1, min(count, r)).round().astype(int))]
 

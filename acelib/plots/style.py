@@ -1,6 +1,6 @@
 """The house style of every picture: white background, colour-blind-safe colours, lines labelled directly.
 
-Also what every curve owes its reader: grey shading and a warning where the intervened rows leave the data.
+It also has the grey shading and the warning of curves whose intervened rows leave the data.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 
 from .._warnings import SupportWarning
@@ -32,7 +33,7 @@ LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1
 BAND = 1.96  # standard errors either side: a nominal 95 % band
 OFF_SUPPORT = 0.5  # share of rows off the data from which a curve is shaded, and a plot warns
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (6.4, 3.8),
     "figure.dpi": 100,
     "savefig.dpi": 100,
@@ -41,7 +42,7 @@ STYLE = {
     "savefig.facecolor": "white",
     "savefig.transparent": False,
     "figure.constrained_layout.use": True,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,
@@ -78,8 +79,17 @@ def label_line(ax: Axes, x: Any, y: Any, text: str, color: str, *, at: float = 1
     """Write ``text`` beside a line at the share ``at`` of its points, in the line's colour (no legend needed)."""
     x, y = np.asarray(x), np.asarray(y)
     i = round(at * (len(x) - 1))
-    side = dict(ha="left", va="center", xytext=(5, 0)) if at == 1 else dict(ha="center", va="bottom", xytext=(0, 4))
-    ax.annotate(text, (x[i], y[i]), textcoords="offset points", color=color, annotation_clip=False, **side)
+    place, horizontal, vertical = ((5, 0), "left", "center") if at == 1 else ((0, 4), "center", "bottom")
+    ax.annotate(
+        text,
+        (x[i], y[i]),
+        xytext=place,
+        textcoords="offset points",
+        ha=horizontal,
+        va=vertical,
+        color=color,
+        annotation_clip=False,
+    )
 
 
 def shade_off_support(ax: Axes, alphas: Any, support: Any) -> None:

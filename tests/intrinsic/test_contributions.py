@@ -242,7 +242,7 @@ def test_saved_shown_and_drawn(tmp_path):
     assert plot_contributions({"a": r, "b": again}, shares=False, truth={"a": [0.1] * 3}).get_legend() is not None
     with pytest.raises(KeyError, match="node must be one of .*, got 'W'"):
         r["W"]
-    with pytest.raises(ValueError, match="different nodes"):
+    with pytest.raises(ValueError, match="results must be of the same nodes, got"):
         plot_contributions({"a": r, "b": intrinsic_contributions(chain(), None, target="Z", num_samples=64)})
     with pytest.raises(ValueError, match="cannot be read"):
         IntrinsicContributions.load(tmp_path / "none.json")
