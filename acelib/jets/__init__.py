@@ -1,4 +1,4 @@
-"""How does a whole network bend along R directions at once? Second derivatives at the cost of a forward pass.
+"""Second derivatives of a whole network along R directions at once, at the cost of a forward pass.
 
 For x(ε) = x + Σ_r ε_r s_r, one pass through ordinary forward code carries the value, the R slopes and the single sum
 h = Σ_r ∂²/∂ε_r²; half of the last h is the second-order term ½ Tr(∇²f S Sᵀ) of Eq. 4 of Chattopadhyay et al. (2019),
@@ -7,11 +7,11 @@ R + 2 rows, for all outputs at once, and less where interventions share a first 
 
 Modules, functions and operators work unchanged. What has no rule is named in an error (``MissingRule``); a rule is one
 line with ``register`` and the kinds ``pointwise``, ``linear``, ``multilinear``, ``composite`` and ``constant``, and
-``check`` compares it with the whole Hessian. Some things are constant by meaning, here as in automatic
+``check`` compares it with the whole Hessian. Some operations have zero derivative by convention, here as in automatic
 differentiation: ``detach``, ``item`` and the branch that an ``if`` takes. Kinks contribute 0.
 """
 
-from acelib.jets import (  # noqa: F401  (the rules register themselves)
+from . import (  # noqa: F401  (the rules register themselves)
     rules_attention,
     rules_choices,
     rules_linear,
@@ -20,10 +20,10 @@ from acelib.jets import (  # noqa: F401  (the rules register themselves)
     rules_recurrent,
     rules_shapes,
 )
-from acelib.jets.kinds import composite, constant, linear, multilinear, pointwise
-from acelib.jets.propagate import check, collapsed, propagate, supported
-from acelib.jets.registry import register
-from acelib.jets.tensor import Jet, MissingRule
+from .kinds import composite, constant, linear, multilinear, pointwise
+from .propagate import check, collapsed, propagate, supported
+from .registry import register
+from .tensor import Jet, MissingRule
 
 __all__ = [
     "Jet",

@@ -15,40 +15,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acelib.jets.lazy import Shared
-from acelib.jets.tensor import Jet, MissingRule, jets_in, replace
+from .lazy import Shared
+from .tensor import Jet, MissingRule, jets_in, replace
 
 Rule = Callable[..., Any]
 
 
 def plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """a + b where None is zero."""
+    """Return a + b, where None is zero."""
     return b if a is None else a if b is None else a + b
 
 
 def lift(tangents: Tensor, ndim: int) -> Tensor:
-    """``(R, ...)`` with ones after R, so that it broadcasts like a value with ``ndim`` axes."""
+    """Return ``(R, ...)`` with ones after R, so that it broadcasts like a value with ``ndim`` axes."""
     missing = ndim + 1 - tangents.ndim
     return tangents.reshape(len(tangents), *(1,) * missing, *tangents.shape[1:]) if missing > 0 else tangents
 
 
 def image(jet: Jet, value: Tensor, slope: Callable[[Tensor], Tensor]) -> Jet:
-    """The jet of an affine operation with this value, ``slope`` being its linear part on ``(N, ...)`` for any N."""
-    tangents = jet._tangents
-    if isinstance(tangents, Shared):
-        tangents = tangents.map(slope)
+    """Return the jet of an affine operation with this value, ``slope`` its linear part on ``(N, ...)`` for any N."""
+    kept = jet.kept_tangents
+    if isinstance(kept, Shared):
+        tangents = kept.map(slope)
     else:
-        tangents = slope(tangents.flatten(0, 1)).unflatten(0, tangents.shape[:2])
+        tangents = slope(jet.tangents.flatten(0, 1)).unflatten(0, jet.tangents.shape[:2])
     return Jet(value, tangents, None if jet.second is None else slope(jet.second))
 
 
 def with_value(jet: Jet, value: Tensor) -> Jet:
-    """The same slopes under another value: an affine operation after its linear part."""
+    """Return the same slopes under another value: an affine operation after its linear part."""
     return Jet(value, jet.tangents, jet.second)
 
 
 def constant() -> Rule:
-    """Returns a rule for results without slope: comparisons, indices, shapes, ``detach``."""
+    """Return a rule for results without slope: comparisons, indices, shapes, ``detach``."""
 
     def rule(func, *args, **kwargs):
         return func(*replace(args, Jet, lambda j: j.value), **replace(kwargs, Jet, lambda j: j.value))
@@ -57,7 +57,7 @@ def constant() -> Rule:
 
 
 def composite(function: Callable) -> Rule:
-    """Returns a rule that computes the operation by other torch operations; ``function`` has its signature.
+    """Return a rule that computes the operation by other torch operations; ``function`` has its signature.
 
     Example:
         >>> from acelib import jets
@@ -72,7 +72,7 @@ def composite(function: Callable) -> Rule:
 
 
 def linear(*at: int) -> Rule:
-    """Returns a rule for an operation that is linear in its arguments number ``at`` jointly (default: the first).
+    """Return a rule for an operation that is linear in its arguments number ``at`` jointly (default: the first).
 
     Such an argument may be a tensor or a list of them. A constant among them adds nothing to the tangents.
     """
@@ -114,7 +114,7 @@ class _Slot:
 
 
 def _zip(value: Any, tangents: Any, second: Any) -> Any:
-    """Jets from results that may be tuples or lists of tensors."""
+    """Return jets from results that may be tuples or lists of tensors."""
     if isinstance(value, Tensor):
         return Jet(value, tangents, second)
     parts = [
@@ -124,7 +124,7 @@ def _zip(value: Any, tangents: Any, second: Any) -> Any:
 
 
 def multilinear(*at: int) -> Rule:
-    """Returns a rule for a product: linear in each of its arguments number ``at`` (default: the first two) alone."""
+    """Return a rule for a product: linear in each of its arguments number ``at`` (default: the first two) alone."""
     places = at or (0, 1)
 
     def rule(func, *args, **kwargs):
@@ -151,7 +151,7 @@ def multilinear(*at: int) -> Rule:
 
 
 def pointwise(derivatives: Callable | None = None, *, bends: bool = True) -> Rule:
-    """Returns a rule for an elementwise function of any number of arguments, with broadcasting.
+    """Return a rule for an elementwise function of any number of arguments, with broadcasting.
 
     Args:
         derivatives: ``derivatives(value, result) -> (f', f'')`` for a function of one argument; without it both come
@@ -160,7 +160,9 @@ def pointwise(derivatives: Callable | None = None, *, bends: bool = True) -> Rul
 
     Example:
         >>> from acelib import jets
-        >>> jets.register("sin", jets.pointwise(lambda x, y: (torch.cos(x), -y)))
+        >>> x, s = torch.linspace(-1, 1, 6).reshape(2, 3), torch.eye(3)
+        >>> with jets.register("sin", jets.pointwise(lambda x, y: (torch.cos(x), -y))):
+        ...     assert jets.check(torch.sin, x, s) < 1e-12
     """
 
     def rule(func, *args, **kwargs):
@@ -173,16 +175,16 @@ def pointwise(derivatives: Callable | None = None, *, bends: bool = True) -> Rul
         if derivatives is not None and len(jets) == 1:
             value = call(jets[0].value)
             first, bend = derivatives(jets[0].value, value)
-            partials = [first], {(0, 0): bend}
+            firsts, seconds = [first], {(0, 0): bend}
         else:
-            value, *partials = _partials(call, [jet.value for jet in jets], bends)
-        return _chain(value, jets, *partials)
+            value, firsts, seconds = _partials(call, [jet.value for jet in jets], bends)
+        return _chain(value, jets, firsts, seconds)
 
     return rule
 
 
 def _partials(call: Callable, values: list[Tensor], bends: bool) -> tuple[Tensor, list, dict]:
-    """Value, first partial derivatives f_i, and second ones f_ij (i <= j), elementwise, by reverse mode."""
+    """Return value, first partial derivatives f_i, and second ones f_ij (i <= j), elementwise, by reverse mode."""
     shape = torch.broadcast_shapes(*[v.shape for v in values])
     with torch.enable_grad():
         shape = call(*values).shape if len(values) == 1 else torch.broadcast_shapes(shape, call(*values).shape)
@@ -198,7 +200,7 @@ def _partials(call: Callable, values: list[Tensor], bends: bool) -> tuple[Tensor
 
 
 def _chain(value: Tensor, jets: list[Jet], firsts: list, seconds: dict) -> Jet:
-    """The chain rule for an elementwise function with these partial derivatives."""
+    """Return the jet of an elementwise function with these partial derivatives, by the chain rule."""
     tangents = second = None
     slopes = [lift(jet.tangents, value.ndim) for jet in jets]
     for jet, slope, first in zip(jets, slopes, firsts, strict=True):

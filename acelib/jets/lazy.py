@@ -30,13 +30,13 @@ class Shared:
     unit: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Shared:
-        """The image under ``function``, linear and row by row on ``(N, ...)`` for any N."""
+        """Return the image under ``function``, linear and row by row on ``(N, ...)`` for any N."""
         base = function(self.base[:, 0])[:, None]
         return Shared(base, self.count, self.coefficient, None if self.unit is None else function(self.unit))
 
     def dense(self) -> Tensor:
-        """The tangents written out, ``(R, B, ...)``."""
-        if self.unit is None:
+        """Return the tangents written out, ``(R, B, ...)``."""
+        if self.unit is None or self.coefficient is None:
             return self.base.expand(-1, self.count, *self.base.shape[2:])
         weights = self.coefficient.reshape(*self.coefficient.shape, *(1,) * (self.unit.ndim - 1))
         return addcmul(self.base, weights, self.unit, value=-1)

@@ -8,22 +8,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from acelib._directional import full_hessian, twice_differentiable
-from acelib.jets.lazy import Shared
-from acelib.jets.registry import RULES
-from acelib.jets.tensor import Jet, MissingRule
+from .._directional import full_hessian, twice_differentiable
+from .lazy import Shared
+from .registry import RULES
+from .tensor import Jet, MissingRule
 
 
 def propagate(model: Callable, points: Tensor, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns value ``(B, ...)``, slopes ``(R, B, ...)`` and Σ_r ∂²f/∂ε_r² ``(B, ...)`` of the model's output.
+    """Return value ``(B, ...)``, slopes ``(R, B, ...)`` and Σ_r ∂²f/∂ε_r² ``(B, ...)`` of the model's output.
 
     Args:
-        model: maps ``(B, k)`` to ``(B, ...)``, row by row.
-        points: ``(B, k)``.
+        model: function from ``(B, k)`` to ``(B, ...)``, row by row.
+        points: the points to expand around, ``(B, k)``.
         factor: the directions as columns, ``(k, R)`` for all points or ``(B, k, R)``; cast to the points' dtype.
 
     Raises:
-        MissingRule: an operation in the model has no rule; the message names it.
+        MissingRule: if an operation in the model has no rule; the message names it.
 
     References:
         Chattopadhyay et al., ICML 2019, Eq. 4. Li et al. 2023 (forward Laplacian). Dangel et al. 2025 (collapsed).
@@ -64,7 +64,7 @@ def _count(tangents: Tensor | Shared) -> int:
 
 
 def collapsed(model: Callable, points: Tensor, factor: Tensor, held: Tensor | None, chunk: int) -> Tensor:
-    """½ Σ_r of the second derivatives along the columns of S, ``(B, outputs)``, at most ``chunk`` rows at a time.
+    """Return ½ Σ_r of the second derivatives along the columns of S, ``(B, outputs)``, ``chunk`` rows at a time.
 
     A row is a point with a direction. ``held`` ``(B, k)`` marks the rows of S to take as zero, or is None.
     """
@@ -84,7 +84,7 @@ def collapsed(model: Callable, points: Tensor, factor: Tensor, held: Tensor | No
 
 
 def _tangents(factor: Tensor, held: Tensor | None, count: int) -> Tensor | Shared:
-    """The columns of S as tangents ``(R, B, k)`` with held rows at zero, shared between points where they can be."""
+    """Return the columns of S as tangents ``(R, B, k)`` with held rows at zero, shared between points if possible."""
     if factor.ndim == 3:
         block = factor if held is None else factor.masked_fill(held[..., None], 0)
         return block.permute(2, 0, 1).contiguous()
@@ -99,7 +99,7 @@ def _tangents(factor: Tensor, held: Tensor | None, count: int) -> Tensor | Share
 
 
 def supported() -> list[str]:
-    """Returns the names of all operations that have a rule, sorted.
+    """Return the names of all operations that have a rule, sorted.
 
     Example:
         >>> from acelib import jets
@@ -109,18 +109,18 @@ def supported() -> list[str]:
 
 
 def check(model: Callable, points: Tensor, factor: Tensor) -> float:
-    """Returns the largest error of the collapsed second-order term against the full Hessian, relative to the largest
-    term, in float64.
+    """Return the largest error of the collapsed second-order term against the full Hessian, in float64.
 
-    For rules of your own. A module is copied and the copy converted to float64; a plain function gets float64 input.
+    It is relative to the largest term, and meant for rules of your own. A module is copied and the copy converted to
+    float64; a plain function gets float64 input.
 
     Args:
-        model: as in ``half_trace``.
-        points: ``(B, k)``.
-        factor: ``(k, R)`` or ``(B, k, R)``.
+        model: function from ``(B, k)`` to ``(B, outputs)``, as in ``half_trace``.
+        points: the points to expand around, ``(B, k)``.
+        factor: the directions as columns, ``(k, R)`` or ``(B, k, R)``.
 
     Raises:
-        MissingRule: an operation in the model has no rule.
+        MissingRule: if an operation in the model has no rule.
 
     Example:
         >>> from acelib import jets

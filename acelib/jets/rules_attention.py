@@ -7,9 +7,9 @@ import math
 import torch
 import torch.nn.functional as F
 
-from acelib.jets.kinds import composite
-from acelib.jets.registry import provide
-from acelib.jets.tensor import MissingRule
+from .kinds import composite
+from .registry import provide
+from .tensor import MissingRule
 
 
 def _attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
@@ -19,7 +19,7 @@ def _attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False
 
 
 def _weights(query, key, mask, is_causal, scale=None):
-    """softmax(q kᵀ · scale) under a mask: bool (True takes part) or an addend."""
+    """Return softmax(q kᵀ · scale) under a mask: bool (True takes part) or an addend."""
     scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.transpose(-2, -1)
     if is_causal and mask is None:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
@@ -55,7 +55,7 @@ def _multi_head(
     average_attn_weights=True,
     is_causal=False,
 ):
-    """(L, N, E) or (L, E) inputs, as torch.nn.functional.multi_head_attention_forward takes them."""
+    """Return outputs and weights for inputs ``(L, N, E)`` or ``(L, E)``, as torch's own function of this signature."""
     if (training and dropout_p) or add_zero_attn or any(z is not None for z in (bias_k, bias_v, static_k, static_v)):
         raise MissingRule("multi_head_attention_forward with dropout, bias_k, add_zero_attn or static_k")
     batched = query.ndim == 3
@@ -82,7 +82,7 @@ def _multi_head(
 
 
 def _joint_mask(attn_mask, key_padding_mask, q):
-    """Both masks as one addend that broadcasts to (N, heads, L, S); True in a bool mask here means: left out."""
+    """Return both masks as one addend that broadcasts to ``(N, heads, L, S)``; True in a bool mask means left out."""
 
     def addend(mask):
         if mask.dtype != torch.bool:

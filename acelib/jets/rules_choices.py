@@ -5,18 +5,20 @@ Away from ties these are linear; at a tie one of the winners is taken, and the k
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
-from acelib.jets.kinds import pointwise
-from acelib.jets.registry import provide
-from acelib.jets.tensor import Jet
+from .kinds import pointwise
+from .registry import provide
+from .tensor import Jet
 
 _larger = pointwise(bends=False)
 
 
 def _extreme(func, x, *args, **kwargs):
-    """``max`` and ``min`` in their three forms, ``median``, ``mode`` and ``kthvalue`` along an axis."""
+    """Return ``max`` or ``min`` in their three forms, ``median``, ``mode`` or ``kthvalue`` along an axis."""
     other = args[0] if args else kwargs.get("other")
     if isinstance(other, Tensor):
         return _larger(func, x, *args, **kwargs)
@@ -35,7 +37,7 @@ def _extreme(func, x, *args, **kwargs):
 
 
 def _amax(func, x, dim=(), keepdim=False):
-    """``amax`` and ``amin`` over one or more axes."""
+    """Return ``amax`` or ``amin`` over one or more axes."""
     count = x.ndim
     dims = sorted({d % count for d in ((dim,) if isinstance(dim, int) else dim)} or range(count))
     kept = [d for d in range(count) if d not in dims]
@@ -47,7 +49,7 @@ def _amax(func, x, dim=(), keepdim=False):
 
 
 def _ordered(func, x, *args, **kwargs):
-    """``sort``, ``topk``, ``cummax``: values and indices along an axis."""
+    """Return values and indices along an axis, of ``sort``, ``topk`` or ``cummax``."""
     plain = func(x.value, *args, **kwargs)
     position = 1 if func.__name__ == "topk" else 0
     dim = kwargs.get("dim", args[position] if len(args) > position else -1)
@@ -60,13 +62,13 @@ provide(_ordered, "sort", "topk", "cummax", "cummin")
 
 
 def _max_pool(axes: int, name: str, *, pairs: bool):
-    """The rule of one max pooling; ``pairs`` where the function always returns values and indices."""
+    """Return the rule of one max pooling; ``pairs`` where the function always returns values and indices."""
     pool = getattr(torch.nn.functional, f"{name}_with_indices")
 
     def rule(func, x, *args, return_indices=False, **kwargs):
         value, index = pool(x.value, *args, **kwargs)
         flat = index.flatten(-axes)
-        picked = torch.take_along_dim(x.flatten(-axes), flat, -1)
+        picked = cast(Jet, torch.take_along_dim(x.flatten(-axes), flat, -1))  # of a jet, which torch cannot tell
         second = None if picked.second is None else picked.second.reshape(value.shape)
         result = Jet(value, picked.tangents.reshape(-1, *value.shape), second)
         return (result, index) if pairs or return_indices else result

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acelib.jets.kinds import image, lift, linear, multilinear, plus, pointwise, with_value
-from acelib.jets.lazy import Shared
-from acelib.jets.registry import provide
-from acelib.jets.tensor import Jet, MissingRule
+from .kinds import image, lift, linear, multilinear, plus, pointwise, with_value
+from .lazy import Shared
+from .registry import provide
+from .tensor import Jet, MissingRule
 
 _vmapped, _product = linear(), multilinear()
 
@@ -40,7 +40,7 @@ def _convolution(func, x, weight, bias=None, *args, **kwargs):
 
 
 def _batch_norm(func, x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, *_):
-    """In evaluation mode: a constant scale and shift per channel."""
+    """Return batch norm in evaluation mode: a constant scale and shift per channel."""
     if training or running_mean is None:
         raise MissingRule("batch_norm with the statistics of the batch")
     shape = (-1, *(1,) * (x.ndim - 2))
@@ -68,9 +68,9 @@ provide(lambda func, equation, *operands, **_: _einsum(equation, operands), "ein
 
 
 def _einsum(equation: str, operands: tuple):
-    operands = operands[0] if isinstance(operands[0], (list, tuple)) else operands
-    rule = multilinear(*range(1, len(operands) + 1))
-    return rule(torch.einsum, equation, *operands)
+    factors = operands[0] if isinstance(operands[0], (list, tuple)) else operands
+    rule = multilinear(*range(1, len(factors) + 1))
+    return rule(torch.einsum, equation, *factors)
 
 
 def _bilinear(func, a, b, weight, bias=None):
@@ -90,16 +90,16 @@ provide(_addmm, "addmm", "baddbmm", "addmv")
 
 
 def _broadcasts_over_rows(constant, jet: Jet) -> bool:
-    """Whether a constant is the same for every row, so that it acts on shared tangents."""
+    """Return whether a constant is the same for every row, so that it acts on shared tangents."""
     if not isinstance(constant, Tensor) or constant.ndim < jet.ndim:
         return True
     return constant.ndim == jet.ndim and constant.shape[0] == 1
 
 
 def _scaled(func, jet: Jet, constant) -> Jet:
-    """jet · constant or jet / constant."""
+    """Return jet · constant or jet / constant."""
     value = func(jet.value, constant)
-    if isinstance(jet._tangents, Shared) and value.shape == jet.shape and _broadcasts_over_rows(constant, jet):
+    if isinstance(jet.kept_tangents, Shared) and value.shape == jet.shape and _broadcasts_over_rows(constant, jet):
         return image(jet, value, lambda rows: func(rows, constant))
     second = None if jet.second is None else func(jet.second, constant)
     return Jet(value, func(lift(jet.tangents, value.ndim), constant), second)
@@ -133,7 +133,7 @@ def _add(func, a, b, *, alpha=1):
         jet, constant = (a, b) if isinstance(a, Jet) else (b, a)
         value = torch.add(jet.value, constant)
         if value.shape == jet.shape:
-            return Jet(value, jet._tangents, jet.second)
+            return Jet(value, jet.kept_tangents, jet.second)
         return Jet(value, _spread(jet.tangents, value), None if jet.second is None else jet.second.expand_as(value))
     value = a.value + b.value
     tangents = lift(a.tangents, value.ndim) + lift(b.tangents, value.ndim)
@@ -142,7 +142,7 @@ def _add(func, a, b, *, alpha=1):
 
 
 def _spread(tangents: Tensor, value: Tensor) -> Tensor:
-    """Tangents broadcast to the shape of the value."""
+    """Return tangents broadcast to the shape of the value."""
     return lift(tangents, value.ndim).expand(-1, *value.shape)
 
 

@@ -8,22 +8,29 @@ v_r = 2 mean(z t_r) and v'' = 2 mean(z h + Σ_r d_r²).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from acelib.jets.kinds import composite, plus
-from acelib.jets.registry import provide
-from acelib.jets.tensor import Jet, MissingRule
+from .kinds import composite
+from .registry import provide
+from .tensor import Jet, MissingRule
 
 
 def _log_parts(x: Jet, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """p, E[t] and d along a negative axis, and the second derivative of logsumexp."""
+    """Return p, E[t] and d along a negative axis, and the second derivative of logsumexp."""
     p = torch.softmax(x.value, dim)
     average = (x.tangents * p).sum(dim, keepdim=True)
     centred = x.tangents - average
-    bend = (p * plus(centred.square().sum(0), x.second)).sum(dim, keepdim=True)
+    bend = (p * _bend(centred, x.second)).sum(dim, keepdim=True)
     return p, average, centred, bend
+
+
+def _bend(slopes: Tensor, second: Tensor | None) -> Tensor:
+    """Return Σ_r slopes_r² + second."""
+    squares = slopes.square().sum(0)
+    return squares if second is None else squares + second
 
 
 def _axis(x, dim) -> int:
@@ -42,7 +49,11 @@ def _log_softmax(func, x, dim=None, _stacklevel=3, dtype=None):
 def _softmax(func, x, dim=None, _stacklevel=3, dtype=None):
     x = x if dtype is None else x.to(dtype)
     p, _, centred, bend = _log_parts(x, _axis(x, dim))
-    return Jet(p, centred * p, p * (plus(centred.square().sum(0), x.second) - bend))
+    return Jet(p, centred * p, p * (_bend(centred, x.second) - bend))
+
+
+def _softmin(x, dim: Any = None, _stacklevel=3, dtype=None):
+    return torch.softmax(-x, dim, dtype=dtype)
 
 
 def _logsumexp(func, x, dim, keepdim=False):
@@ -55,12 +66,12 @@ def _logsumexp(func, x, dim, keepdim=False):
 
 provide(_log_softmax, "log_softmax")
 provide(_softmax, "softmax")
-provide(composite(lambda x, dim=None, _stacklevel=3, dtype=None: torch.softmax(-x, dim, dtype=dtype)), "softmin")
+provide(composite(_softmin), "softmin")
 provide(_logsumexp, "logsumexp")
 
 
 def normalised(x: Jet, axes: tuple[int, ...], eps: float, *, centre: bool = True) -> Jet:
-    """(x − mean) / √(mean((x − mean)²) + eps) over negative axes; without ``centre`` the mean is not taken off."""
+    """Return (x − mean) / √(mean((x − mean)²) + eps) over negative axes; without ``centre`` the mean stays."""
 
     def off(z: Tensor) -> Tensor:
         return z - z.mean(axes, keepdim=True) if centre else z
@@ -125,7 +136,7 @@ provide(_instance_norm, "instance_norm")
 
 
 def _norm(func, x, p="fro", dim=None, keepdim=False, *, ord=None, **_):
-    """Norms of vectors, of order 1, 2 and infinity; matrix norms only where they are the same."""
+    """Return norms of vectors, of order 1, 2 or infinity; matrix norms only where they are the same."""
     p = p if ord is None else ord
     if func.__name__ == "linalg_norm" and p not in ("fro", None) and not isinstance(dim, int) and x.ndim > 1:
         raise MissingRule("linalg_norm of a matrix")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acelib.jets.kinds import composite, constant, pointwise
-from acelib.jets.registry import provide
+from .kinds import composite, constant, pointwise
+from .registry import provide
 
 
 def _tanh(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ _choose = pointwise(bends=False)
 
 
 def _where(func, x, *args):
-    """``x.where(condition, other)`` and ``torch.where(condition, x, other)`` share a name."""
+    """Return ``x.where(condition, other)`` or ``torch.where(condition, x, other)``, which share a name."""
     if not args:
         return torch.where(x != 0)
     condition, *rest = (x, *args) if x.dtype == torch.bool else (args[0], x, *args[1:])
@@ -81,7 +81,7 @@ provide(composite(lambda x, weight: torch.where(x > 0, x, x * _channels(weight, 
 
 
 def _channels(weight: Tensor, x: Tensor) -> Tensor:
-    """A parameter per channel, shaped to broadcast along axis 1."""
+    """Return a parameter per channel, shaped to broadcast along axis 1."""
     return weight if weight.numel() == 1 or x.ndim < 2 else weight.reshape(-1, *(1,) * (x.ndim - 2))
 
 

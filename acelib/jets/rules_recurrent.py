@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from acelib.jets.kinds import composite
-from acelib.jets.registry import provide
-from acelib.jets.tensor import MissingRule
+from .kinds import composite
+from .registry import provide
+from .tensor import MissingRule
 
 
 def _gru(gates, state, w, b, _):
-    """h' = (1 − z) n + z h, with n = tanh(W_in x + r (W_hn h))."""
+    """Return h' = (1 − z) n + z h, with n = tanh(W_in x + r (W_hn h))."""
     (h,) = state
     reset, update, new = gates.chunk(3, -1)
     hidden_reset, hidden_update, hidden_new = F.linear(h, w, b).chunk(3, -1)
@@ -25,7 +25,7 @@ def _gru(gates, state, w, b, _):
 
 
 def _lstm(gates, state, w, b, projection):
-    """c' = f c + i g, h' = o tanh(c'), projected where proj_size is set."""
+    """Return h' = o tanh(c') and c' = f c + i g, h' projected where proj_size is set."""
     h, c = state
     enter, forget, new, leave = (gates + F.linear(h, w, b)).chunk(4, -1)
     c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new)
@@ -44,7 +44,7 @@ STEPS = {"gru": _gru, "lstm": _lstm, "rnn_tanh": _simple(torch.tanh), "rnn_relu"
 
 
 def _run(step, x, state, weights, reverse: bool):
-    """One layer in one direction over ``(T, B, ·)``: outputs ``(T, B, ·)`` and the last state."""
+    """Return outputs ``(T, B, ·)`` and the last state of one layer in one direction over ``(T, B, ·)``."""
     w_in, w_state, b_in, b_state, projection = weights
     gates = F.linear(x, w_in, b_in).unbind(0)
     outputs = []
@@ -55,7 +55,7 @@ def _run(step, x, state, weights, reverse: bool):
 
 
 def _layers(flat, biased: bool, count: int) -> list[tuple]:
-    """The flat list in groups (W_ih, W_hh, b_ih, b_hh, W_hr), None where there is none."""
+    """Return the flat list in groups (W_ih, W_hh, b_ih, b_hh, W_hr), None where there is none."""
     size = len(flat) // count
     groups = []
     for start in range(0, len(flat), size):
@@ -67,7 +67,7 @@ def _layers(flat, biased: bool, count: int) -> list[tuple]:
 
 
 def _network(name: str):
-    """The rule of one kind of recurrent network."""
+    """Return the rule of one kind of recurrent network."""
 
     def rule(x, states, flat, biased, num_layers, dropout, training, bidirectional, batch_first=False):
         if isinstance(flat, bool) or not isinstance(flat, (list, tuple)):
@@ -95,7 +95,7 @@ def _network(name: str):
 
 
 def _cell(name: str):
-    """The rule of one step: the gates of the input, then the step."""
+    """Return the rule of one step: the gates of the input, then the step."""
 
     def rule(x, state, w_in, w_state, b_in=None, b_state=None):
         state = state if isinstance(state, (list, tuple)) else (state,)

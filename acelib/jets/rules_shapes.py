@@ -5,26 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acelib.jets.kinds import image, lift, linear, with_value
-from acelib.jets.lazy import Shared
-from acelib.jets.registry import provide
-from acelib.jets.tensor import Jet, MissingRule, jets_in
+from .kinds import image, lift, linear, with_value
+from .lazy import Shared
+from .registry import provide
+from .tensor import Jet, MissingRule, jets_in
 
 _vmapped = linear()
 
 
 def _reshape(func, x, *args, **kwargs):
-    """``view`` and its relatives: only the shape of the result matters for the tangents."""
+    """Return ``view`` and its relatives: only the shape of the result matters for the tangents."""
     value = func(x.value, *args, **kwargs)
     rest = value.shape[1:]
-    if isinstance(x._tangents, Shared) and value.ndim and value.shape[0] == len(x):
+    if isinstance(x.kept_tangents, Shared) and value.ndim and value.shape[0] == len(x):
         return image(x, value, lambda rows: rows.reshape(len(rows), *rest))
     tangents = x.tangents.reshape(-1, *value.shape)
     return Jet(value, tangents, None if x.second is None else x.second.reshape(value.shape))
 
 
 def _copy(func, x, *args, **kwargs):
-    """Conversions, dropout in evaluation mode, and what else acts on each number alone, linearly."""
+    """Return conversions, dropout in evaluation mode, and what else acts on each number alone, linearly."""
     value = func(x.value, *args, **kwargs)
     if not value.is_floating_point():
         return value
@@ -48,7 +48,7 @@ def _dropout(func, x, p=0.5, training=True, **_):
 
 
 def _like(func, x, other):
-    """``view_as`` and its relatives: of the second tensor only the shape matters."""
+    """Return ``view_as`` and its relatives: of the second tensor only the shape matters."""
     other = other.value if isinstance(other, Jet) else other
     if not isinstance(x, Jet):
         return func(x, other)
@@ -81,7 +81,7 @@ provide(linear(0, 1), "select_scatter", "slice_scatter", "diagonal_scatter")
 
 
 def _pad(func, x, pad, mode="constant", value=None):
-    """Padding with a constant pads the tangents with 0."""
+    """Return the padded jet; a constant pads the tangents with 0."""
     plain = func(x.value, pad, mode=mode, value=value)
     return with_value(_vmapped(lambda rows: func(rows, pad, mode=mode, value=None), x), plain)
 
@@ -98,7 +98,7 @@ provide(_masked_fill, "masked_fill")
 
 
 def _plain_index(index):
-    """The index as a tuple, masks turned into positions (a mask's result has no fixed shape)."""
+    """Return the index as a tuple, masks turned into positions (a mask's result has no fixed shape)."""
     parts = []
     for part in index if isinstance(index, tuple) else (index,):
         mask = isinstance(part, Tensor) and part.dtype == torch.bool and part.ndim
@@ -114,7 +114,7 @@ def _getitem(func, x, index):
 
 
 def _setitem(func, x, index, source):
-    """x with x[index] = source, found by numbering the entries, which copes with every kind of index."""
+    """Return x with x[index] = source, found by numbering the entries, which copes with every kind of index."""
     value = (x.value if isinstance(x, Jet) else x).clone()
     plain = source.value if isinstance(source, Jet) else source
     value[index] = plain
@@ -138,7 +138,7 @@ provide(_setitem, "setitem")
 
 
 def _overwritten(func, x, source=0, *_, **__):
-    """``copy_``, ``zero_`` and ``fill_``: the old contents do not matter."""
+    """Return the target of ``copy_``, ``zero_`` or ``fill_``, whose old contents do not matter."""
     return torch.zeros_like(x.value if isinstance(x, Jet) else x) + source
 
 

@@ -1,11 +1,11 @@
-"""A tensor that knows how it bends: value, R tangents, and one summed second derivative.
+"""A tensor with its value, R tangents, and one summed second derivative.
 
 Along x(ε) = x + Σ_r ε_r s_r every intermediate result z of a network has a value, the slopes t_r = ∂z/∂ε_r, and
 h = Σ_r ∂²z/∂ε_r². An operation z' = φ(z) maps them by t_r' = φ'(z) t_r and h' = φ'(z) h + Σ_r φ''(z)[t_r, t_r]. The
 sum over r is taken at once, so R directions cost R + 2 rows; of the last layer's h, one half is ½ Tr(∇²f S Sᵀ).
 
-A ``Jet`` is a ``torch.Tensor`` without memory of its own. Whatever torch function meets one is answered by the rule of
-that name; an operation without a rule is an error that names it, never a guess.
+A ``Jet`` is a ``torch.Tensor`` without memory of its own. A torch function that is called with one is carried out by
+the rule of that name; an operation without a rule is an error that names it, never a guess.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acelib._unsupported import UnsupportedOperation
-from acelib.jets.lazy import Shared
-from acelib.jets.registry import RULES, canonical, plain_name
+from .._unsupported import UnsupportedOperation
+from .lazy import Shared
+from .registry import RULES, canonical, plain_name
 
 _inside = threading.local()  # whether a rule is running: what it calls is ours, whatever the gradient mode
 
@@ -29,7 +29,7 @@ class MissingRule(UnsupportedOperation):
 
     def __init__(self, operation: str):
         rule = f"add a rule with acelib.jets.register({operation!r}, ...)"
-        remedy = f"{rule if operation.isidentifier() else 'write that part differently'}, or use route='auto'."
+        remedy = f"{rule if operation.isidentifier() else 'write that part differently'}, or use route='auto'"
         super().__init__(operation, "collapsed", remedy)
 
 
@@ -49,37 +49,46 @@ class Jet(Tensor):
     def __init__(self, value: Tensor, tangents: Tensor | Shared | None = None, second: Tensor | None = None):
         self._value, self._tangents, self._second = value, tangents, second
         self._family = [weakref.ref(self)]  # this jet and the views that share its memory
-        self._origin = None  # (base, index) of a view made by indexing, so that writing to it reaches the base
-        self._stale = None  # the operation that overwrote the memory behind this view
+        # (base, index) of a view made by indexing, so that writing to it reaches the base
+        self._origin: tuple[weakref.ref[Jet], Any] | None = None
+        self._stale: str | None = None  # the operation that overwrote the memory behind this view
 
     @property
     def value(self) -> Tensor:
+        """The plain tensor ``(B, ...)``."""
         return self._value
 
     @property
-    def tangents(self) -> Tensor | None:
+    def tangents(self) -> Any:
+        """The tangents ``(R, B, ...)`` written out; None for a constant, which rules are never called with."""
         if isinstance(self._tangents, Shared):
             self._tangents = self._tangents.dense()
         return self._tangents
 
     @property
+    def kept_tangents(self) -> Tensor | Shared | None:
+        """The tangents as they are kept: written out or still shared; None for a constant."""
+        return self._tangents
+
+    @property
     def second(self) -> Tensor | None:
+        """The summed second derivative ``(B, ...)``; None stands for zero."""
         return self._second
 
     @property
     def active(self) -> bool:
-        """False for a constant."""
+        """Whether it varies: False for a constant."""
         return self._tangents is not None
 
     def __repr__(self, **_) -> str:
-        count = 0 if not self.active else len(_base(self._tangents))
+        count = 0 if self._tangents is None else len(_base(self._tangents))
         return f"Jet({count} tangents, value {self._value!r})"
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         name, in_place = plain_name(func)
         if not (torch.is_grad_enabled() or getattr(_inside, "rule", False)):
-            # torch would take the result for a constant, or ask a custom backward for it: not for us to decide.
+            # torch would take the result for a constant, or call a custom backward for it: both would be a guess
             raise MissingRule(f"{name} inside torch.no_grad() or a custom autograd.Function")
         outer, _inside.rule = getattr(_inside, "rule", False), True
         try:
@@ -98,7 +107,7 @@ def _base(tangents: Tensor | Shared) -> Tensor:
 
 
 def jets_in(tree: Any) -> list[Jet]:
-    """All jets in nested tuples, lists and dictionaries, in order."""
+    """Return all jets in nested tuples, lists and dictionaries, in order."""
     if isinstance(tree, Jet):
         return [tree]
     if isinstance(tree, dict):
@@ -109,7 +118,7 @@ def jets_in(tree: Any) -> list[Jet]:
 
 
 def replace(tree: Any, kind: type, function) -> Any:
-    """The tree with ``function`` applied to every leaf of a kind."""
+    """Return the tree with ``function`` applied to every leaf of a kind."""
     if isinstance(tree, kind):
         return function(tree)
     if isinstance(tree, dict):
@@ -120,7 +129,7 @@ def replace(tree: Any, kind: type, function) -> Any:
 
 
 def _dispatch(func, name: str, in_place: bool, args: tuple, kwargs: dict) -> Any:
-    """The answer of one torch function that met a jet."""
+    """Return the result of one torch function that was called with a jet."""
     jets = jets_in((args, kwargs))
     for jet in jets:
         if jet._stale:
@@ -150,17 +159,17 @@ def _value(jet: Jet) -> Tensor:
 
 
 def _settled(jet: Jet) -> Tensor:
-    """The jet, or the plain tensor that a constant one is."""
+    """Return the jet, or the plain tensor of a constant one."""
     return jet if jet.active else jet.value
 
 
 def _relatives(jet: Jet) -> list[Jet]:
-    """The jet and all living views of its memory."""
+    """Return the jet and all living views of its memory."""
     return [relative for reference in jet._family if (relative := reference()) is not None]
 
 
 def _rebind(target: Jet, result: Any, name: str) -> Jet:
-    """The target of an in-place operation after it: new contents, and its views must not be read any more."""
+    """Return the target of an in-place operation with its new contents; its views are marked as stale."""
     new = result if isinstance(result, Jet) else Jet(result)
     if new.value.shape != target.value.shape or new.value.dtype != target.value.dtype:
         raise MissingRule(f"in-place {name} that changes shape or dtype")
@@ -184,7 +193,7 @@ def _fill(jet: Jet, new: Jet) -> None:
 
 
 def _with_family(result: Any, jets: list[Jet], name: str, args: tuple) -> Any:
-    """The result, each part of it that shares memory with an argument noted as a view of it."""
+    """Return the result, each part that shares memory with an argument noted as a view of it."""
     owners = {jet.value.untyped_storage().data_ptr(): jet for jet in jets if jet.value.numel()}
 
     def note(part: Tensor) -> Tensor:

@@ -1,10 +1,15 @@
 """Rules of one's own: registered in a line, checked against the full Hessian in float64."""
 
+import doctest
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import pytest
 import torch
 from torch import nn
 
 from acelib import half_trace, jets
+from acelib.jets import kinds, registry
 from acelib.jets.registry import RULES
 from acelib.jets.tensor import Jet
 
@@ -22,40 +27,83 @@ def close(actual, expected, rtol=1e-12):
 
 
 @pytest.fixture
-def table():
-    """The rules as they were, afterwards."""
-    before = dict(RULES)
-    yield
-    RULES.clear()
-    RULES.update(before)
+def register():
+    """Registers rules that are gone after the test."""
+    with ExitStack() as stack:
+        yield lambda name, rule: stack.enter_context(jets.register(name, rule))
 
 
-def test_a_rule_in_one_line(table):
+def test_a_rule_in_one_line(register):
     """i0 has none; automatic differentiation supplies the derivatives. A wrong rule does not pass the check."""
     x, s = draw(B, K), draw(K, R)
     with pytest.raises(jets.MissingRule, match=r"register\('i0e'"):
         jets.propagate(torch.special.i0e, x, s)
     assert half_trace(torch.special.i0e, x, s).shape == (B, K)  # auto goes another way meanwhile
-    jets.register("special_i0e", jets.pointwise())
+    register("special_i0e", jets.pointwise())
     assert jets.check(torch.special.i0e, x, s) < 1e-12
-    jets.register("i0e", jets.pointwise(lambda x, y: (torch.ones_like(x), torch.ones_like(x))))
+    register("i0e", jets.pointwise(lambda x, y: (torch.ones_like(x), torch.ones_like(x))))
     assert jets.check(torch.special.i0e, x, s) > 0.1
 
 
-def test_rules_of_every_kind(table):
+def test_rules_of_every_kind(register):
     x, s = draw(B, K), draw(K, K)
-    jets.register("cov", jets.composite(lambda z: (z - z.mean(1, True)) @ (z - z.mean(1, True)).T / (z.shape[1] - 1)))
+    register("cov", jets.composite(lambda z: (z - z.mean(1, True)) @ (z - z.mean(1, True)).T / (z.shape[1] - 1)))
     _, _, bend = jets.propagate(torch.cov, x, s[:, :1])
     centred = s[:, 0] - s[:, 0].mean()
     close(bend, (2 * (centred**2).sum() / (K - 1)).expand(B, B), 1e-12)
-    jets.register("hash_tensor", jets.constant())
-    jets.register("logcumsumexp", jets.composite(lambda z, dim: torch.log(torch.cumsum(torch.exp(z), dim))))
+    register("hash_tensor", jets.constant())
+    register("logcumsumexp", jets.composite(lambda z, dim: torch.log(torch.cumsum(torch.exp(z), dim))))
     assert jets.check(lambda z: torch.logcumsumexp(z, 1), x, s) < 1e-10
-    jets.register("bincount", jets.linear())
-    jets.register("chain_matmul", jets.multilinear(0, 1))
+    register("bincount", jets.linear())
+    register("chain_matmul", jets.multilinear(0, 1))
     assert {"bincount", "hash_tensor", "cov"} <= set(jets.supported())
-    with pytest.raises(TypeError, match="expected a string and a callable"):
+    with pytest.raises(TypeError, match="rule must be callable as .*, got 3"):
         jets.register("tanh", 3)
+    with pytest.raises(TypeError, match="name must be a string, .*, got <built-in method tanh"):
+        jets.register(torch.tanh, jets.pointwise())
+
+
+def test_a_rule_for_a_block_gives_way_to_the_earlier_one():
+    """Nested blocks, a block left by an error, and a name that had no rule; an exit is harmless a second time."""
+    first, second, before = jets.pointwise(), jets.pointwise(), RULES["sin"]
+    with jets.register("sin", first) as outer:
+        assert RULES["sin"] is first and repr(outer) == "Registration('sin')"
+        with pytest.raises(KeyError), jets.register("sin_", second):
+            assert RULES["sin"] is second
+            raise KeyError
+        assert RULES["sin"] is first
+    outer.__exit__(None, None, None)
+    assert RULES["sin"] is before
+    with jets.register("i0e", first):
+        assert "i0e" in jets.supported()
+    assert "i0e" not in jets.supported()
+
+
+def test_overlapping_blocks_leave_no_rule_behind():
+    """Blocks of two threads that end in the order in which they began, then 8 threads at once."""
+    before = RULES["sin"]
+    early, late = jets.register("sin", jets.linear()), jets.register("sin", jets.constant())
+    early.__exit__(None, None, None)
+    assert RULES["sin"] is late.rule
+    late.__exit__(None, None, None)
+    assert RULES["sin"] is before
+
+    def work(_):
+        for _ in range(200):
+            with jets.register("sin", jets.pointwise()):
+                pass
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert RULES["sin"] is before
+
+
+def test_examples_leave_the_rules_as_they_were():
+    """The examples of the documentation may run at any time, and so before any test."""
+    before = dict(RULES)
+    for module in (kinds, registry):
+        assert doctest.testmod(module, extraglobs={"torch": torch}).failed == 0
+    assert before == RULES
 
 
 def test_check_converts_a_module_and_leaves_the_original():
