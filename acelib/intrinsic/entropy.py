@@ -42,8 +42,8 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
     scores = outputs.reshape(len(outputs), groups, -1)
     if scores.shape[-1] < 2:
         raise ValueError(
-            "measure='entropy' needs a categorical target: a continuous one, known exactly once all noises are, has "
-            "entropy minus infinity; use measure='variance' or a model with an output per class"
+            "measure must be 'variance' for a continuous target, got 'entropy', which is minus infinity once all "
+            "noises are known; or give a model with an output per class"
         )
     if categorical == "argmax":
         return torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(outputs).reshape(outputs.shape)
@@ -51,9 +51,8 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
         return outputs
     if categorical is None:
         raise ValueError(
-            "measure='entropy' needs a categorical target, but the outputs are no probabilities; say "
-            "categorical='softmax' (a label drawn from their softmax) or 'argmax' (the largest), or use "
-            "measure='variance'"
+            "categorical must be 'softmax' (a label drawn from their softmax) or 'argmax' (the largest) where the "
+            "outputs are no probabilities, got None; or use measure='variance'"
         )
     return scores.softmax(-1).reshape(outputs.shape)
 

@@ -14,6 +14,7 @@ term is the lack of fit, measured by what the curve gets wrong at each sampled v
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
@@ -24,12 +25,12 @@ import torch
 from .._warnings import ExtrapolationWarning
 from .samples import Array, Samples, check_array, outside, to_numpy
 
-Baseline = str | float | tuple[str, Array]
+Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 """``"uniform"``, ``("data", values)`` or a number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Regressor:
+class Regressor(ABC):
     """A curve α ↦ E[y | do(x = α)] with its baseline and error bars; the base of the three families.
 
     Attributes:
@@ -182,13 +183,13 @@ class Regressor:
                 entries[name] = np.array(value, dtype=np.float64)
         return cls(**entries)
 
+    @abstractmethod
     def _basis(self, values: np.ndarray) -> np.ndarray:
         """Return the rows ``B(α)``, ``(n, p)``, for values ``(n,)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _uniform_row(self) -> np.ndarray:
         """Return the row that averages the curve over U(low, high), ``(p,)``, by exact integration."""
-        raise NotImplementedError
 
     def _bayesian_variance(self, rows: np.ndarray) -> np.ndarray:
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from intrinsic_systems import GOLDEN, TRIANGLE, S, outcome, synthetic
+from scipy.stats import lognorm
 from torch import nn
 
 from acelib.intrinsic import (
@@ -16,6 +17,7 @@ from acelib.intrinsic import (
     StructuralModel,
     intrinsic_contributions,
 )
+from acelib.plots import plot_contributions
 
 F64 = torch.float64
 CONTEXTS = ("shapley", "topological", "first", "total")
@@ -158,8 +160,6 @@ def test_other_maps_of_the_noise_change_nothing():
     a, b = (intrinsic_contributions(m, model).contributions for m in (scm, other))
     assert (a - b).abs().max() < 1e-12
 
-    from scipy.stats import lognorm
-
     functions = {"Q": lambda P, m: 2 * P + S * m.log(), "R": lambda P, Q, m: 2 * P - Q + S * m.log()}
     other = StructuralModel(TRIANGLE, functions, {"P": "uniform", "Q": lognorm(s=1), "R": lognorm(s=1)})
     a, b = (intrinsic_contributions(m, outcome, num_samples=2**12).contributions for m in (synthetic(), other))
@@ -237,8 +237,6 @@ def test_saved_shown_and_drawn(tmp_path):
     low, high = r.interval(shares=True)
     assert ((low < r.shares) & (r.shares < high)).all()
     assert "Var(Y)" in repr(r) and "Var(Y)" in r.plot(truth=GOLDEN["shapley"]).get_ylabel()
-    from acelib.plots.bars import plot_contributions
-
     assert plot_contributions({"a": r, "b": again}, shares=False, truth={"a": [0.1] * 3}).get_legend() is not None
     with pytest.raises(KeyError, match="node must be one of .*, got 'W'"):
         r["W"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import expon, norm
+from scipy.stats import expon, multivariate_normal, norm
 from torch.distributions import Laplace
 
 from acelib.intrinsic import (
@@ -224,8 +224,6 @@ def test_linear_fit_equals_normal_equations():
 
 def test_log_likelihood_is_the_normal_density():
     """A complete graph is a multivariate normal with the sample moments: its log density by scipy, to 1e-10."""
-    from scipy.stats import multivariate_normal
-
     rows = np.random.default_rng(1).normal(size=(60, 3)) @ np.array([[1, 2, 0], [0, 1, -1], [0, 0, 0.5]])
     model = LinearModel.fit(rows, {"a": [], "b": ["a"], "c": ["a", "b"]})
     density = multivariate_normal(rows.mean(0), np.cov(rows.T, ddof=0)).logpdf(rows).mean()
