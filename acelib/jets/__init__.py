@@ -20,8 +20,8 @@ from . import (  # noqa: F401  (the rules register themselves)
     rules_recurrent,
     rules_shapes,
 )
+from .forward import check, collapsed, propagate, supported
 from .kinds import composite, constant, linear, multilinear, pointwise
-from .propagate import check, collapsed, propagate, supported
 from .registry import register
 from .tensor import Jet, MissingRule
 

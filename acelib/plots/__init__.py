@@ -11,7 +11,7 @@ from .graphs import (
     plot_reliability,
     plot_repair,
 )
-from .style import (
+from .house_style import (
     AMBER,
     BAND,
     BLACK,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from .style import COLORS, LINESTYLES, own_axes
+from .house_style import COLORS, LINESTYLES, own_axes
 
 if TYPE_CHECKING:
     from ..intrinsic import IntrinsicContributions, SobolIndices

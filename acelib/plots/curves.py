@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import (
+from .house_style import (
     BAND,
     BLUE,
     COLORS,

@@ -16,7 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .style import BAND, BLUE, COLORS, LINESTYLES, ORANGE, own_axes, style
+from .house_style import BAND, BLUE, COLORS, LINESTYLES, ORANGE, own_axes, style
 
 if TYPE_CHECKING:
     from ..paths import ExplanatoryGraph, Fidelity, NodeMaps, Reliability, Repair, TreatmentEffects

@@ -132,7 +132,7 @@ def test_pictures_do_not_import_what_they_draw():
     code += "import acelib.plots; print(*sorted(n for n in sys.modules if n.startswith('acelib.')))"
     folder = str(pathlib.Path(plots.__file__).parents[1])
     loaded = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
-    mine = {f"acelib.plots{end}" for end in ("", ".bars", ".curves", ".graphs", ".style")}
+    mine = {f"acelib.plots{end}" for end in ("", ".bars", ".curves", ".graphs", ".house_style")}
     assert set(loaded.split()) == mine | {"acelib._warnings"}
 
 
