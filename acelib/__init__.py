@@ -8,14 +8,11 @@ from . import jets
 from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
 from .attribution import AverageCausalEffect
 from .curvature import UnsupportedOperation, half_trace
-from .expectation.estimate import Check, Expectation, interventional_expectation
-from .inputs.distribution import InputDistribution
-from .inputs.domain import FiniteSet, Interval
-from .inputs.intervention import Intervention
-from .inputs.latent import LatentPrior
+from .expectation import Check, Expectation, interventional_expectation
+from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
 from .quantus import quantus_explain
 from .recurrent import FeedbackSequences
-from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
+from .regressors import CausalRegressor, CausalTable, SplineRegressor
 from .results import Attribution, CausalRegressors
 
 __version__ = "0.1.0"
@@ -34,6 +31,7 @@ __all__ = [
     "FeedbackSequences",
     "FiniteSet",
     "InputDistribution",
+    "InputModel",
     "Interval",
     "Intervention",
     "LatentPrior",

@@ -1,7 +1,8 @@
-"""Checks of what users pass in: one clear sentence for each way it can be wrong."""
+"""Checks of what users pass in: each mistake gets one clear sentence."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,7 +29,9 @@ def as_float_tensor(value: Any, name: str, *, dtype: torch.dtype | None = None, 
     tensor = tensor.to(dtype=dtype, device=device)
     bad = int((~torch.isfinite(tensor)).sum())
     if bad:
-        raise ValueError(f"{name} holds {bad} NaN or Inf of {tensor.numel()} entries; clean or impute them first")
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or Inf of {tensor.numel()} entries; clean or impute them first"
+        )
     return tensor
 
 
@@ -42,7 +45,7 @@ def as_values(values: Any, width: int, *, dtype: torch.dtype, device: Any) -> Te
     if tensor.ndim != 2 or tensor.shape[1] != width:
         raise ValueError(f"values must have shape (m,) or (m, {width}) for this feature, got {tuple(tensor.shape)}")
     if tensor.shape[0] == 0:
-        raise ValueError("values is empty; give at least one value to intervene with")
+        raise ValueError("values must hold at least one value, got an empty list")
     return tensor
 
 
@@ -52,8 +55,24 @@ def feature_names(names: Iterable[str] | None, count: int) -> tuple[str, ...]:
         return tuple(f"x{i}" for i in range(count))
     names = tuple(str(name) for name in names)
     if len(names) != count:
-        raise ValueError(f"feature_names has {len(names)} names for {count} features; give one per flattened input")
+        raise ValueError(f"feature_names must hold one name per flattened input, {count}, got {len(names)}")
     if len(set(names)) != count:
         twice = sorted({n for n in names if names.count(n) > 1})
-        raise ValueError(f"feature_names repeats {twice}; names must be distinct")
+        raise ValueError(f"feature_names must be distinct, got {twice} more than once")
     return names
+
+
+def as_generator(seed: int | None) -> torch.Generator:
+    """Return the generator of a seed; None means 0 everywhere in acelib, so that results repeat.
+
+    Raises:
+        TypeError: if the seed is no integer.
+
+    Example:
+        >>> assert torch.equal(torch.rand(3, generator=as_generator(None)), torch.rand(3, generator=as_generator(0)))
+    """
+    try:
+        number = 0 if seed is None else operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed must be an integer or None, got {seed!r}") from None
+    return torch.Generator().manual_seed(number)

@@ -10,13 +10,27 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
+class UnsupportedOperation(RuntimeError):
+    """An operation inside the model that has no derivative rule for the chosen route.
+
+    Attributes:
+        operation: the operation's name, as far as torch tells it.
+        route: the route, or routes, that stopped at it.
+    """
+
+    def __init__(self, operation: str, route: str, remedy: str):
+        self.operation, self.route = operation, route
+        super().__init__(f"the route {route} cannot differentiate {operation} twice: {remedy}")
+
+
 def jvp_grad(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """vᵀ∇²f(x)v for points ``(p, k)`` and directions ``(p, q, k)``: ``(p, q, outputs)``; forward over reverse.
+    """Return vᵀ∇²f(x)v for points ``(p, k)`` and directions ``(p, q, k)``: ``(p, q, outputs)``; forward over reverse.
 
     One dual forward pass serves all outputs; each output adds one reverse pass. Only the slope along v leaves the
     reverse pass, so that many outputs do not keep many gradients in memory.
@@ -25,7 +39,7 @@ def jvp_grad(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     rows, tangents = x.repeat_interleave(q, 0), v.reshape(p * q, k)
 
     def slopes(z):
-        y, pull = torch.func.vjp(lambda a: model(a.clone()), z)
+        y, pull, *_ = torch.func.vjp(lambda a: model(a.clone()), z)
         seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
         # create_graph: some operations (SiLU) use a fused backward without a forward-mode rule where it is off.
         return torch.stack([(pull(seed.expand_as(y), create_graph=True)[0] * tangents).sum(1) for seed in seeds], dim=1)
@@ -34,7 +48,7 @@ def jvp_grad(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 def double_backward(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """The same numbers, ``(p, q, outputs)``: d²f(x + εv)/dε² at ε = 0 by two reverse passes per output."""
+    """Return the same numbers, ``(p, q, outputs)``: d²f(x + εv)/dε² at ε = 0 by two reverse passes per output."""
     p, q, k = v.shape
     _require_second_derivative(model, x[0])
     with torch.enable_grad():
@@ -53,7 +67,7 @@ def double_backward(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 def _require_second_derivative(model, point: torch.Tensor) -> None:
-    """Raises where a custom backward cannot be differentiated: reverse over reverse would take it for a constant.
+    """Raise where a custom backward cannot be differentiated: reverse over reverse would take it for a constant.
 
     A gradient is linear in its seed u, g(u) = Jᵀu, so w·g(u) must equal u·∂(w·g)/∂u; a cut graph breaks that. Seed and
     weights differ from entry to entry, because a softmax has gradient 0 for equal ones.
@@ -76,7 +90,7 @@ def _require_second_derivative(model, point: torch.Tensor) -> None:
 
 
 def central_difference(model, x: torch.Tensor, v: torch.Tensor, step: float) -> torch.Tensor:
-    """λ [f(x + εe) + f(x − εe) − 2 f(x)] / ε² with e = v / √λ, λ = |v|²: ``(p, q, outputs)``; 0 along a zero v."""
+    """Return λ [f(x + εe) + f(x − εe) − 2 f(x)] / ε², ``(p, q, outputs)``, with e = v / √λ, λ = |v|²; 0 for v = 0."""
     p, q, k = v.shape
     length = v.norm(dim=2, keepdim=True)
     unit = v / torch.where(length > 0, length, torch.ones_like(length))
@@ -86,7 +100,7 @@ def central_difference(model, x: torch.Tensor, v: torch.Tensor, step: float) -> 
 
 
 def full_hessian(model, point: torch.Tensor, chunk: int) -> torch.Tensor:
-    """∇²f at one point ``(k,)``: ``(outputs, k, k)``, forward over reverse, else reverse over reverse."""
+    """Return ∇²f at one point ``(k,)``: ``(outputs, k, k)``, forward over reverse, else reverse over reverse."""
     try:
         return _forward_over_reverse(model, point, chunk)
     except RuntimeError as error:
@@ -96,7 +110,7 @@ def full_hessian(model, point: torch.Tensor, chunk: int) -> torch.Tensor:
 
 
 def _forward_over_reverse(model, point, chunk) -> torch.Tensor:
-    """``(outputs, k, k)`` as jacfwd(jacrev), with at most ``chunk`` rows (outputs × unit tangents) at a time."""
+    """Return ``(outputs, k, k)`` as jacfwd(jacrev), with at most ``chunk`` rows (outputs × unit tangents) at a time."""
     jacobian = torch.func.jacrev(lambda z: model(z[None].clone())[0])
     width = max(1, chunk // model(point[None].clone()).shape[1])
 
@@ -108,7 +122,7 @@ def _forward_over_reverse(model, point, chunk) -> torch.Tensor:
 
 
 def _reverse_over_reverse(model, point) -> torch.Tensor:
-    """``(outputs, k, k)`` by plain double backward, one output and one row at a time: slow, but asks for little."""
+    """Return ``(outputs, k, k)`` by plain double backward, one output and one row at a time: slow, needs little."""
     _require_second_derivative(model, point)
     outputs = model(point[None].clone()).shape[1]
     with torch.enable_grad():
@@ -121,8 +135,8 @@ def _reverse_over_reverse(model, point) -> torch.Tensor:
 
 @contextlib.contextmanager
 def twice_differentiable(*, recurrent: bool) -> Iterator[None]:
-    """Swaps fused kernels that cannot be differentiated twice for plain ones, and puts them back."""
-    kernels = torch.backends
+    """Swap fused kernels that cannot be differentiated twice for plain ones while the context is active."""
+    kernels: Any = torch.backends  # torch types its switches as plain modules
     with contextlib.ExitStack() as stack:
         stack.callback(kernels.mha.set_fastpath_enabled, kernels.mha.get_fastpath_enabled())
         kernels.mha.set_fastpath_enabled(False)
@@ -145,7 +159,7 @@ _UNNAMED = {
 
 
 def missing_operation(error: Exception) -> str | None:
-    """The operation that lacks a derivative rule according to torch's message; None for any other error."""
+    """Return the operation that lacks a derivative rule according to torch's message; None for any other error."""
     named = _NAMED.search(str(error))
     if named:
         return named.group(1)

@@ -1,70 +1,123 @@
-"""How acelib calls a network: rows in chunks, in their original shape, with every assumption checked.
+"""Calls of a network: rows in chunks, in their original shape, with every assumption checked.
 
 A *model* is any torch callable ``(batch, *shape) -> (batch, outputs)``. The method works on flattened rows
 ``(batch, features)``; this module folds them back, calls the model without gradients and refuses what would
-silently give wrong averages: a module in training mode, outputs of another shape, NaN.
+silently give wrong averages: a module that acts at random or mixes the rows of a batch, outputs of another shape, NaN.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 Model = Callable[[Tensor], Tensor]
 
-DEFAULT_CHUNK = 16_384  # model rows a call; a compromise between call overhead and memory
-_ACTIVE_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+DEFAULT_CHUNK = 16_384  # model rows of a plain call; a compromise between call overhead and memory
+DIFFERENTIATED_CHUNK = 4096  # rows of a call that is differentiated, which keeps its tangents or its graph
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_INSTANCE_NORM = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
 def as_models(model: Model | Sequence[Model]) -> list[Model]:
     """Return a list of models; a single one becomes a list of one, and each is checked for training mode."""
     models = list(model) if isinstance(model, list | tuple | nn.ModuleList) else [model]
     if not models:
-        raise ValueError("model is an empty list; give at least one torch callable")
+        raise ValueError("model must be a torch callable or a list of them, got an empty list")
     for m in models:
         if not callable(m):
             raise TypeError(f"model must be a torch callable (batch, ...) -> (batch, outputs), got {type(m).__name__}")
-        check_mode(m)
-    return models
+        check_mode(cast(Model, m))
+    return cast(list[Model], models)
+
+
+def as_chunk(chunk_size: int | None, default: int = DEFAULT_CHUNK) -> int:
+    """Return the most model rows in one call.
+
+    Args:
+        chunk_size: what the user gave; None means ``default``.
+        default: DEFAULT_CHUNK for plain calls, DIFFERENTIATED_CHUNK for differentiated ones.
+
+    Raises:
+        TypeError: if it is no integer.
+        ValueError: if it is below 1.
+    """
+    if chunk_size is None:
+        return default
+    try:
+        number = operator.index(chunk_size)
+    except TypeError:
+        raise TypeError(f"chunk_size must be an integer, the most model rows in one call, got {chunk_size!r}") from None
+    if number < 1:
+        raise ValueError(f"chunk_size must be positive, the most model rows in one call, got {number}")
+    return number
 
 
 def check_placement(models: Sequence[Model], like: Tensor) -> None:
     """Raise a ValueError where a module's parameters live on another device or in another dtype than the inputs."""
     for model in models:
-        for tensor in model.parameters() if isinstance(model, nn.Module) else ():
+        module = _module(model)
+        for tensor in module.parameters() if module is not None else ():
             if tensor.device != like.device:
                 raise ValueError(
-                    f"model is on {tensor.device} but the inputs are on {like.device}; "
+                    f"model must be on the device of the inputs, {like.device}, got {tensor.device}; "
                     f"use inputs.to('{tensor.device}') or move the model"
                 )
             if tensor.is_floating_point() and tensor.dtype != like.dtype:
                 raise ValueError(
-                    f"model has {tensor.dtype} parameters but the inputs are {like.dtype}; "
+                    f"model must have the dtype of the inputs, {like.dtype}, got parameters of {tensor.dtype}; "
                     f"use inputs.to({tensor.dtype}) or change the model's dtype"
                 )
             break
 
 
 def check_mode(model: Model) -> None:
-    """Raise a ValueError where dropout or batch norm is active: every average would be over random networks."""
-    if not isinstance(model, nn.Module):
-        return
-    for name, module in model.named_modules():
-        drops = isinstance(module, nn.RNNBase) and module.dropout > 0  # between its layers
-        if module.training and (drops or isinstance(module, _ACTIVE_IN_TRAINING)):
-            where = f" '{name}'" if name else ""
+    """Raise a ValueError where a module acts at random or mixes the rows of a batch: an average would mean nothing.
+
+    Dropout, RReLU, attention and recurrent layers with dropout, and batch norm must be in evaluation mode; batch norm
+    needs its running statistics there. A method of a module, such as ``model.forward``, counts as the module.
+    """
+    module = _module(model)
+    for name, part in module.named_modules() if module is not None else ():
+        what = type(part).__name__ + (f" '{name}'" if name else "")
+        if part.training and _mode_matters(part):
             raise ValueError(
-                f"model is in training mode and its layer{where} ({type(module).__name__}) acts differently there; "
-                "call model.eval() first (acelib never switches modes itself)"
+                f"model must be in evaluation mode, got {what} in training mode; call model.eval() first "
+                "(acelib never switches modes itself)"
             )
+        if isinstance(part, _BATCH_NORM) and part.running_mean is None:
+            raise ValueError(
+                f"model must answer each row by itself, got {what} without running statistics, where the rows of a "
+                "batch influence each other; build it with track_running_stats=True"
+            )
+
+
+def _module(model: Model) -> nn.Module | None:
+    """Return the module behind a callable: itself, or the one whose method it is; None for a plain function."""
+    owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _mode_matters(part: nn.Module) -> bool:
+    """Return whether a layer acts differently in training mode: by random numbers, or by the statistics of a batch."""
+    if isinstance(part, _DROPOUT) or type(part).__name__.startswith("Drop"):  # also DropPath of other libraries
+        return getattr(part, "p", getattr(part, "drop_prob", 1)) != 0
+    if isinstance(part, nn.RNNBase | nn.MultiheadAttention):
+        return part.dropout > 0  # between its layers, or of its weights
+    if isinstance(part, _INSTANCE_NORM):
+        return part.track_running_stats
+    return isinstance(part, (nn.RReLU, *_BATCH_NORM))
 
 
 def evaluate(model: Model, rows: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the model's outputs ``(batch, outputs)`` for flattened rows ``(batch, features)``, without gradients.
 
     Raises:
+        TypeError: if the model returns no tensor.
         ValueError: if the model fails on rows of this shape, returns something else than ``(batch, outputs)``, or NaN.
     """
     with torch.no_grad():
@@ -72,17 +125,28 @@ def evaluate(model: Model, rows: Tensor, shape: Sequence[int]) -> Tensor:
     return check_output(out, rows.shape[0])
 
 
-def check_output(out: Tensor, batch: int) -> Tensor:
-    """Return ``out`` if it is a finite floating tensor ``(batch, outputs)``, else raise a ValueError that says why."""
+def check_shape(out: Tensor, batch: int) -> Tensor:
+    """Return ``out`` if it is a floating tensor ``(batch, outputs)``, else raise an error that says what it is."""
     if not isinstance(out, Tensor):
-        raise ValueError(f"model must return a tensor (batch, outputs), got {type(out).__name__}")
+        raise TypeError(f"model must return a tensor (batch, outputs), got {type(out).__name__}; pick the tensor in it")
     if out.ndim != 2 or out.shape[0] != batch:
         hint = "; append .unsqueeze(-1) for a single output" if out.ndim == 1 else ""
         raise ValueError(f"model must return shape (batch, outputs) = ({batch}, outputs), got {tuple(out.shape)}{hint}")
     if not out.is_floating_point():
         raise ValueError(f"model must return a floating dtype, got {out.dtype}; return scores or probabilities")
+    return out
+
+
+def check_output(out: Tensor, batch: int) -> Tensor:
+    """Return ``out`` if it is a finite floating tensor ``(batch, outputs)``, else raise an error that says what it is.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: for another shape or dtype, NaN or Inf.
+    """
+    check_shape(out, batch)
     if not torch.isfinite(out.sum()) and not torch.isfinite(out).all():  # the sum alone is cheap, and may overflow
-        raise ValueError("model returned NaN or Inf; check its weights and the scale of the inputs")
+        raise ValueError("model must return finite outputs, got NaN or Inf; check its weights and the scale of inputs")
     return out
 
 
@@ -103,7 +167,7 @@ def joint(models: Sequence[Model], columns: Sequence[int] | None = None) -> Mode
     def call(x: Tensor) -> Tensor:
         outs = [check_output(m(x), x.shape[0]) for m in models]
         if len({o.shape[1] for o in outs}) > 1:
-            raise ValueError(f"the models in the list differ in their outputs: {[o.shape[1] for o in outs]}")
+            raise ValueError(f"model must be a list with equally many outputs each, got {[o.shape[1] for o in outs]}")
         if index is not None:
             outs = [o[:, index.to(o.device)] for o in outs]
         return outs[0] if len(outs) == 1 else torch.cat([torch.stack(outs).mean(0), *outs], dim=1)

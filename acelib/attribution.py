@@ -7,7 +7,6 @@ the value each of its coordinates has (Sec. 5.2).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._checks import as_float_tensor
+from ._checks import as_float_tensor, as_generator
 from ._models import Model, as_models, evaluate, joint
-from ._warnings import ApproximationWarning
-from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, Expectation, interventional_expectation
-from .inputs.distribution import Feature, InputDistribution
+from ._warnings import ApproximationWarning, warn_caller
+from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, interventional_expectation
+from .expectation.result import Expectation
+from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
@@ -29,7 +29,7 @@ CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline
 CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with
 CHECK_LIMIT = 0.05  # of the range of the target's curves
 ROUNDS = 4  # of refinement
-SMOOTH_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}
+CURVE_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}  # a finite domain takes a table
 
 
 class AverageCausalEffect:
@@ -37,30 +37,41 @@ class AverageCausalEffect:
 
     Args:
         model: torch callable ``(batch, *shape) -> (batch, outputs)``, or a list of them (training seeds).
-        inputs: a causal input model, e.g. ``InputDistribution.fit(X)``.
+        inputs: a causal input model: an ``InputDistribution``, ``LatentPrior`` or ``FeedbackSequences``, or a subclass
+            of ``InputModel`` of your own.
         method: estimator of the expectations, see ``interventional_expectation``.
         budget: model rows that one ``regress`` of all its features may spend (at least 100 rows a value).
-        chunk_size: model rows a call; bounds memory.
-        seed: of the row subset and of the values that are checked.
+        chunk_size: most model rows in one call; bounds memory. Default 16384.
+        seed: seed of the row subset and of the values that are checked; None means 0.
         groups: labels of dependent rows.
         target_names: names of the outputs; default "0", "1", ...
 
+    A feature is a name or an index; of ``FeedbackSequences`` it is also a pair (step, channel), of ``LatentPrior`` a
+    latent such as "z0" or "c8".
+
     Raises:
-        TypeError, ValueError: for a model that is no callable, in training mode, or returns the wrong shape.
+        TypeError: for inputs that are no causal input model, or a model that is no callable.
+        ValueError: for a model in training mode, or one that returns the wrong shape.
+
+    References:
+        Chattopadhyay et al. (2019), Eq. 1, Sec. 4.3 and Sec. 5.2.
 
     Example:
+        >>> from acelib import InputDistribution
         >>> X = torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         >>> inputs = InputDistribution.fit(X, domain=(0.0, 1.0))
         >>> ace = AverageCausalEffect(lambda x: x[:, :1] * x[:, 1:], inputs)
         >>> effect = ace.attribute(X[0])
         >>> exact = (X[0] - 0.5) * X.mean(0).flip(0)  # f = ab: the effect of a is (a - mid) times the mean of b
         >>> assert torch.allclose(effect.values, exact, atol=1e-6)
+        >>> only = ace.attribute(X[0], features=["x1"])
+        >>> assert torch.equal(only.values[1], effect.values[1]) and only.values[0].isnan()
     """
 
     def __init__(
         self,
         model: Model | Sequence[Model],
-        inputs: InputDistribution,
+        inputs: InputModel,
         *,
         method: str = "auto",
         budget: int = DEFAULT_BUDGET,
@@ -69,8 +80,9 @@ class AverageCausalEffect:
         groups: Any = None,
         target_names: Sequence[str] | None = None,
     ) -> None:
+        check_input_model(inputs)
         self.models, self.inputs = as_models(model), inputs
-        self.options = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
+        self.options: dict[str, Any] = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
         self.budget, self.seed = budget, seed
         outputs = evaluate(joint(self.models), inputs.mean[None], inputs.shape).shape[1]
         self.num_outputs = outputs if len(self.models) == 1 else outputs // (len(self.models) + 1)
@@ -105,7 +117,7 @@ class AverageCausalEffect:
         """Return the causal regressors of every (feature, target) pair.
 
         Args:
-            features: names or indices; default all inputs.
+            features: a list of names or indices, or of pairs (step, channel); default all inputs.
             targets: names or indices of outputs; default all.
             num: values per feature, over its domain. A finite domain uses its own values and gives a table.
             max_order: largest polynomial order considered.
@@ -122,8 +134,8 @@ class AverageCausalEffect:
         References:
             Chattopadhyay et al. (2019), Sec. 4.3 and Alg. 1.
         """
-        if family not in SMOOTH_FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(SMOOTH_FAMILIES)}, got {family!r}")
+        if family not in CURVE_FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(CURVE_FAMILIES)}, got {family!r}")
         if num < 2 or refine < 0:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
         columns = self._columns(features)
@@ -163,7 +175,7 @@ class AverageCausalEffect:
             target: name or index of the output; None where there is only one.
             via: "regressors" uses regressors of all features on Chebyshev values, fitted once, and warns where they
                 miss direct values by more than 5 % of the range; "direct" evaluates each distinct value.
-            features: the inputs to explain; the others get NaN. Default all.
+            features: a list of the inputs to explain, as in ``regress``; the others get NaN. Default all.
             progress: show a progress bar while regressors are fitted.
 
         Raises:
@@ -176,7 +188,7 @@ class AverageCausalEffect:
             raise ValueError(f"via must be 'regressors' or 'direct', got {via!r}")
         if target is None and self.num_outputs > 1:
             names = list(self.target_names)[:10]
-            raise ValueError(f"target is needed: the model has {self.num_outputs} outputs {names}; name one of them")
+            raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
         (chosen,) = self._targets([0 if target is None else target])
         x = as_float_tensor(x, "x", dtype=self.inputs.mean.dtype, device=self.inputs.mean.device)
         if tuple(x.shape) != tuple(self.inputs.shape) and tuple(x.shape[1:]) != tuple(self.inputs.shape):
@@ -193,7 +205,8 @@ class AverageCausalEffect:
                 mean, std = self._direct(column, distinct, chosen)
             else:
                 mean, std = curves[column, chosen].ace(distinct.double().cpu(), return_std=True)
-            effects[:, column], errors[:, column] = mean.to(flat.device)[where], std.to(flat.device)[where]
+            effects[:, column] = torch.as_tensor(mean, device=flat.device)[where]
+            errors[:, column] = torch.as_tensor(std, device=flat.device)[where]
         return Attribution(effects.reshape(x.shape), errors.reshape(x.shape), self.target_names[chosen], via)
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
@@ -220,15 +233,17 @@ class AverageCausalEffect:
         family: str,
         order: int,
         baseline: Any,
-    ) -> tuple[list[Regressor], Expectation]:
+    ) -> tuple[Sequence[Regressor], Expectation]:
         e = interventional_expectation(
             self.models, self.inputs, column, values, budget=rows * len(values), outputs=targets, **self.options
         )
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
-                raise ValueError("baseline='data' needs rows, and this input model has only moments")
+                raise ValueError(
+                    "baseline must not be 'data' for an input model without rows, got 'data'; it needs rows"
+                )
             baseline = ("data", self.inputs.samples[:, column].double().cpu())
-        shared = dict(covariance=e._covariance.cpu().numpy(), baseline=baseline)
+        shared = dict(covariance=e.covariances.cpu().numpy(), baseline=baseline)
         if bool(np.isnan(shared["covariance"]).any()):
             shared["covariance"] = None  # moments without a sample size: no sampling error is known
         alphas, y = values.numpy(), e.values.T.cpu().numpy()
@@ -237,10 +252,10 @@ class AverageCausalEffect:
         shared |= dict(low=domain.low, high=domain.high)
         if family == "polynomial":
             shared["max_order"] = order
-        return SMOOTH_FAMILIES[family].fit_many(alphas, y, **shared), e
+        return CURVE_FAMILIES[family].fit_many(alphas, y, **shared), e
 
     def _direct(self, column: int, distinct: Tensor, target: int) -> tuple[Tensor, Tensor]:
-        """ACE of each distinct value from evaluated expectations only; the baseline by Clenshaw-Curtis quadrature."""
+        """Return the ACE of each distinct value and its error, evaluated; the baseline is a quadrature."""
         nodes, weights = _quadrature(self.inputs.domain[column])
         values = torch.cat([distinct.double().cpu(), nodes])
         e = self.expectation(column, values, targets=[target])
@@ -250,8 +265,8 @@ class AverageCausalEffect:
         return contrast @ e.values[:, 0].double().cpu(), covariance.diagonal().clamp_min(0).sqrt()
 
     def _check_cache(self, curves: CausalRegressors) -> None:
-        """Compare cached regressors with direct values, on the same rows, and warn where they are off."""
-        generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
+        """Warn where cached regressors miss direct values on the same rows."""
+        generator = as_generator(self.seed)
         domains = {c: self.inputs.domain[c] for c in curves.feature_index}
         candidates = [c for c, d in domains.items() if isinstance(d, Interval) and d.width > 0]
         if not candidates:
@@ -268,16 +283,15 @@ class AverageCausalEffect:
             e = interventional_expectation(
                 self.models, self.inputs, column, values, budget=rows * len(values), **self.options
             )
-            fitted = torch.stack([curves[column, t].predict(values) for t in range(self.num_outputs)], dim=1)
-            error = ((fitted - e.values.cpu()).abs() / spans.clamp_min(1e-300)).max().item()
+            fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
+            error = ((torch.stack(fitted, dim=1) - e.values.cpu()).abs() / spans.clamp_min(1e-300)).max().item()
             if error > worst:
                 worst, where = error, self.inputs.feature_names[column]
         if worst > CHECK_LIMIT:
-            warnings.warn(
+            warn_caller(
                 f"the cached regressor of {where!r} misses a direct value by {worst:.1%} of the range; "
                 "use via='direct', or regress with more values, a higher max_order or family='spline'",
                 ApproximationWarning,
-                stacklevel=4,
             )
 
     def _columns(self, features: Sequence[Feature] | None) -> list[int]:
@@ -287,7 +301,7 @@ class AverageCausalEffect:
             features = [features]
         columns = [self.inputs.feature(f) for f in features]
         if not columns or any(len(c) != 1 for c in columns):
-            raise ValueError("features must be single inputs, at least one: a curve has one argument")
+            raise ValueError(f"features must be a list of single inputs, at least one, got {features!r}")
         return [c[0] for c in columns]
 
     def _targets(self, targets: Sequence[str | int] | None) -> list[int]:
@@ -298,13 +312,13 @@ class AverageCausalEffect:
             index = self.target_names.index(target) if target in self.target_names else target
             if not isinstance(index, int | np.integer) or not 0 <= index < self.num_outputs:
                 names = list(self.target_names)[:10]
-                raise ValueError(f"target {target!r} is not one of the {self.num_outputs} outputs {names}")
+                raise ValueError(f"target must be one of the {self.num_outputs} outputs {names}, got {target!r}")
             chosen.append(int(index))
         return chosen
 
 
 def _quadrature(domain: Domain) -> tuple[Tensor, Tensor]:
-    """Nodes and weights that average over a domain: Clenshaw-Curtis on an interval, the mean over a finite set."""
+    """Return nodes and weights that average over a domain: Clenshaw-Curtis on an interval, equal ones on a set."""
     nodes = domain.grid(CHEBYSHEV_VALUES, "chebyshev")
     n = len(nodes)
     if isinstance(domain, FiniteSet) or n == 1:
@@ -316,13 +330,13 @@ def _quadrature(domain: Domain) -> tuple[Tensor, Tensor]:
 
 
 def _rounds(total: int) -> list[int]:
-    """Split ``total`` further values into at most four rounds."""
+    """Return the numbers of further values in at most four rounds."""
     size = -(-total // ROUNDS) if total else 0
     return [min(size, total - start) for start in range(0, total, size)] if total else []
 
 
-def _refined(values: Tensor, fitted: list[Regressor], count: int) -> Tensor:
-    """Add ``count`` midpoints beside the values whose held-out residual, over all targets, is largest."""
+def _refined(values: Tensor, fitted: Sequence[Regressor], count: int) -> Tensor:
+    """Return the values with ``count`` midpoints beside those whose held-out residual, over all targets, is largest."""
     scale = [max(float(np.ptp(c.expectations)), 1e-300) for c in fitted]
     residual = torch.from_numpy(np.max([np.abs(c.held_out) / s for c, s in zip(fitted, scale, strict=True)], axis=0))
     gaps = (residual[1:] + residual[:-1]) * (values[1:] - values[:-1])  # wide gaps with large residuals first

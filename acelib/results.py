@@ -1,4 +1,4 @@
-"""What an attribution brings back: the causal regressors of a network, and the saliency of single inputs."""
+"""The results of an attribution: the causal regressors of a network, and the saliency of single inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ._saved import load_json, save_json
-from .expectation.estimate import Expectation
+from .expectation.result import Expectation
 from .regressors.base import Regressor
 from .regressors.families import regressor_from_dict
 
@@ -50,8 +50,10 @@ class CausalRegressors:
     def __getitem__(self, key: Any) -> Regressor:
         if not isinstance(key, tuple):
             if len(self.targets) > 1:
-                raise KeyError(f"there are {len(self.targets)} targets {list(self.targets)}; index [feature, target]")
-            key = (key, self.targets[0])
+                raise KeyError(
+                    f"key must be [feature, target] where there are {len(self.targets)} targets, got {key!r}"
+                )
+            key = (key, *self.targets)
         feature, target = key
         return self.curves[
             _name(feature, self.features, self.feature_index, "feature"),
@@ -91,7 +93,8 @@ class CausalRegressors:
 
         rows = []
         for (feature, target), curve in self.curves.items():
-            effect = curve.ace(np.linspace(curve.low, curve.high, 200) if curve.family != "table" else curve.alphas)
+            grid = curve.alphas if curve.family == "table" else np.linspace(curve.low, curve.high, 200)
+            effect = np.asarray(curve.ace(grid))
             rows.append(
                 {
                     "feature": feature,
@@ -123,12 +126,13 @@ class CausalRegressors:
         """Return the regressors that ``save`` wrote.
 
         Raises:
-            ValueError: if the file is missing or is not one of ours.
+            ValueError: if the file is missing or holds something else.
         """
         content = load_json(path, format=FORMAT, what="saved regressors", remedy="save them again")
         curves = {(f, t): regressor_from_dict(d) for f, t, d in content["curves"]}
         names = ("features", "targets", "feature_index", "target_index")
-        return cls(*(tuple(content[n]) for n in names), curves)
+        features, targets, feature_index, target_index = (tuple(content[n]) for n in names)
+        return cls(features, targets, feature_index, target_index, curves)
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,8 +174,9 @@ class Attribution:
 
 
 def _name(key: Any, names: tuple[str, ...], index: tuple[int, ...], kind: str) -> str:
+    """Return the name that a name or an index stands for."""
     if isinstance(key, str) and key in names:
         return key
     if not isinstance(key, str) and int(key) in index:
         return names[index.index(int(key))]
-    raise KeyError(f"no {kind} {key!r} among {list(names)[:20]} (indices {list(index)[:20]})")
+    raise KeyError(f"{kind} must be one of {list(names)[:20]} (indices {list(index)[:20]}), got {key!r}")

@@ -25,35 +25,55 @@ def with_nan(tensor, value=float("nan")):
 
 
 ARGUMENTS = {
-    "unknown route": ({"route": "newton"}, ValueError, "route 'newton'.*auto, collapsed, jvp_grad, double_b"),
-    "model not callable": ({"model": 3}, TypeError, "model is int"),
-    "points not a tensor": ({"points": [[1.0]]}, TypeError, "points is list"),
-    "factor not a tensor": ({"factor": 2.0}, TypeError, "factor is float"),
-    "integer points": ({"points": X.long()}, TypeError, "points have dtype torch.int64"),
-    "half points": ({"points": X.half()}, TypeError, "points have dtype torch.float16"),
-    "integer factor": ({"factor": S.long()}, TypeError, "factor has dtype torch.int64"),
-    "points 1-D": ({"points": X[0]}, ValueError, r"points have shape \(4,\)"),
-    "no points": ({"points": X[:0]}, ValueError, r"points have shape \(0, 4\)"),
-    "no columns": ({"points": X[:, :0], "factor": S[:0]}, ValueError, r"points have shape \(3, 0\)"),
-    "factor 1-D": ({"factor": S[:, 0]}, ValueError, r"factor has shape \(4,\).*s\[:, None\]"),
-    "factor rows": ({"factor": S[:3]}, ValueError, r"factor has shape \(3, 2\), expected \(4, R\)"),
-    "factor batch": ({"factor": S.repeat(2, 1, 1)}, ValueError, r"factor has shape \(2, 4, 2\)"),
-    "factor device": ({"factor": S.to("meta")}, ValueError, "factor is on meta"),
-    "points NaN": ({"points": with_nan(X)}, ValueError, "points contain NaN"),
-    "factor Inf": ({"factor": with_nan(S, float("inf"))}, ValueError, "factor contain NaN or infinity"),
-    "both": ({"feature": 1, "pinned": X > 0}, ValueError, "feature and pinned are both given"),
-    "feature high": ({"feature": 4}, ValueError, "feature runs from 4 to 4, expected 0 to 3"),
-    "feature low": ({"feature": [0, -1, 2]}, ValueError, "feature runs from -1 to 2"),
-    "feature float": ({"feature": 1.0}, TypeError, "feature has dtype torch.float32"),
-    "feature bool": ({"feature": True}, TypeError, "feature has dtype torch.bool"),
-    "feature length": ({"feature": [0, 1]}, ValueError, r"feature has shape \(2,\)"),
-    "pinned dtype": ({"pinned": X}, ValueError, "pinned is torch.float64"),
-    "pinned shape": ({"pinned": torch.zeros(4, dtype=torch.bool)}, ValueError, r"pinned is torch.bool of shape \(4,\)"),
-    "chunk zero": ({"chunk_size": 0}, ValueError, "chunk_size is 0"),
-    "chunk float": ({"chunk_size": 2.5}, TypeError, "chunk_size is 2.5"),
-    "epsilon elsewhere": ({"epsilon": 1e-3}, ValueError, "epsilon is given but route is 'auto'"),
-    "epsilon zero": ({"epsilon": 0.0, "route": "central_difference"}, ValueError, "epsilon is 0.0"),
-    "epsilon NaN": ({"epsilon": float("nan"), "route": "central_difference"}, ValueError, "epsilon is nan"),
+    "unknown route": (
+        {"route": "newton"},
+        ValueError,
+        "route must be one of auto, collapsed, jvp_grad, double_b.*got 'newton'",
+    ),
+    "model not callable": ({"model": 3}, TypeError, "model must be a torch callable .*got int"),
+    "points not a tensor": ({"points": [[1.0]]}, TypeError, "points must be a torch tensor, got list"),
+    "factor not a tensor": ({"factor": 2.0}, TypeError, "factor must be a torch tensor, got float"),
+    "integer points": ({"points": X.long()}, TypeError, "points must be float32 or float64, got torch.int64"),
+    "half points": ({"points": X.half()}, TypeError, "points must be float32 or float64, got torch.float16"),
+    "integer factor": ({"factor": S.long()}, TypeError, "factor must have a floating dtype, got torch.int64"),
+    "points 1-D": ({"points": X[0]}, ValueError, r"points must have shape \(B, k\).*got \(4,\)"),
+    "no points": ({"points": X[:0]}, ValueError, r"points must have shape .*got \(0, 4\)"),
+    "no columns": ({"points": X[:, :0], "factor": S[:0]}, ValueError, r"points must have shape .*got \(3, 0\)"),
+    "factor 1-D": ({"factor": S[:, 0]}, ValueError, r"factor must have shape .*got \(4,\).*s\[:, None\]"),
+    "factor rows": ({"factor": S[:3]}, ValueError, r"factor must have shape \(4, R\) or .*got \(3, 2\)"),
+    "factor batch": ({"factor": S.repeat(2, 1, 1)}, ValueError, r"factor must have shape .*got \(2, 4, 2\)"),
+    "factor device": ({"factor": S.to("meta")}, ValueError, "factor must be on the device of points, cpu, got meta"),
+    "points NaN": ({"points": with_nan(X)}, ValueError, "points must be finite, got NaN or Inf"),
+    "factor Inf": ({"factor": with_nan(S, float("inf"))}, ValueError, "factor must be finite, got NaN or Inf"),
+    "both": ({"feature": 1, "pinned": X > 0}, ValueError, "feature and pinned must not be given together"),
+    "feature high": ({"feature": 4}, ValueError, "feature must lie in 0 to 3, .*got 4 to 4"),
+    "feature low": ({"feature": [0, -1, 2]}, ValueError, "feature must lie in 0 to 3, .*got -1 to 2"),
+    "feature float": ({"feature": 1.0}, TypeError, "feature must be an integer .*got dtype torch.float32"),
+    "feature bool": ({"feature": True}, TypeError, "feature must be an integer .*got dtype torch.bool"),
+    "feature length": ({"feature": [0, 1]}, ValueError, r"feature must be one integer .*got shape \(2,\)"),
+    "pinned dtype": ({"pinned": X}, ValueError, r"pinned must be bool of shape \(3, 4\).*got torch.float64"),
+    "pinned shape": (
+        {"pinned": torch.zeros(4, dtype=torch.bool)},
+        ValueError,
+        r"pinned must be bool .*got torch.bool of shape \(4,\)",
+    ),
+    "chunk zero": ({"chunk_size": 0}, ValueError, "chunk_size must be positive, .*got 0"),
+    "chunk float": ({"chunk_size": 2.5}, TypeError, "chunk_size must be an integer, .*got 2.5"),
+    "epsilon elsewhere": (
+        {"epsilon": 1e-3},
+        ValueError,
+        "epsilon must be left out unless route is 'central_difference', got route 'auto'",
+    ),
+    "epsilon zero": (
+        {"epsilon": 0.0, "route": "central_difference"},
+        ValueError,
+        "epsilon must be a positive finite step .*got 0.0",
+    ),
+    "epsilon NaN": (
+        {"epsilon": float("nan"), "route": "central_difference"},
+        ValueError,
+        "epsilon must be a positive finite step .*got nan",
+    ),
 }
 
 
@@ -71,16 +91,20 @@ def silent(x):
 
 
 MODELS = {
-    "1-D": (lambda x: x.sum(1), ValueError, r"\(batch, outputs\).*y\[:, None\]"),
-    "0-D": (lambda x: x.sum(), ValueError, r"shape \(\)"),
-    "one row": (lambda x: x.sum(0, keepdim=True), ValueError, r"shape \(1, 4\) for 3 rows"),
-    "3-D": (lambda x: x[:, None], ValueError, r"shape \(3, 1, 4\)"),
-    "classes": (lambda x: x.argmax(1, keepdim=True), ValueError, "model returned torch.int64"),
-    "tuple": (lambda x: (x, x), TypeError, "model returned tuple"),
-    "NaN": (lambda x: x / 0 * 0, ValueError, "model returned NaN"),
-    "no gradient": (silent, ValueError, "carries no gradient"),
-    "detached": (lambda x: x.detach() ** 2, ValueError, "carries no gradient"),
-    "curvature": (lambda x: (x - 1).abs() ** 1.5, ValueError, r"finite curvature at points\[0\] in output 0"),
+    "1-D": (lambda x: x.sum(1), ValueError, r"must return shape \(batch, outputs\).*append .unsqueeze"),
+    "0-D": (lambda x: x.sum(), ValueError, r"must return shape .*got \(\)"),
+    "one row": (lambda x: x.sum(0, keepdim=True), ValueError, r"= \(3, outputs\), got \(1, 4\)"),
+    "3-D": (lambda x: x[:, None], ValueError, r"got \(3, 1, 4\)"),
+    "classes": (lambda x: x.argmax(1, keepdim=True), ValueError, "must return a floating dtype, got torch.int64"),
+    "tuple": (lambda x: (x, x), TypeError, "model must return a tensor .*got tuple"),
+    "NaN": (lambda x: x / 0 * 0, ValueError, "model must return finite outputs, got NaN"),
+    "no gradient": (silent, ValueError, "model must carry a gradient"),
+    "detached": (lambda x: x.detach() ** 2, ValueError, "model must carry a gradient"),
+    "curvature": (
+        lambda x: (x - 1).abs() ** 1.5,
+        ValueError,
+        r"finite curvature, got NaN or Inf at points\[0\] in output 0",
+    ),
 }
 
 
@@ -128,13 +152,13 @@ def test_training_mode_without_randomness_is_accepted():
 def test_batch_norm_without_statistics_and_another_device():
     with pytest.raises(ValueError, match="track_running_stats"):
         half_trace(nn.BatchNorm1d(4, track_running_stats=False).double().eval(), X, S)
-    with pytest.raises(ValueError, match="points are on cpu but model's parameters are on meta"):
+    with pytest.raises(ValueError, match="model must be on the device of the inputs, cpu, got meta"):
         half_trace(nn.Linear(4, 2, device="meta"), X, S)
 
 
 def test_unsupported_operation_reads_well():
-    error = UnsupportedOperation("some_kernel", "jvp_grad", "try another.")
-    assert str(error) == "the route jvp_grad cannot differentiate some_kernel twice: try another."
+    error = UnsupportedOperation("some_kernel", "jvp_grad", "try another")
+    assert str(error) == "the route jvp_grad cannot differentiate some_kernel twice: try another"
 
 
 # ---------------------------------------------------------------- operations without a rule

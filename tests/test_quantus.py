@@ -117,9 +117,9 @@ def test_normalised_maps():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ValueError, "explain is missing: pass explain_func_kwargs"),
-        ({"explain": 3}, TypeError, "explain must be an input model or a function"),
-        ({"explain": lambda m, x, t: x[:1]}, ValueError, "attributions have shape \\(1, 2\\), expected"),
+        ({}, ValueError, "explain must be given, got None; pass explain_func_kwargs"),
+        ({"explain": 3}, TypeError, "explain must be a causal input model or a function"),
+        ({"explain": lambda m, x, t: x[:1]}, ValueError, "explain must return the inputs' shape .*got \\(1, 2\\)"),
         ({"explain": lambda m, x, t: x / 0}, ValueError, "NaN or Inf"),
         ({"explain": lambda m, x, t: x, "targets": np.array([0.0, 1.0])}, ValueError, "targets must be 2 integers"),
         ({"explain": lambda m, x, t: x, "targets": np.array([0, 1, 1])}, ValueError, "targets must be 2 integers"),

@@ -25,7 +25,7 @@ SHARED_FROM = 64  # inputs from which sharing the first layer between values sav
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an estimator brings back, before it is made presentable."""
+    """The numbers of an estimator: values, covariance of their errors, cost, and what it knows of single rows."""
 
     values: Tensor
     covariance: Tensor
@@ -46,9 +46,9 @@ def row_average(
     progress: bool,
     columns: Sequence[int] | None = None,
 ) -> Estimate:
-    """Average the model over the intervened rows: Eq. 2 with the empirical distribution, exact for these rows.
+    """Return the average of the model over the intervened rows: Eq. 2 with the empirical distribution, exact for them.
 
-    ``columns`` are those of the network's outputs that ``model`` returns, where the answer brings the outputs itself.
+    ``columns`` are those of the network's outputs that ``model`` returns, where the answer holds the outputs itself.
     """
     moments = RowMoments(accumulator_dtype(answer.values.device), answer.num_rows if index is None else len(index))
     blocks = _whole_blocks(model, answer, chunk, index, columns)
@@ -92,7 +92,7 @@ def _whole_blocks(
 
 
 def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
-    """Expand the model to second order around the interventional mean (Eq. 3-4): f(mu) + 1/2 Tr(H Sigma).
+    """Return the second-order expansion around the interventional mean (Eq. 3-4): f(mu) + 1/2 Tr(H Sigma).
 
     The sampling error is that of the mean, to first order: Var = g^T Sigma g / n with g the gradient at mu.
     """
@@ -119,7 +119,7 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
 
 
 def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
-    """Average the model over the 2 R points mu +- sqrt(R) s_r (third-degree spherical-radial cubature).
+    """Return the average of the model over the 2 R points mu +- sqrt(R) s_r (third-degree spherical-radial cubature).
 
     It matches mean and covariance like the Taylor expansion, needs no derivatives, and stays within the range of
     the model's outputs. It depends on which square root S of the covariance is taken.
@@ -142,12 +142,12 @@ def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
 
 
 def _own_covariances(answer: Intervention) -> bool:
-    """Whether each value has a covariance of its own, from rows: columns of their factors then do not correspond."""
+    """Return whether each value has a covariance of its own, from rows, so columns of factors do not correspond."""
     return answer.factor.ndim == 3 and answer.num_rows > 0 and answer.num_rows == answer.num_observed
 
 
 def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
-    """Sampling covariance ``(outputs, m, m)`` of g_v^T mu_v, the same rows under every value: ``slopes (m, o, k)``."""
+    """Return the sampling covariance ``(outputs, m, m)`` of g_v^T mu_v over the same rows: ``slopes (m, o, k)``."""
     moments = RowMoments(slopes.dtype, answer.num_rows)
     parts, done = [], 0
     for which, rows, weights in answer.rows(chunk):
@@ -160,7 +160,7 @@ def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
 
 
 def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
-    """Sampling covariance ``(outputs, m, m)`` from the slopes along the factor's columns ``(outputs, m, R)``."""
+    """Return the sampling covariance ``(outputs, m, m)`` from the slopes along the factor's columns, ``(o, m, R)``."""
     if answer.num_observed is None:
         return torch.full((along.shape[0], len(answer), len(answer)), torch.nan, dtype=along.dtype)
     return along @ along.transpose(1, 2) / answer.num_observed

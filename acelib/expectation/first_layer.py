@@ -1,4 +1,4 @@
-"""Rows that differ from each other in a few columns only: the first layer of a row average, paid once.
+"""Rows that differ from each other in a few columns only: the first layer of a row average is computed once.
 
 Eq. 2 averages the model over data rows with the columns of one feature overwritten. A first linear layer then computes
 W x_b(α) = W x_b(0) + W_i α: b + v products for b rows and v values, instead of b · v. Until the first operation that is
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acelib.jets.registry import plain_name
+from ..jets.registry import plain_name
 
 
 class _NotShared(Exception):
@@ -34,7 +34,7 @@ class Rows(Tensor):
         self._fixed, self._moving, self._tied, self._dense = base, shift, tied, None
 
     def written(self) -> Tensor:
-        """The rows as a plain tensor."""
+        """Return the rows as a plain tensor."""
         if self._dense is None:
             self._dense = (self._moving[:, None] + self._fixed).flatten(0, 1)
         return self._dense
@@ -93,19 +93,19 @@ _METADATA = {
 
 
 def _shares(answer: Any, memory: Tensor) -> bool:
-    """Whether a result is a view of this memory."""
+    """Return whether a result is a view of this memory."""
     parts = answer if isinstance(answer, (tuple, list)) else (answer,)
     place = memory.untyped_storage().data_ptr()
     return any(isinstance(part, Tensor) and part.untyped_storage().data_ptr() == place for part in parts)
 
 
 def _rows_in(*trees: Any) -> bool:
-    """Whether there is a Rows among the arguments."""
+    """Return whether there is a Rows among the arguments."""
     return any(isinstance(leaf, Rows) for tree in trees for leaf in (tree.values() if isinstance(tree, dict) else tree))
 
 
 def _written(tree: Any) -> Any:
-    """The arguments with all rows written out."""
+    """Return the arguments with all rows written out."""
     if isinstance(tree, Rows):
         return tree.written()
     if type(tree) in (tuple, list):
@@ -151,7 +151,7 @@ def _move(func, x, constant, **options):
 
 
 def _itself(func, x, *args, **kwargs):
-    """Conversions, and dropout in evaluation mode."""
+    """Return the rows after a conversion."""
     base = func(x._fixed, *args, **kwargs)
     x._tied = True
     return Rows(base, func(x._moving, *args, **kwargs), tied=True) if base.is_floating_point() else None
@@ -177,7 +177,7 @@ _AFFINE: dict[str, Callable] = {
 def shared_rows(
     model: Callable, rows: Tensor, columns: tuple[int, ...], values: Tensor, *, shape: tuple[int, ...] | None = None
 ) -> Tensor:
-    """Returns the model's output for every value and row, ``(v, b, outputs)``: row b with ``columns`` set to value v.
+    """Return the model's output for every value and row, ``(v, b, outputs)``: row b with ``columns`` set to value v.
 
     The numbers are those of the written-out rows to rounding (sums are taken in another order); the gain is the first
     linear or convolutional layer. v · b rows pass through the model at once.
@@ -206,6 +206,6 @@ def shared_rows(
         try:
             out = model(Rows(base.reshape(-1, *form), shift.reshape(-1, *form)))
             out = out.written() if isinstance(out, Rows) else out
-        except (_NotShared, RuntimeError, TypeError):  # the written-out rows decide; a true error comes up again
+        except (_NotShared, RuntimeError, TypeError):  # a real error is raised again by the written-out rows
             out = model((shift[:, None] + base).reshape(-1, *form))
     return out.reshape(len(values), len(rows), *out.shape[1:])

@@ -20,7 +20,7 @@ class _Sums:
     """Weighted sums of deviations d ``(outputs, m, b)``: of weights, of d, and of d d^T ``(outputs, m, m)``."""
 
     def __init__(self) -> None:
-        self.weight, self.first, self.second = 0.0, 0.0, 0.0
+        self.weight, self.first, self.second = 0.0, torch.zeros(()), torch.zeros(())
 
     def add(self, d: Tensor, w: Tensor) -> None:
         scaled = d * w
@@ -29,13 +29,13 @@ class _Sums:
         self.second = self.second + scaled @ d.transpose(1, 2)
 
     def scatter(self, mean: Tensor) -> Tensor:
-        """Sum of weight * (d - mean)(d - mean)^T, ``(outputs, m, m)``."""
+        """Return the sum of weight * (d - mean)(d - mean)^T, ``(outputs, m, m)``."""
         cross = self.first[:, :, None] * mean[:, None, :]
         return self.second - cross - cross.transpose(1, 2) + self.weight * mean[:, :, None] * mean[:, None, :]
 
 
 class RowMoments:
-    """Accumulates outputs ``(m, b, outputs)`` block by block, shifted by a first mean against cancellation."""
+    """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation."""
 
     def __init__(self, dtype: torch.dtype, total: int, keep: int = KEPT_ROWS) -> None:
         self.dtype, self.count = dtype, 0
@@ -47,7 +47,7 @@ class RowMoments:
         self.groups: tuple[Tensor, Tensor, Tensor] | None = None  # labels (g,), scores (g, outputs, m), weights (g,)
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
-        """Take in the outputs of b rows under all m values."""
+        """Add the outputs of b rows under all m values."""
         y, w = outputs.to(self.dtype), weights.to(self.dtype)
         if self.shift is None:
             self.shift = (y * w[:, None]).sum(1) / w.sum()
@@ -75,10 +75,11 @@ class RowMoments:
     @property
     def mean(self) -> Tensor:
         """``(m, outputs)`` weighted mean over rows."""
+        assert self.shift is not None, "add rows first"
         return self.shift + self.offset.T
 
     def covariance(self) -> Tensor:
-        """``(outputs, m, m)`` sampling covariance of the mean; NaN where one row or group leaves it unknown."""
+        """Return the ``(outputs, m, m)`` sampling covariance of the mean; NaN where there is one row or group."""
         if self.groups is not None:
             labels, totals, weights = self.groups
             count = len(labels)
@@ -92,7 +93,7 @@ class RowMoments:
         return scatter * (count / (count - 1) / self.rows.weight**2)
 
     def spread(self) -> Tensor:
-        """``(m, outputs)`` standard deviation over rows of the individual curves, each centred over the values."""
+        """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
         scatter = self.rows.scatter(self.offset)
         centred = scatter - scatter.mean(1, keepdim=True)
         centred = centred - centred.mean(2, keepdim=True)
@@ -100,12 +101,12 @@ class RowMoments:
         return (variance * (self.count / max(1, self.count - 1))).sqrt().T
 
     def individual(self) -> Tensor:
-        """``(m, r, outputs)`` outputs of at most ``keep`` rows, evenly spaced: tables are often sorted by class."""
+        """Return the ``(m, r, outputs)`` outputs of at most ``keep`` rows, spread evenly: tables are often sorted."""
         return torch.cat(self.kept, dim=1)
 
 
 def _by_label(labels: Tensor, scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Add up what stands under the same label: scores ``(g, outputs, m)`` and weights ``(g,)``, labels sorted."""
+    """Return sorted labels with the sums under each: scores ``(g, outputs, m)`` and weights ``(g,)``."""
     labels, place = labels.unique(return_inverse=True)
     summed = scores.new_zeros(len(labels), *scores.shape[1:]).index_add_(0, place, scores)
     return labels, summed, weights.new_zeros(len(labels)).index_add_(0, place, weights)

@@ -1,4 +1,4 @@
-"""What does a truncated factor leave out? A seeded probe of ½ Tr(∇²f (Σ − S Sᵀ)).
+"""The curvature that a truncated factor leaves out: a seeded probe of ½ Tr(∇²f (Σ − S Sᵀ)).
 
 With the leading eigenpairs S of Σ only, the dropped variance is no bound for the dropped curvature. A random vector v
 with covariance Σ − S Sᵀ has E[½ vᵀ∇²f v] equal to the dropped term; a few of them tell its size, with an error bar.
@@ -6,16 +6,16 @@ with covariance Σ − S Sᵀ has E[½ vᵀ∇²f v] equal to the dropped term; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from acelib.curvature import half_trace
+from .._checks import as_generator
+from .._models import Model
+from ..curvature import half_trace
 
 
 def residual_probe(
-    model: Callable,
+    model: Model,
     points: Tensor,
     factor: Tensor,
     rows: Tensor,
@@ -26,7 +26,7 @@ def residual_probe(
     seed: int | None = None,
     chunk_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Returns an unbiased estimate of the dropped ½ Tr(∇²f (Σ − S Sᵀ)) and its standard error, each ``(B, outputs)``.
+    """Return an unbiased estimate of the dropped ½ Tr(∇²f (Σ − S Sᵀ)) and its standard error, each ``(B, outputs)``.
 
     Args:
         model: as in ``half_trace``.
@@ -36,11 +36,11 @@ def residual_probe(
         feature: as in ``half_trace``: the intervened feature.
         pinned: as in ``half_trace``, instead of ``feature``.
         probes: number of random directions, at least 2.
-        seed: of the directions; None and 0 draw the same ones.
+        seed: seed of the directions; None means 0.
         chunk_size: as in ``half_trace``.
 
     Raises:
-        ValueError: fewer than two probes, or rows and factor that do not fit together.
+        ValueError: for fewer than two probes, or rows and factor that do not fit together.
 
     References:
         Chattopadhyay et al., ICML 2019, Eq. 4 with a truncated covariance (Section 4.6).
@@ -54,13 +54,12 @@ def residual_probe(
         >>> assert abs(estimate.item() - 0.25) < 4 * error.item()
     """
     if probes < 2:
-        raise ValueError(f"probes is {probes}, expected at least 2: one direction has no error bar.")
+        raise ValueError(f"probes must be at least 2, got {probes}; one direction has no error bar")
     if factor.ndim != 2 or rows.ndim != 2 or rows.shape[1] != factor.shape[0]:
         raise ValueError(
-            f"factor and rows have shapes {tuple(factor.shape)} and {tuple(rows.shape)}, expected (k, R) and (n, k)."
+            f"factor and rows must have shapes (k, R) and (n, k), got {tuple(factor.shape)} and {tuple(rows.shape)}"
         )
-    generator = torch.Generator().manual_seed(0 if seed is None else seed)
-    weights = torch.randn(probes, len(rows), generator=generator, dtype=torch.float64).to(points)
+    weights = torch.randn(probes, len(rows), generator=as_generator(seed), dtype=torch.float64).to(points)
     centred = (rows - rows.mean(0)).to(points)
     directions = weights @ centred / len(rows) ** 0.5
     span = torch.linalg.qr(factor.to(points)).Q[:, : factor.shape[1]]

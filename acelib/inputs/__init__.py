@@ -1,8 +1,21 @@
-"""Causal input models: what answers ``do(feature, values)``, and the answer."""
+"""Causal input models: what answers ``do(feature, values)``, and the answers."""
 
+from .base import Feature, InputModel
 from .distribution import InputDistribution
-from .domain import FiniteSet, Interval
-from .intervention import Intervention
-from .latent import LatentPrior
+from .domain import Domain, FiniteSet, Interval
+from .intervention import Intervention, SimulatedIntervention, TableIntervention
+from .latent import LatentIntervention, LatentPrior
 
-__all__ = ["FiniteSet", "InputDistribution", "Intervention", "Interval", "LatentPrior"]
+__all__ = [
+    "Domain",
+    "Feature",
+    "FiniteSet",
+    "InputDistribution",
+    "InputModel",
+    "Interval",
+    "Intervention",
+    "LatentIntervention",
+    "LatentPrior",
+    "SimulatedIntervention",
+    "TableIntervention",
+]

@@ -1,4 +1,4 @@
-"""What values an input may be given: an interval or a finite set per feature.
+"""The values that an input may be given: an interval or a finite set per feature.
 
 The uniform distribution over the domain is the default law of interventions (Chattopadhyay et al., 2019, Sec. 4.3):
 it sets the baseline, the grid of a causal regressor and the limit beyond which a value is an extrapolation.
@@ -7,7 +7,6 @@ it sets the baseline, the grid of a causal regressor and the limit beyond which 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._warnings import ConstantFeatureWarning
+from .._warnings import ConstantFeatureWarning, warn_caller
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"an interval needs finite low <= high, got ({self.low}, {self.high})")
+            raise ValueError(f"low and high must be finite with low <= high, got ({self.low}, {self.high})")
 
     @property
     def width(self) -> float:
@@ -71,7 +70,7 @@ class FiniteSet:
     def __post_init__(self) -> None:
         values = tuple(sorted({float(v) for v in self.values}))
         if not values or not all(math.isfinite(v) for v in values):
-            raise ValueError(f"a finite set needs at least one finite value, got {self.values}")
+            raise ValueError(f"values must hold at least one number, all finite, got {self.values}")
         object.__setattr__(self, "values", values)
 
     @property
@@ -114,7 +113,7 @@ def as_domain(spec: Any, name: str) -> Domain:
 
 
 def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tuple[Domain, ...]:
-    """Return one domain per feature from a user's ``domain=`` argument; the sample range where it says nothing.
+    """Return one domain per feature from a user's ``domain=`` argument; the sample range where none is given.
 
     ``spec`` is None, one pair or set for all features, a mapping from names to pairs or sets, or one per feature.
     """
@@ -124,7 +123,7 @@ def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tu
     if isinstance(spec, Mapping):
         unknown = [key for key in spec if key not in names]
         if unknown:
-            raise ValueError(f"domain names unknown features {unknown}; the features are {list(names)[:20]}")
+            raise ValueError(f"domain must name features out of {list(names)[:20]}, got {unknown}")
         return tuple(as_domain(spec[n], n) if n in spec else d for n, d in zip(names, default, strict=True))
     pair = isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(v, int | float) for v in spec)
     if pair or isinstance(spec, set | frozenset | Interval | FiniteSet):
@@ -137,13 +136,11 @@ def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tu
     )
 
 
-def warn_constant(names: Sequence[str], domains: Sequence[Domain], *, stacklevel: int) -> None:
-    """Name the features whose domain is a single value in one warning; ``stacklevel`` counts from here."""
+def warn_constant(names: Sequence[str], domains: Sequence[Domain]) -> None:
+    """Warn once of the features whose domain is a single value, by name."""
     constant = [name for name, domain in zip(names, domains, strict=True) if domain.width == 0]
     if constant:
         shown = ", ".join(constant[:10]) + (f" and {len(constant) - 10} more" if len(constant) > 10 else "")
-        warnings.warn(
-            f"constant features have effect 0 unless domain gives them an interval: {shown}",
-            ConstantFeatureWarning,
-            stacklevel=stacklevel,
+        warn_caller(
+            f"constant features have effect 0 unless domain gives them an interval: {shown}", ConstantFeatureWarning
         )

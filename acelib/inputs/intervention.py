@@ -7,20 +7,27 @@ every value, feature and target, so differences between values carry little nois
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-Block = tuple[Tensor, Tensor, Tensor]
-RowSource = Callable[[int, Tensor | None], Iterator[Block]]
+from .._models import DEFAULT_CHUNK, accumulator_dtype
+from .support import off_support, share_off_support
+
+Block = tuple[Tensor, Tensor, Tensor]  # value numbers (v,), rows (v, b, k) or outputs (v, b, outputs), weights (b,)
 
 
-@dataclass(frozen=True)
-class Intervention:
-    """What an input model answers to ``do(feature, values)``, for m values at once.
+class Intervention(ABC):
+    """The answer of an input model to ``do(feature, values)``, for m values at once.
+
+    An estimator reads nothing else. Subclasses: ``TableIntervention`` (rows of a table with columns overwritten, or
+    moments alone), ``SimulatedIntervention`` (rows simulated under each value), and those of the latents of a generator
+    and of sequences with feedback.
 
     Attributes:
         name: the feature's name, for messages and axes.
@@ -28,12 +35,12 @@ class Intervention:
         values: ``(m, len(columns))`` what they are set to, in the features' units.
         means: ``(m, k)`` interventional means.
         factor: ``(k, R)`` where one serves all values, or ``(m, k, R)``; pinned rows are zero.
-        pinned: ``(m, k)`` bool.
+        pinned: ``(m, k)`` bool, True for what is set.
         shape: the shape of one input as the model wants it.
         num_rows: rows available under each value; 0 where the input model has only moments.
-        num_observed: rows behind the moments, None where unknown.
+        num_observed: rows behind the moments; inf where they are known exactly, None where it is unknown.
         base_rows: ``(n, k)`` the rows before the columns are set, where setting them is all that the intervention does;
-            then a first layer can be shared between the values.
+            then a first layer can be shared between the values. Else None.
         residual: rows ``(n, k)`` and the truncated factor before the columns are pinned ``(k, R)``, to probe what the
             truncation cut off; None where nothing was.
         groups: ``(num_rows,)`` labels of rows that are not independent draws (one draw with each of its classes); None
@@ -48,12 +55,38 @@ class Intervention:
     pinned: Tensor
     shape: tuple[int, ...]
     num_rows: int
-    num_observed: int | None = None
-    base_rows: Tensor | None = field(default=None, repr=False)
-    residual: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
-    groups: Tensor | None = field(default=None, repr=False)
-    row_source: RowSource | None = field(default=None, repr=False)
-    support_source: Callable[[], Tensor] | None = field(default=None, repr=False)
+    num_observed: float | None
+    base_rows: Tensor | None = None
+    residual: tuple[Tensor, Tensor] | None = None
+    groups: Tensor | None = None
+
+    @abstractmethod
+    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Yield ``(value numbers (v,), rows (v, b, k), weights (b,))`` with v * b <= chunk.
+
+        All values of a block of rows come before the next block (see ``blocks``).
+
+        Args:
+            chunk: most rows at a time.
+            index: numbers of the rows to yield, in this order; None means all.
+
+        Raises:
+            ValueError: if the input model has no rows.
+        """
+
+    def outputs(self, chunk: int, index: Tensor | None = None) -> Iterator[Block] | None:
+        """Return an iterator of ``(value numbers (v,), outputs (v, b, outputs), weights (b,))`` like ``rows``, or None.
+
+        An answer whose rows were simulated with the network knows its outputs there; None leaves them to the model.
+        """
+        return None
+
+    def check_models(self, models: list[Any]) -> None:  # noqa: B027  (a subclass may refuse models)
+        """Raise a ValueError where the rows belong to another model; rows of data serve any."""
+
+    def support(self) -> Tensor:
+        """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""
+        return torch.full((len(self),), torch.nan, dtype=torch.float64)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -64,57 +97,215 @@ class Intervention:
         values = self.values.to(torch.float64) if self.values.device.type != "mps" else self.values
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
-        """Yield ``(value_index (v,), rows (v, b, k), weights (b,))`` with v * b <= chunk, one row block after another.
 
-        All values of a row block come before the next block; ``index`` restricts to a subset of the rows.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TableIntervention(Intervention):
+    """Rows of a table with the columns overwritten (Chattopadhyay et al., 2019, Eq. 2 and Cor. 2.1), or moments alone.
 
-        Raises:
-            ValueError: if the input model has no rows.
-        """
-        if self.row_source is None:
-            raise ValueError(
-                "this input model has moments but no rows to average over; use method='taylor' or 'cubature', "
-                "or build it with InputDistribution.fit"
-            )
-        return self.row_source(chunk, index)
-
-    def check_models(self, models: list[Any]) -> None:
-        """Raise a ValueError where the rows belong to another model; rows of data serve any."""
-
-    def outputs(self, chunk: int, index: Tensor | None = None) -> Iterator[Block] | None:
-        """Return ``(value_index (v,), outputs (v, b, outputs), weights (b,))`` like ``rows``, or None.
-
-        An answer whose rows were simulated with the network knows its outputs there; others leave them to the model.
-        """
-        return None
-
-    def support(self) -> Tensor:
-        """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""
-        if self.support_source is None:
-            return torch.full((len(self),), torch.nan, dtype=torch.float64)
-        return self.support_source()
-
-
-def overwrite_rows(samples: Tensor, columns: tuple[int, ...], values: Tensor) -> RowSource:
-    """Return a source of data rows with ``columns`` overwritten by each value (Chattopadhyay et al., Eq. 2).
-
-    Args:
-        samples: ``(n, k)``.
-        columns: coordinates to set.
-        values: ``(m, len(columns))``.
+    Attributes:
+        mean: ``(k,)`` before the columns are set.
+        base_factor: ``(k, R)`` before the columns are set; rows of ``fixed`` columns are zero.
+        base_rows: ``(n, k)`` rows before the columns are set, or None.
+        observed: ``(N, k)`` data that the rows are compared with, or None.
+        fixed: coordinates that earlier interventions have pinned.
+        truncated: whether ``base_factor`` leaves out a part of the rows' covariance.
     """
-    count = values.shape[0]
 
-    def source(chunk: int, index: Tensor | None = None) -> Iterator[Block]:
-        chosen = samples if index is None else samples[index]
-        per_block = max(1, chunk // count)
-        for rows in chosen.split(per_block):
+    name: str
+    columns: tuple[int, ...]
+    values: Tensor
+    mean: Tensor
+    base_factor: Tensor
+    shape: tuple[int, ...]
+    base_rows: Tensor | None = None
+    observed: Tensor | None = None
+    num_observed: float | None = None
+    fixed: tuple[int, ...] = ()
+    truncated: bool = False
+
+    def __repr__(self) -> str:
+        return f"TableIntervention(do({self.name}), {len(self)} values, {self.num_rows or 'no'} rows)"
+
+    @cached_property
+    def means(self) -> Tensor:
+        """``(m, k)`` mean with the columns set."""
+        means = self.mean.repeat(len(self), 1)
+        means[:, list(self.columns)] = self.values
+        return means
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """``(k, R)`` factor with the rows of the columns zero: one factorisation serves all values and features."""
+        factor = self.base_factor.clone()
+        factor[list(self.columns)] = 0
+        return factor
+
+    @cached_property
+    def pinned(self) -> Tensor:
+        """``(m, k)`` bool, True for the columns and the fixed coordinates."""
+        return _pinned(self.values, self.columns + self.fixed, self.mean.shape[0])
+
+    @property
+    def num_rows(self) -> int:
+        """Rows available under each value; 0 where there are only moments."""
+        return 0 if self.base_rows is None else self.base_rows.shape[0]
+
+    @property
+    def residual(self) -> tuple[Tensor, Tensor] | None:
+        """The rows and the truncated factor, where the truncation left out a part."""
+        return (self.base_rows, self.base_factor) if self.truncated and self.base_rows is not None else None
+
+    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Return an iterator of blocks of rows with the columns overwritten, see ``Intervention.rows``."""
+        if self.base_rows is None:
+            raise ValueError(
+                "method must be 'taylor' or 'cubature' for an input model with moments and no rows to average over; "
+                "build it with InputDistribution.fit for an average"
+            )
+        return self._overwritten(self.base_rows if index is None else self.base_rows[index], chunk)
+
+    def _overwritten(self, chosen: Tensor, chunk: int) -> Iterator[Block]:
+        for rows in chosen.split(max(1, chunk // len(self))):
             weights = torch.ones(rows.shape[0], dtype=rows.dtype, device=rows.device)
-            for which in torch.arange(count, device=rows.device).split(max(1, chunk // rows.shape[0])):
+            for which in torch.arange(len(self), device=rows.device).split(max(1, chunk // rows.shape[0])):
                 block = rows.expand(len(which), *rows.shape).clone()
-                for position, column in enumerate(columns):
-                    block[:, :, column] = values[which, position, None]
+                for position, column in enumerate(self.columns):
+                    block[:, :, column] = self.values[which, position, None]
                 yield which, block, weights
 
-    return source
+    def support(self) -> Tensor:
+        """Return the share of intervened rows that leave the data, ``(m,)``; NaN without rows."""
+        if self.base_rows is None or self.observed is None:
+            return super().support()
+        every = self.columns + self.fixed
+        return off_support(self.observed, self.base_rows, every, self.means[:, list(every)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SimulatedIntervention(Intervention):
+    """Rows simulated under each value, where an intervention changes other inputs too; their moments are the answer's.
+
+    The factor is ``(m, k, R)``, one for each value: with R = n where there are no more rows than inputs, else R = k or
+    fewer.
+
+    Attributes:
+        num_rows: rows n under each value.
+        simulate: ``(values (v, w), index (b,)) -> rows (v, b, k)``: the rows of these numbers under these values of the
+            columns. The same random numbers must serve every value.
+        observed: ``(N, k)`` data that the rows are compared with, or None.
+        fixed: coordinates that earlier interventions have pinned, and that ``simulate`` leaves at their value.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    values: Tensor
+    shape: tuple[int, ...]
+    num_rows: int
+    simulate: Callable[[Tensor, Tensor], Tensor]
+    observed: Tensor | None = None
+    fixed: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"SimulatedIntervention(do({self.name}), {len(self)} values, {self.num_rows} rows)"
+
+    @property
+    def num_observed(self) -> int:
+        """Rows behind the moments, n."""
+        return self.num_rows
+
+    @cached_property
+    def pinned(self) -> Tensor:
+        """``(m, k)`` bool, True for the columns and the fixed coordinates."""
+        return _pinned(self.values, self.columns + self.fixed, torch.Size(self.shape).numel())
+
+    @property
+    def means(self) -> Tensor:
+        """``(m, k)`` means of the simulated rows."""
+        return self._moments[0]
+
+    @property
+    def factor(self) -> Tensor:
+        """``(m, k, R)`` factors of the covariances of the simulated rows (ddof = 0), pinned rows zero."""
+        return self._moments[1]
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        return moments_of_rows(self)
+
+    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Yield the simulated rows in blocks, see ``Intervention.rows``."""
+        numbers = torch.arange(self.num_rows, device=self.values.device) if index is None else index
+        for which, part in blocks(len(self), numbers, chunk):
+            rows = self.simulate(self.values[which], part)
+            wanted = (len(which), len(part), self.pinned.shape[1])
+            if rows.shape != wanted:
+                raise ValueError(f"simulate must return rows (v, b, k) = {wanted}, got {tuple(rows.shape)}")
+            if not torch.isfinite(rows).all():
+                raise ValueError(f"simulate must return finite rows, got NaN or Inf under do({self.name})")
+            yield which, rows, torch.ones(len(part), dtype=rows.dtype, device=rows.device)
+
+    def support(self) -> Tensor:
+        """Return the share of simulated rows that leave the data, ``(m,)``; NaN without data."""
+        if self.observed is None:
+            return super().support()
+        return share_off_support(self.observed, self.rows, num_values=len(self), num_rows=self.num_rows)
+
+
+def blocks(count: int, numbers: Tensor, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield value numbers ``(v,)`` and row numbers ``(b,)`` with v * b <= chunk, row blocks outer, value blocks inner.
+
+    Args:
+        count: number of values, m.
+        numbers: ``(n,)`` numbers of the rows.
+        chunk: most rows at a time; at least one is yielded.
+
+    Example:
+        >>> pairs = [(v.tolist(), b.tolist()) for v, b in blocks(2, torch.arange(3), 4)]
+        >>> assert pairs == [([0, 1], [0, 1]), ([0, 1], [2])]
+    """
+    for part in numbers.split(max(1, chunk // count)):
+        for which in torch.arange(count, device=numbers.device).split(max(1, chunk // len(part))):
+            yield which, part
+
+
+def moments_of_rows(answer: Intervention) -> tuple[Tensor, Tensor]:
+    """Return means ``(m, k)`` and factors ``(m, k, R)`` of an answer's rows (ddof = 0), pinned rows of factors zero.
+
+    Args:
+        answer: with rows of weight 1; its ``pinned`` coordinates do not vary.
+    """
+    m, n, k = len(answer), answer.num_rows, answer.pinned.shape[1]
+    dtype, wide = answer.values.dtype, accumulator_dtype(answer.values.device)
+    means, first = answer.values.new_zeros(2, m, k, dtype=wide)
+    for which, rows, _ in answer.rows(DEFAULT_CHUNK):
+        means[which] += rows.to(wide).sum(1) / n
+        first[which] = rows[:, 0].to(wide)
+    means = torch.where(answer.pinned, first, means)  # exactly: an average of equal numbers may round
+    factor = answer.values.new_zeros(m, k, n if n <= k else k, dtype=dtype if n <= k else wide)
+    start = 0
+    for which, rows, weights in answer.rows(DEFAULT_CHUNK):  # a second pass: no cancellation
+        centred = (rows.to(wide) - means[which, None]) / n**0.5
+        if n <= k:
+            factor[which, :, start : start + len(weights)] = centred.mT.to(dtype)
+        else:
+            factor[which] += centred.mT @ centred
+        start += len(weights) if int(which[-1]) == m - 1 else 0
+    if n > k:
+        factor = _square_roots(factor).to(dtype)
+    return means.to(dtype), factor.masked_fill(answer.pinned[..., None], 0)
+
+
+def _square_roots(covariances: Tensor) -> Tensor:
+    """Return factors ``(m, k, R)`` of ``(m, k, k)``, without the columns that are rounding noise under every value."""
+    variances, vectors = torch.linalg.eigh(covariances)
+    noise = variances[:, -1:] * variances.shape[1] * torch.finfo(variances.dtype).eps
+    keep = (variances > noise).any(0)
+    keep[-1] = True
+    return (vectors * variances.clamp_min(0).sqrt()[:, None])[:, :, keep].flip(2)
+
+
+def _pinned(values: Tensor, columns: tuple[int, ...], width: int) -> Tensor:
+    """Return ``(m, width)`` bool, True for the columns."""
+    pinned = torch.zeros(values.shape[0], width, dtype=torch.bool, device=values.device)
+    pinned[:, list(columns)] = True
+    return pinned

@@ -1,4 +1,4 @@
-"""Who answers do() when the inputs are the latents of a generator? The prior they are drawn from.
+"""The prior of a generator's latents, which answers do() exactly where the inputs are drawn from it.
 
 A decoder x = g(z, c) is a structural causal model whose causes are known exactly: z ~ N(0, I) and a one-hot class c
 with given frequencies, all independent of each other but for the constraint sum(c) = 1 (Chattopadhyay et al., 2019,
@@ -10,7 +10,6 @@ enumerated with their probabilities, and the same draws serve every value, every
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -19,15 +18,68 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import as_float_tensor, as_values
-from .._warnings import ExtrapolationWarning
-from .distribution import Feature, InputDistribution
+from .._checks import as_float_tensor, as_generator
+from .base import InputModel
 from .domain import Domain, FiniteSet, Interval
-from .intervention import Block, Intervention, RowSource
+from .intervention import Block, Intervention, blocks
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LatentIntervention(Intervention):
+    """The answer of a LatentPrior: known moments, and each draw of z beside every class that is possible.
+
+    Attributes:
+        draws: ``(n, continuous)`` draws of z with the pins set, the same under every value.
+        classes: ``(m, slots)`` numbers of the classes beside each draw under each value: all that are possible under
+            some value; a value that fixes the class has it in all slots.
+        slot_weights: ``(slots,)`` weights of the rows.
+        one_hot: ``(max(1, categories), categories)`` the classes as inputs.
+        num_observed: inf, because the moments are known.
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    values: Tensor
+    means: Tensor
+    factor: Tensor
+    pinned: Tensor
+    shape: tuple[int, ...]
+    draws: Tensor
+    classes: Tensor
+    slot_weights: Tensor
+    one_hot: Tensor
+    num_observed: float = math.inf
+
+    def __repr__(self) -> str:
+        return f"LatentIntervention(do({self.name}), {len(self)} values, {len(self.draws)} draws, {self.num_rows} rows)"
+
+    @property
+    def num_rows(self) -> int:
+        """Rows under each value: one for each draw and slot."""
+        return len(self.draws) * len(self.slot_weights)
+
+    @cached_property
+    def groups(self) -> Tensor | None:
+        """``(num_rows,)`` number of each row's draw; None where a draw has a single row."""
+        slots = len(self.slot_weights)
+        return torch.arange(self.num_rows, device=self.values.device) // slots if slots > 1 else None
+
+    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Yield the draws beside their classes in blocks, see ``Intervention.rows``."""
+        slots, latents = len(self.slot_weights), self.draws.shape[1]
+        numbers = torch.arange(self.num_rows) if index is None else index
+        for which, part in blocks(len(self), numbers.to(self.values.device), chunk):
+            z, slot = self.draws[part // slots], part % slots
+            c = self.one_hot[self.classes[which][:, slot]]
+            block = torch.cat([z.expand(len(which), *z.shape), c], dim=2)
+            for position, column in enumerate(self.columns):
+                if column < latents:
+                    block[:, :, column] = self.values[which, position, None]
+            yield which, block, self.slot_weights[slot]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LatentPrior:
+class LatentPrior(InputModel):
     """Latents z ~ N(0, I) and a one-hot class; answers do(feature, values) with sum(c) = 1 always kept.
 
     The coordinates are ``z0 ... z{continuous-1}`` and then ``c0 ... c{categories-1}``, ``(batch, k)`` in this order.
@@ -38,10 +90,10 @@ class LatentPrior:
         probabilities: ``(categories,)`` of the classes, summing to 1; None for equal ones.
         draws: how many z are drawn for a row average. A draw with all its classes is one independent unit: the
             answer's ``groups`` say which rows belong to it.
-        seed: of these draws; None and 0 are the same draws.
+        seed: seed of these draws; None means 0.
         reach: the domain of every z is [-reach, reach], in standard deviations.
-        dtype: of means and rows; default torch's default dtype.
-        device: of means and rows.
+        dtype: dtype of means and rows; None means torch's default dtype.
+        device: device of means and rows.
         pins: pairs (column, value) set by earlier interventions.
 
     Raises:
@@ -70,11 +122,6 @@ class LatentPrior:
     pins: tuple[tuple[int, float], ...] = ()
 
     samples = None  # there is no data: rows are drawn, one set for each intervention
-    feature = InputDistribution.feature  # names, indices and tuples mean the same for every input model
-    label = InputDistribution.label
-    low = InputDistribution.low
-    high = InputDistribution.high
-    covariance = InputDistribution.covariance
 
     def __post_init__(self) -> None:
         sizes = {"continuous": self.continuous, "categories": self.categories}
@@ -82,7 +129,7 @@ class LatentPrior:
             if int(size) != size or size < 0:
                 raise ValueError(f"{name} must be a number of latents, 0 or more, got {size}")
         if not sum(sizes.values()):
-            raise ValueError("continuous and categories are both 0; a generator needs at least one latent")
+            raise ValueError("continuous and categories must hold at least one latent, got 0 and 0")
         if self.draws < 2:
             raise ValueError(f"draws must be at least 2, for an error bar, got {self.draws}")
         if not (math.isfinite(self.reach) and self.reach > 0):
@@ -98,11 +145,6 @@ class LatentPrior:
             + (f", do({pins})" if pins else "")
             + f", {self.dtype}, {self.device})"
         )
-
-    @property
-    def num_features(self) -> int:
-        """Number of inputs of the generator, k = continuous + categories."""
-        return self.continuous + self.categories
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,8 +164,7 @@ class LatentPrior:
     @cached_property
     def normals(self) -> Tensor:
         """``(draws, continuous)`` the draws of z before any is set: common random numbers for every intervention."""
-        generator = torch.Generator().manual_seed(0 if self.seed is None else self.seed)
-        drawn = torch.randn(self.draws, self.continuous, generator=generator, dtype=torch.float64)
+        drawn = torch.randn(self.draws, self.continuous, generator=as_generator(self.seed), dtype=torch.float64)
         return drawn.to(self.dtype).to(self.device)
 
     @cached_property
@@ -136,28 +177,37 @@ class LatentPrior:
         """``(k, k)`` factor S with covariance S Sᵀ; rows of pinned latents are 0."""
         return self._factor(dict(self.pins), self._law(dict(self.pins)))
 
+    @property
+    def covariance(self) -> Tensor:
+        """``(k, k)`` covariance, factor @ factor.T."""
+        return self.factor @ self.factor.T
+
+    @property
+    def fixed(self) -> tuple[int, ...]:
+        """The coordinates that are pinned; all classes once one of them is chosen."""
+        pins = dict(self.pins)
+        chosen = any(c >= self.continuous and value == 1 for c, value in pins.items())
+        return tuple(c for c in range(self.num_features) if c in pins or (chosen and c >= self.continuous))
+
     def to(self, target: str | torch.device | torch.dtype) -> LatentPrior:
         """Return the same prior on another device or in another floating dtype."""
         return replace(self, **{"dtype" if isinstance(target, torch.dtype) else "device": target})
 
-    def do(self, feature: Feature | Mapping[Feature, float], values: Any = None) -> Any:
-        """Answer an intervention.
+    def check_values(self, columns: tuple[int, ...], values: Tensor) -> None:
+        """Warn of z outside its domain, and raise a ValueError where a class latent is set to other than 0 or 1."""
+        for column, given in zip(columns, values.unbind(1), strict=True):
+            outside = self.domain[column].outside(given)
+            if column >= self.continuous and len(outside):
+                name = self.feature_names[column]
+                raise ValueError(f"values for {name!r} must be 0 or 1, got {outside[0]:g}: a class is chosen or not")
+        super().check_values(columns, values)
 
-        ``do(feature, values)`` returns the Intervention for all m values, ``(m,)`` or ``(m, w)`` for w latents.
-        ``do({feature: value, ...})`` sets those latents and returns a LatentPrior again: ``do({"c8": 1})`` is the
-        generator of eights.
+    def answer(self, columns: tuple[int, ...], values: Tensor, name: str) -> LatentIntervention:
+        """Return the answer to setting the columns, with sum(c) = 1 kept.
 
         Raises:
-            ValueError: for unknown features, NaN or empty values, a class latent set to something else than 0 or 1,
-                two classes at once, no class left, or a latent that is set already.
+            ValueError: for two classes at once, or no class left.
         """
-        if isinstance(feature, Mapping):
-            if values is not None:
-                raise ValueError("do() takes either a mapping or a feature with values, not both")
-            return self._pin(feature)
-        if values is None:
-            raise ValueError("do(feature, values) needs values; do({feature: value}) returns a pinned prior")
-        columns, values = self._check(feature, values)
         pins, laws = dict(self.pins), self._laws(columns, values)
         means = torch.stack([self._means(pins, law) for law in laws])
         means[:, list(columns)] = values
@@ -167,28 +217,40 @@ class LatentPrior:
         pins |= dict.fromkeys(columns, 0.0)
         same = bool((laws == laws[0]).all())
         factors = [self._factor(pins, law) for law in (laws[:1] if same else laws)]
-        source, number, groups = self._rows(columns, values, laws)
-        return Intervention(
-            name=self.label(feature),
+        classes, weights = self._slots(laws)
+        return LatentIntervention(
+            name=name,
             columns=columns,
             values=values,
             means=means,
             factor=factors[0] if same else torch.stack(factors),
             pinned=pinned,
             shape=self.shape,
-            num_rows=number,
-            num_observed=math.inf,  # the moments are known, not estimated
-            groups=groups,
-            row_source=source,
+            draws=self._draws(columns),
+            classes=classes.to(self.device),
+            slot_weights=weights.to(values),
+            one_hot=torch.eye(max(1, self.categories), self.categories, dtype=values.dtype, device=self.device),
         )
 
+    def pin(self, pins: Mapping[int, float]) -> LatentPrior:
+        """Return the prior in which these latents keep their values: ``do({"c8": 1})`` is the generator of eights.
+
+        Raises:
+            ValueError: for two classes at once, or no class left.
+        """
+        result = replace(self, pins=self.pins + tuple(pins.items()))
+        result._law(dict(result.pins))  # a class must be left
+        return result
+
     def _law(self, pins: Mapping[int, float]) -> Tensor:
-        """Probabilities of the classes ``(categories,)`` under these pins, float64."""
+        """Return the probabilities of the classes ``(categories,)`` under these pins, float64."""
         classes = {column - self.continuous: value for column, value in pins.items() if column >= self.continuous}
         chosen = [c for c, value in classes.items() if value == 1]
         if len(chosen) > 1:
             names = " and ".join(f"c{c}" for c in chosen)
-            raise ValueError(f"values set {names} to 1 at once; the class is one-hot, so at most one of them can be 1")
+            raise ValueError(
+                f"values must choose at most one class, the class is one-hot, got {names} set to 1 at once"
+            )
         law = self.probabilities.clone()
         if chosen:
             law[:] = 0
@@ -196,15 +258,16 @@ class LatentPrior:
         elif classes:
             law[list(classes)] = 0
             if not law.sum() > 0:
+                names = ", ".join(f"c{c}" for c in classes)
                 raise ValueError(
-                    f"values set {', '.join(f'c{c}' for c in classes)} to 0 and leave no class with positive "
-                    "probability; set one of the others to 1 instead"
+                    f"values must leave a class with positive probability, got {names} set to 0, which leave no class; "
+                    "set one of the others to 1 instead"
                 )
             law /= law.sum()
         return law
 
     def _laws(self, columns: tuple[int, ...], values: Tensor) -> Tensor:
-        """The class probabilities under each of m values, ``(m, categories)``: one-hot, or the same for all."""
+        """Return the class probabilities under each of m values, ``(m, categories)``: one-hot, or the same for all."""
         pins = dict(self.pins)
         if max(columns) < self.continuous:
             return self._law(pins).expand(len(values), -1)
@@ -218,50 +281,31 @@ class LatentPrior:
         return mean.to(self.dtype).to(self.device)
 
     def _factor(self, pins: Mapping[int, float], law: Tensor) -> Tensor:
-        """diag(1 or 0) for z; diag(√p)(I - √p √pᵀ) for the class, whose square is diag(p) - p pᵀ."""
+        """Return diag(1 or 0) for z; diag(√p)(I - √p √pᵀ) for the class, whose square is diag(p) - p pᵀ."""
         free = torch.tensor([float(c not in pins) for c in range(self.continuous)], dtype=torch.float64)
         root = law.sqrt()
         block = root[:, None] * (torch.eye(len(law), dtype=torch.float64) - root[:, None] * root)
         block[(law == 0) | (law == 1)] = 0  # certain: exactly, not to rounding
         return torch.block_diag(free.diag(), block).to(self.dtype).to(self.device)
 
-    def _rows(self, columns: tuple[int, ...], values: Tensor, laws: Tensor) -> tuple[RowSource, int, Tensor | None]:
-        """A source of rows, how many there are under each value, and which belong to one draw of z.
+    def _slots(self, laws: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the classes beside each draw under each value, ``(m, slots)``, and the weights of the slots.
 
-        Each draw of z stands beside every class that is possible under some value; a value that fixes the class has
-        it in all of these rows.
+        The slots are the classes that are possible under some value; a value that fixes the class has it in all.
         """
         open_laws = laws[(laws < 1).all(1)]
-        slots = open_laws[0].nonzero()[:, 0] if len(open_laws) and self.categories else torch.zeros(1, dtype=torch.long)
-        number = len(slots)
         weights = torch.ones(1, dtype=torch.float64)
-        chosen = slots.expand(len(values), -1)
-        if self.categories:
-            fixed = (laws == 1).any(1)
-            chosen = torch.where(fixed[:, None], laws.argmax(1)[:, None], slots)  # (m, number)
-            weights = open_laws[0][slots] * number if len(open_laws) else weights
-        one_hot = torch.eye(self.categories, dtype=self.dtype, device=self.device)
-        weights = weights.to(self.dtype).to(self.device)
-        chosen = chosen.to(self.device)
-        draws = self._draws(columns)
-
-        def source(chunk: int, index: Tensor | None = None) -> Iterator[Block]:
-            rows = torch.arange(len(draws) * number) if index is None else index
-            for part in rows.to(self.device).split(max(1, chunk // len(values))):
-                z, slot = draws[part // number], part % number
-                for which in torch.arange(len(values), device=self.device).split(max(1, chunk // len(part))):
-                    c = one_hot[chosen[which][:, slot]] if self.categories else z.new_zeros(len(which), len(z), 0)
-                    block = torch.cat([z.expand(len(which), *z.shape), c], dim=2)
-                    for position, column in enumerate(columns):
-                        if column < self.continuous:
-                            block[:, :, column] = values[which, position, None]
-                    yield which, block, weights[slot]
-
-        groups = torch.arange(len(draws) * number, device=self.device) // number if number > 1 else None
-        return source, len(draws) * number, groups
+        if not self.categories:
+            return torch.zeros(len(laws), 1, dtype=torch.long), weights
+        slots = torch.zeros(1, dtype=torch.long)
+        if len(open_laws):
+            slots = open_laws[0].nonzero()[:, 0]
+            weights = open_laws[0][slots] * len(slots)
+        fixed = (laws == 1).any(1, keepdim=True)
+        return torch.where(fixed, laws.argmax(1)[:, None], slots), weights
 
     def _draws(self, columns: tuple[int, ...]) -> Tensor:
-        """The draws of z with the pins set; two equal ones where no z is left to chance, so that the error is 0."""
+        """Return the draws of z with the pins set; two equal ones where no z is left to chance: the error is 0."""
         pins = {column: value for column, value in self.pins if column < self.continuous}
         left = self.continuous - len(pins) - sum(c < self.continuous for c in columns)
         draws = (self.normals if left else self.normals.new_zeros(2, self.continuous)).clone()
@@ -269,50 +313,9 @@ class LatentPrior:
             draws[:, column] = value
         return draws
 
-    def _check(self, feature: Feature, values: Any) -> tuple[tuple[int, ...], Tensor]:
-        columns = self.feature(feature)
-        pins = dict(self.pins)
-        decided = any(c >= self.continuous and v == 1 for c, v in self.pins)
-        again = [self.feature_names[c] for c in columns if c in pins or (decided and c >= self.continuous)]
-        if again:
-            raise ValueError(f"feature {again} is already set by an earlier do(); start from the original prior")
-        values = as_values(values, len(columns), dtype=self.dtype, device=self.device)
-        for position, column in enumerate(columns):
-            outside = self.domain[column].outside(values[:, position])
-            if not len(outside):
-                continue
-            name = self.feature_names[column]
-            if column >= self.continuous:
-                raise ValueError(
-                    f"values for {name!r} must be 0 or 1, got {outside[0]:g}: a class is chosen or it is not"
-                )
-            warnings.warn(
-                f"{len(outside)} of {values.shape[0]} values for {name!r} lie outside its domain [{-self.reach:g}, "
-                f"{self.reach:g}], e.g. {outside[0]:g}: the generator extrapolates there",
-                ExtrapolationWarning,
-                stacklevel=4,
-            )
-        return columns, values
-
-    def _pin(self, pins: Mapping[Feature, float]) -> LatentPrior:
-        if not pins:
-            raise ValueError("do({}) pins nothing; name at least one feature")
-        added: dict[int, float] = {}
-        for feature, value in pins.items():
-            columns, values = self._check(feature, [value] if not isinstance(value, list | tuple) else value)
-            if values.shape[0] != 1:
-                raise ValueError(f"do({{{feature!r}: ...}}) pins one value per input, got {values.shape[0]}")
-            twice = [self.feature_names[c] for c in columns if c in added]
-            if twice:
-                raise ValueError(f"feature {twice} is set twice in one do()")
-            added |= dict(zip(columns, values[0].tolist(), strict=True))
-        result = replace(self, pins=self.pins + tuple(added.items()))
-        result._law(dict(result.pins))  # a class must be left
-        return result
-
 
 def _probabilities(given: Any, categories: int) -> Tensor:
-    """The class probabilities ``(categories,)``, float64 on the CPU."""
+    """Return the class probabilities ``(categories,)``, float64 on the CPU."""
     if given is None:
         return torch.full((categories,), 1 / max(1, categories), dtype=torch.float64)
     p = as_float_tensor(given, "probabilities", dtype=torch.float64, device="cpu").reshape(-1)

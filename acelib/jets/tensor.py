@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._unsupported import UnsupportedOperation
+from .._directional import UnsupportedOperation
 from .lazy import Shared
 from .registry import RULES, canonical, plain_name
 

@@ -1,4 +1,4 @@
-"""Who answers do() where a network's outputs become its next inputs? Sequences, simulated from the intervened step on.
+"""Sequences whose later inputs are the network's own predictions, which answer do() by simulation.
 
 In a network that reads its own predictions an input causes later inputs, so do(x_i^t̂ = α) changes their distribution:
 the steps before t̂ keep the data, step t̂ is the data with x_i set to α, and every later step is what the network
@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._checks import as_values
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
-from ..inputs.distribution import InputDistribution
+from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant
 from .networks import (
     SequenceModel,
@@ -33,17 +33,17 @@ from .networks import (
 )
 from .rollout import Feed, RollOut, Simulator
 
-Feature = Any  # a name, an index, a pair (step, channel), or a list of them
 
-
-class FeedbackSequences:
+class FeedbackSequences(InputModel):
     """Sequences whose later inputs are the network's own predictions; answers do((step, channel), values).
 
     The flattened coordinates are the inputs of steps 0 to ``target_step``, ``step * d + channel``, called
-    ``channel[step]``; the network's answer is its output at ``target_step``, after reading them all. Average
-    ``.model``, which is the network unfolded to that step, and no other: the rows belong to the network that simulated
-    them. Cost of a row average: n · m · (target_step − t̂ + 1) steps of the network for n sequences and m values, plus
-    n · t̂ for the states they start from.
+    ``channel[step]``; a feature is a pair (step, channel), such a name, an index, or a list of them. The outcome is the
+    network's output at ``target_step``, after reading them all. Average ``.model``, which is the network unfolded to
+    that step, and no other: the rows belong to the network that simulated them.
+
+    Cost of a row average: n · m · (target_step − t̂ + 1) steps of the network for n sequences and m values, plus n · t̂
+    for the states they start from.
 
     Args:
         step_model: a sequence model ``(x, state) -> (y, state)``, e.g.
@@ -91,25 +91,29 @@ class FeedbackSequences:
     ) -> None:
         source = as_sequence_model(step_model)
         if is_bidirectional(source):
-            raise ValueError("step_model is bidirectional: it reads later inputs, which a roll-out has yet to predict")
+            raise ValueError(
+                "step_model must not be bidirectional, got a layer that reads later inputs, yet to be predicted"
+            )
         check_mode(source)
         x, lengths = as_sequences(sequences, lengths)
         names = channel_names(x.shape[2] if channels is None else channels)
         if len(names) != x.shape[2]:
-            raise ValueError(f"channels has {len(names)} names for {x.shape[2]} features per step; give one each")
+            raise ValueError(f"channels must hold one name per feature of a step, {x.shape[2]}, got {len(names)}")
         step = checked_step(target_step, x.shape[1], "target_step")
         kept = (lengths > step).nonzero()[:, 0]
         if len(kept) < 2:
             raise ValueError(
-                f"sequences: {len(kept)} of {len(x)} reach target_step {step}, at least two are needed; choose an "
-                "earlier step or give longer sequences"
+                f"sequences must hold at least two that reach target_step, got {len(kept)} of {len(x)} that reach "
+                f"target_step {step}; choose an earlier step or give longer sequences"
             )
         rows = x[kept.to(x.device), : step + 1]
         check_placement([source], rows)
         self.model = unfold(source, steps=step + 1, features=names)
         self.kept, self.num_sequences = kept, len(x)
-        self._table = _table(rows, self.model.feature_names, names, domain)
-        self._pins = rows.new_zeros(0)
+        self.feature_names, self.fixed = self.model.feature_names, ()
+        self.domain = _domains(rows, self.feature_names, names, domain)
+        self._data, self._pins = rows, rows.new_zeros(0)
+        self._mean = rows.flatten(1).to(accumulator_dtype(rows.device)).mean(0).to(rows.dtype)
         self._simulator = Simulator(self.model, _as_feed(feedback, names, _probe(source, rows)))
 
     def __repr__(self) -> str:
@@ -118,8 +122,8 @@ class FeedbackSequences:
         pinned = f", {len(self.fixed)} pinned" if self.fixed else ""
         return (
             f"FeedbackSequences({rows} sequences{f' of {self.num_sequences}' if rows < self.num_sequences else ''}, "
-            f"steps 0 to {self.target_step}, {len(names)} channels ({shown}){pinned}, {self._table.mean.dtype}, "
-            f"{self._table.mean.device})"
+            f"steps 0 to {self.target_step}, {len(names)} channels ({shown}){pinned}, {self._data.dtype}, "
+            f"{self._data.device})"
         )
 
     @property
@@ -133,51 +137,21 @@ class FeedbackSequences:
         return self.model.shape
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the k flattened inputs, ``channel[step]``."""
-        return self._table.feature_names
-
-    @property
-    def num_features(self) -> int:
-        """Number of flattened inputs, k = steps * d."""
-        return self._table.num_features
-
-    @property
-    def domain(self) -> tuple[Domain, ...]:
-        """An Interval or a FiniteSet per flattened input."""
-        return self._table.domain
-
-    @property
-    def low(self) -> Tensor:
-        """``(k,)`` lower ends of the domains, float64."""
-        return self._table.low
-
-    @property
-    def high(self) -> Tensor:
-        """``(k,)`` upper ends of the domains, float64."""
-        return self._table.high
-
-    @property
-    def fixed(self) -> tuple[int, ...]:
-        """The flattened coordinates pinned by ``do({...})``."""
-        return self._table.fixed
-
-    @property
     def samples(self) -> Tensor:
         """``(n, k)`` sequences up to the target, flattened; simulated under what ``do({...})`` has pinned."""
         if not self.fixed:
-            return self._table.samples
+            return self._data.flatten(1)
         return torch.cat([rows[0] for _, rows, _ in self._pinned().rows(DEFAULT_CHUNK)])
 
     @property
     def mean(self) -> Tensor:
         """``(k,)`` mean of ``samples``."""
-        return self._pinned().means[0] if self.fixed else self._table.mean
+        return self._pinned().means[0] if self.fixed else self._mean
 
     def to(self, target: str | torch.device | torch.dtype) -> FeedbackSequences:
         """Return the same sequences on another device or in another dtype; the network stays where it is."""
         moved = copy.copy(self)
-        moved._table, moved._pins = self._table.to(target), self._pins.to(target)
+        moved._data, moved._pins, moved._mean = (t.to(target) for t in (self._data, self._pins, self._mean))
         return moved
 
     def feature(self, feature: Feature) -> tuple[int, ...]:
@@ -189,74 +163,58 @@ class FeedbackSequences:
         if isinstance(feature, tuple) and len(feature) == 2 and isinstance(feature[0], int | np.integer):
             step = checked_step(int(feature[0]), self.shape[0], f"the step of feature {feature}")
             return (step * self.shape[1] + _channel(feature[1], self.model.channels),)
-        if isinstance(feature, tuple | list):
-            columns = tuple(c for f in feature for c in self.feature(f))
-            return self._table.feature(columns)
-        return self._table.feature(feature)
+        return super().feature(feature)
 
-    def label(self, feature: Feature) -> str:
-        """Return the feature's name, names joined by a comma for several."""
-        return self._table.label(self.feature(feature))
+    def read_values(self, values: Any, width: int) -> Tensor:
+        """Return values as ``(m, width)``, checked, in the dtype and on the device of the sequences."""
+        return as_values(values, width, dtype=self._data.dtype, device=self._data.device)
 
-    def do(self, feature: Feature | Mapping[Feature, float], values: Any = None) -> Any:
-        """Answer an intervention on one input, or on several at once.
-
-        ``do((step, channel), values)`` returns a RollOut, an Intervention for all m values, ``(m,)``; for a list of w
-        inputs, which may lie at different steps, ``(m, w)``. ``do({(step, channel): value, ...})`` pins those inputs
-        and returns FeedbackSequences again.
+    def answer(self, columns: tuple[int, ...], values: Tensor, name: str) -> RollOut:
+        """Return the roll-out under each of m values; the inputs may lie at different steps.
 
         Raises:
-            ValueError: for unknown features, NaN, empty or misshapen values, or a feature that is pinned already.
+            ValueError: for a network in training mode, or on another device or in another dtype than the sequences.
         """
-        if isinstance(feature, Mapping):
-            if values is not None:
-                raise ValueError("do() takes either a mapping or a feature with values, not both")
-            return self._pin(feature)
-        if values is None:
-            raise ValueError("do(feature, values) needs values; do({feature: value}) returns pinned sequences")
-        check_mode(self.model)
-        check_placement([self.model], self._table.samples)
-        columns, values = self._table._check(self.feature(feature), values)
-        return self._answer(columns, values, self.fixed)
+        return self._roll_out(columns, values, name, self.fixed)
 
-    def _answer(self, columns: tuple[int, ...], values: Tensor, fixed: tuple[int, ...]) -> RollOut:
-        data = self._table.samples.reshape(-1, *self.shape)
-        pins = self._pins[None] if fixed else None
-        name = self._table.label(columns)
-        return RollOut(self._simulator, data, name=name, columns=columns, values=values, fixed=fixed, fixed_values=pins)
-
-    def _pinned(self) -> RollOut:
-        return self._answer(self.fixed, self._pins[None], ())
-
-    def _pin(self, pins: Mapping[Feature, float]) -> FeedbackSequences:
-        if not pins:
-            raise ValueError("do({}) pins nothing; name at least one feature")
+    def pin(self, pins: Mapping[int, float]) -> FeedbackSequences:
+        """Return the sequences in which these inputs keep their values; what follows is simulated."""
         result = copy.copy(self)
-        for feature, value in pins.items():
-            one = [value] if not isinstance(value, list | tuple) else value
-            columns, values = result._table._check(self.feature(feature), one)
-            if values.shape[0] != 1:
-                raise ValueError(f"do({{{feature!r}: ...}}) pins one value per input, got {values.shape[0]}")
-            result._table = replace(result._table, fixed=result.fixed + columns)
-            result._pins = torch.cat([result._pins, values[0]])
+        result.fixed = self.fixed + tuple(pins)
+        result._pins = torch.cat([self._pins, self._pins.new_tensor(list(pins.values()))])
         return result
 
+    def _pinned(self) -> RollOut:
+        """Return the sequences under the pins alone, as a roll-out of one value."""
+        return self._roll_out(self.fixed, self._pins[None], "", ())
 
-def _table(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], domain: Any) -> InputDistribution:
-    """The observed sequences ``(n, steps, d)`` as a table of flattened inputs: names, domains and mean."""
-    flat = rows.reshape(len(rows), -1)
+    def _roll_out(self, columns: tuple[int, ...], values: Tensor, name: str, fixed: tuple[int, ...]) -> RollOut:
+        check_mode(self.model)
+        check_placement([self.model], self._data)
+        return RollOut(
+            simulator=self._simulator,
+            data=self._data,
+            name=name,
+            columns=columns,
+            values=values,
+            fixed=fixed,
+            fixed_values=self._pins if fixed else self._pins[:0],
+        )
+
+
+def _domains(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], domain: Any) -> tuple[Domain, ...]:
+    """Return the domains of the flattened inputs of ``(n, steps, d)``; a channel's name stands for all its steps."""
     if isinstance(domain, Mapping):
         spread = {f"{c}[{t}]": domain[c] for c in channels if c in domain for t in range(rows.shape[1])}
         domain = spread | {key: value for key, value in domain.items() if key not in channels}
+    flat = rows.flatten(1)
     domains = as_domains(domain, names, flat.amin(0).double().cpu(), flat.amax(0).double().cpu())
-    warn_constant(names, domains, stacklevel=4)
-    mean = flat.to(accumulator_dtype(flat.device)).mean(0).to(flat.dtype)
-    shape, none = tuple(rows.shape[1:]), flat.new_zeros(len(names), 0)  # the covariance is never asked for here
-    return InputDistribution(mean, none, domains, flat, names, shape, len(rows))
+    warn_constant(names, domains)
+    return domains
 
 
 def _probe(model: SequenceModel, rows: Tensor) -> int:
-    """Check that the model goes on from its state, and return the number of its outputs."""
+    """Return the number of the model's outputs after checking that it resumes from its state."""
     few = rows[:2, : min(3, rows.shape[1])]
     with torch.no_grad():
         whole, state = predictions(model, few)
@@ -266,8 +224,8 @@ def _probe(model: SequenceModel, rows: Tensor) -> int:
             pieces.append(y)
             if state is None and rows.shape[1] > 1:
                 raise ValueError(
-                    "step_model returned no state, expected (predictions, state): a roll-out goes on from the state "
-                    "after the data; return () if it has no memory"
+                    "step_model must return (predictions, state), got one that returned no state, which a roll-out "
+                    "resumes from; return () if it has no memory"
                 )
             if state is not None:
                 repeat_state(state, 1, len(few))  # for its checks
@@ -275,20 +233,20 @@ def _probe(model: SequenceModel, rows: Tensor) -> int:
     rounding = 1e-6 if whole.dtype == torch.float64 else 1e-2  # kernels of a GPU multiply in reduced precision
     if not gap <= rounding * whole.abs().max() + torch.finfo(whole.dtype).eps:
         raise ValueError(
-            f"step_model predicts otherwise step by step than in one call (by {gap:.2g}): it must go on from the state "
-            "it is given, and step t must not read later steps"
+            "step_model must predict the same step by step as in one call, got predictions that differ by "
+            f"{gap:.2g}; it must resume from the state it is given, and step t must not read later steps"
         )
     return whole.shape[2]
 
 
 def _as_feed(feedback: Any, channels: tuple[str, ...], outputs: int) -> Feed:
-    """The function from outputs ``(batch, outputs)`` and data ``(batch, d)`` of the next step to its inputs."""
+    """Return the function from outputs ``(batch, outputs)`` and data ``(batch, d)`` of the next step to its inputs."""
     d = len(channels)
     if feedback is None:
         if outputs != d:
             raise ValueError(
-                f"step_model has {outputs} outputs for {d} features, so feedback must say which output is which "
-                "input: a mapping from channels to outputs"
+                "feedback must be a mapping from channels to outputs where step_model has not one output per feature, "
+                f"got None for {outputs} outputs and {d} features"
             )
         return lambda y, data: y.clone()
     if isinstance(feedback, Mapping):
@@ -324,4 +282,4 @@ def _channel(channel: Any, channels: tuple[str, ...]) -> int:
         return channels.index(channel)
     if isinstance(channel, int | np.integer) and -len(channels) <= channel < len(channels):
         return int(channel) % len(channels)
-    raise ValueError(f"channel {channel!r} is not one of the {len(channels)} channels {list(channels)[:20]}")
+    raise ValueError(f"channel must be one of the {len(channels)} channels {list(channels)[:20]}, got {channel!r}")

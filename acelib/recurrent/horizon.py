@@ -1,23 +1,22 @@
-"""How far back does an output depend on the inputs? The causal horizon τ of a recurrent network.
+"""The causal horizon τ of a recurrent network: how far back an output depends on the inputs.
 
 Chattopadhyay et al. (2019), Prop. 3: τ = E_x[max_k(|det ∂y_t/∂x_{t−k}| > 0)]. Where the hidden layer is narrower than
-the input that determinant is 0 for every k, and what a computer reads is rounding noise. So the size of the Jacobian is
+the input that determinant is 0 for every k, and its computed value is rounding noise. So the size of the Jacobian is
 measured by its spectral norm here, the largest effect that a small change of x_{t−k} can have on y_t, relative to that
 of x_t; τ(tolerance) is the largest lag at which it exceeds the tolerance, averaged over the sequences.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._models import check_mode, check_placement
-from .._warnings import ApproximationWarning
+from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
+from .._warnings import ApproximationWarning, warn_caller
 from .networks import (
     Recurrent,
     SequenceModel,
@@ -31,12 +30,11 @@ from .networks import (
 
 MEASURES = ("norm", "determinant")
 TOLERANCES = {"norm": (0.1, 0.01, 0.001), "determinant": (0.0,)}
-ROWS = 4096  # rows (a sequence with one output) differentiated at once; bounds memory
 
 
 @dataclass(frozen=True, repr=False)
 class TimeLag:
-    """The horizon τ as a function of the tolerance, and what it was read from; float64, on the CPU.
+    """The horizon τ as a function of the tolerance, and the sizes behind it; float64, on the CPU.
 
     Attributes:
         tolerance: ``(j,)``; for the norm relative to lag 0, for the determinant absolute.
@@ -52,7 +50,7 @@ class TimeLag:
     lag: Tensor
     stderr: Tensor
     censored: Tensor
-    sizes: Tensor = field()
+    sizes: Tensor
     measure: str = "norm"
 
     @property
@@ -113,7 +111,7 @@ def time_lag(
         measure: "norm", the spectral norm; or "determinant", the paper's form, which needs as many outputs as features
             and warns where it can only be rounding noise.
         max_lag: largest lag to look at; default as far as the sequences go.
-        chunk_size: sequences times outputs differentiated at once; bounds memory.
+        chunk_size: sequences times outputs differentiated at once; bounds memory. Default 4096.
 
     Raises:
         ValueError: for a bidirectional or randomly acting network, sequences of the wrong shape, a step that no
@@ -134,11 +132,12 @@ def time_lag(
     tolerances = torch.as_tensor(TOLERANCES[measure] if tolerance is None else tolerance, dtype=torch.float64)
     if not bool((tolerances >= 0).all()) or tolerances.ndim > 1 or not tolerances.numel():
         raise ValueError(f"tolerance must be one or several numbers from 0 up, got {tolerance!r}")
-    if max_lag is not None and max_lag < 0 or chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"max_lag must be at least 0 and chunk_size at least 1, got {max_lag} and {chunk_size}")
+    if max_lag is not None and max_lag < 0:
+        raise ValueError(f"max_lag must be at least 0, got {max_lag}")
+    chunk = as_chunk(chunk_size, DIFFERENTIATED_CHUNK)
     model = as_sequence_model(model)
     if is_bidirectional(model):
-        raise ValueError("model is bidirectional, so its outputs depend on later inputs; τ looks back only")
+        raise ValueError("model must not be bidirectional, got outputs that depend on later inputs; τ looks back only")
     check_mode(model)
     x, lengths = as_sequences(sequences, lengths)
     check_placement([model], x)
@@ -148,7 +147,7 @@ def time_lag(
     with torch.inference_mode(False), plain_kernels():
         for step in targets[kept].unique().tolist():
             rows = (targets == step).nonzero()[:, 0]
-            jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk_size or ROWS)
+            jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk)
             sizes[rows, : jacobian.shape[1]] = _sizes(jacobian, measure).double().cpu()
     if measure == "determinant":
         _warn_where_singular(model, jacobian)
@@ -157,18 +156,20 @@ def time_lag(
 
 
 def _targets(target_step: int | None, lengths: Tensor, steps: int) -> Tensor:
-    """The step of the output of each sequence, ``(n,)``; -1 where it ends before."""
+    """Return the step of the output of each sequence, ``(n,)``; -1 where it ends before."""
     if target_step is None:
         return lengths - 1
     step = checked_step(target_step, steps, "target_step")
     targets = torch.where(lengths > step, step, -1)
     if not bool((targets >= 0).any()):
-        raise ValueError(f"target_step is {step}, but no sequence is longer than {int(lengths.max())} steps")
+        raise ValueError(
+            f"target_step must be a step of some sequence, got {step} for at most {int(lengths.max())} steps"
+        )
     return targets
 
 
 def _jacobians(model: SequenceModel, x: Tensor, max_lag: int | None, chunk: int) -> Tensor:
-    """∂y_t/∂x_{t−k} for t the last step of ``x (n, t + 1, d)``: ``(n, lags, outputs, d)``."""
+    """Return ∂y_t/∂x_{t−k} for t the last step of ``x (n, t + 1, d)``: ``(n, lags, outputs, d)``."""
     with torch.no_grad():
         outputs = predictions(model, x[:1])[0].shape[2]
     parts = []
@@ -182,22 +183,24 @@ def _jacobians(model: SequenceModel, x: Tensor, max_lag: int | None, chunk: int)
             if y.requires_grad:
                 (slope,) = torch.autograd.grad(y, rows, allow_unused=True)
         if slope is None:
-            raise ValueError("the model's output carries no gradient: remove torch.no_grad() or detach() from it")
+            raise ValueError("model must carry a gradient, got an output without; remove torch.no_grad() or detach()")
         slope = slope.flip(1) if max_lag is None else slope.flip(1)[:, : max_lag + 1]
         parts.append(slope.reshape(outputs, len(block), *slope.shape[1:]).permute(1, 2, 0, 3))
     return torch.cat(parts)
 
 
 def _sizes(jacobian: Tensor, measure: str) -> Tensor:
-    """Spectral norm or absolute determinant of ``(n, lags, outputs, d)``: ``(n, lags)``."""
+    """Return the spectral norm or absolute determinant of ``(n, lags, outputs, d)``: ``(n, lags)``."""
     if not torch.isfinite(jacobian).all():
-        raise ValueError("the model's Jacobian holds NaN or Inf; check its weights and the scale of the sequences")
+        raise ValueError(
+            "model must have finite slopes, got NaN or Inf; check its weights and the scale of the sequences"
+        )
     if measure == "norm":
         return torch.linalg.matrix_norm(jacobian, 2)
     outputs, features = jacobian.shape[-2:]
     if outputs != features:
         raise ValueError(
-            f"measure 'determinant' needs as many outputs as features, got {outputs} and {features}; use 'norm'"
+            f"measure must be 'norm' unless there are as many outputs as features, got {outputs} and {features}"
         )
     return torch.linalg.det(jacobian).abs()
 
@@ -216,10 +219,9 @@ def _warn_where_singular(model: SequenceModel, jacobian: Tensor) -> None:
         if hidden < features
         else ("its singular values fall below the rounding of the largest")
     )
-    warnings.warn(
-        f"the determinant of the Jacobian is 0 because {why}; what is read is rounding noise, so use measure='norm'",
+    warn_caller(
+        f"the determinant of the Jacobian is 0 because {why}; its value is rounding noise, so use measure='norm'",
         ApproximationWarning,
-        stacklevel=3,
     )
 
 

@@ -1,4 +1,4 @@
-"""How is a recurrent network a function of its inputs? Unfolded in time, with its hidden states substituted away.
+"""Recurrent networks as functions of all their inputs: unfolded in time, with the hidden states substituted away.
 
 A *sequence model* is called as ``model(x)`` or ``model(x, state)`` with x ``(batch, steps, features)`` and returns
 ``(y, state)``: one prediction per step, ``(batch, steps, outputs)``, and the state after the last one, a tensor or a
@@ -44,7 +44,7 @@ class Recurrent(nn.Module):
         super().__init__()
         if not isinstance(core, nn.RNNBase):
             raise TypeError(
-                f"core is {type(core).__name__}, expected nn.RNN, nn.GRU or nn.LSTM; a module of your own needs no "
+                f"core must be nn.RNN, nn.GRU or nn.LSTM, got {type(core).__name__}; a module of your own needs no "
                 "Recurrent if it maps (x, state) to (y, state), batch first"
             )
         self.core, self.head = core, head
@@ -54,13 +54,13 @@ class Recurrent(nn.Module):
 
         Args:
             x: ``(batch, steps, features)``, or a PackedSequence (then the state is each sequence's own last).
-            state: what an earlier call returned, to go on from there.
+            state: what an earlier call returned, to resume from there.
         """
-        packed = isinstance(x, PackedSequence)
-        turned = not packed and not self.core.batch_first
-        hidden, state = self.core(x.transpose(0, 1) if turned else x, state)
-        if packed:
+        if isinstance(x, PackedSequence):
+            hidden, state = self.core(x, state)
             return hidden._replace(data=self._read(hidden.data)), state
+        turned = not self.core.batch_first
+        hidden, state = self.core(x.transpose(0, 1) if turned else x, state)
         return self._read(hidden.transpose(0, 1) if turned else hidden), state
 
     def _read(self, hidden: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class Unfolded(nn.Module):
         """
         if rows[:1].numel() != self.steps * len(self.channels):
             raise ValueError(
-                f"rows have shape {tuple(rows.shape)}, expected (batch, {self.steps} * {len(self.channels)}): the "
+                f"rows must have shape (batch, {self.steps} * {len(self.channels)}), got {tuple(rows.shape)}; the "
                 f"model was unfolded for {self.steps} steps of {len(self.channels)} features"
             )
         with plain_kernels(torch.is_grad_enabled() and rows.requires_grad):
@@ -110,7 +110,7 @@ class Unfolded(nn.Module):
         return f"steps={self.steps}, features={', '.join(self.channels[:6])}, output at step {self.step}"
 
     def same(self, model: Any) -> bool:
-        """Whether ``model`` is this function: the same network (the same object), unfolded alike."""
+        """Return whether ``model`` is this function: the same network (the same object), unfolded alike."""
         like = isinstance(model, Unfolded) and model.shape == self.shape and model.step == self.step
         return model is self or (like and _unwrapped(model.source) is _unwrapped(self.source))
 
@@ -153,7 +153,7 @@ def unfold(model: SequenceModel, *, steps: int, features: int | Sequence[str], s
 def checked_step(step: int, steps: int, name: str) -> int:
     """Return a step as a number from 0 to steps - 1, or raise a ValueError."""
     if not -steps <= step < steps:
-        raise ValueError(f"{name} is {step}, expected {-steps} to {steps - 1}: there are {steps} steps")
+        raise ValueError(f"{name} must lie in {-steps} to {steps - 1}, got {step}: there are {steps} steps")
     return int(step) % steps
 
 
@@ -165,7 +165,7 @@ def channel_names(features: int | Sequence[str]) -> tuple[str, ...]:
         return ("x",) if features == 1 else tuple(f"x{i}" for i in range(features))
     names = (features,) if isinstance(features, str) else tuple(str(name) for name in features)
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"the names of the features of a step must be distinct, at least one, got {list(names)[:10]}")
+        raise ValueError(f"features must be distinct names, at least one, got {list(names)[:10]}")
     return names
 
 
@@ -176,14 +176,15 @@ def as_sequence_model(model: Any) -> SequenceModel:
     if isinstance(model, nn.RNNBase):
         return Recurrent(model)
     if not callable(model):
-        raise TypeError(f"model is {type(model).__name__}, expected a sequence model (x, state) -> (y, state)")
+        raise TypeError(f"model must be a sequence model (x, state) -> (y, state), got {type(model).__name__}")
     return model
 
 
 @contextlib.contextmanager
 def plain_kernels(wanted: bool = True) -> Iterator[None]:
-    """Switch cuDNN off meanwhile: its recurrent kernels have no backward pass in evaluation mode, torch's own have."""
-    kernels, before = torch.backends.cudnn, torch.backends.cudnn.enabled
+    """Switch cuDNN off while the context is active: its recurrent kernels have no backward pass in evaluation mode."""
+    kernels: Any = torch.backends.cudnn  # torch types its switches as plain modules
+    before = kernels.enabled
     kernels.enabled = before and not wanted
     try:
         yield
@@ -196,13 +197,13 @@ def _unwrapped(model: Any) -> Any:
 
 
 def is_bidirectional(model: Any) -> bool:
-    """Whether a recurrent layer of the model also reads from the end, so that its outputs depend on later inputs."""
+    """Return whether a recurrent layer also reads from the end, so that the outputs depend on later inputs."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     return any(isinstance(m, nn.RNNBase) and m.bidirectional for m in modules)
 
 
 def predictions(model: SequenceModel, x: Tensor, state: Any = None, *, flat: bool = False) -> tuple[Tensor, Any]:
-    """Call a sequence model: predictions ``(batch, steps, outputs)`` and the state, None where it returns none.
+    """Return a sequence model's predictions ``(batch, steps, outputs)`` and state, None where it returns none.
 
     ``flat`` also lets ``(batch, outputs)`` pass, the output at the last step.
 
@@ -216,8 +217,8 @@ def predictions(model: SequenceModel, x: Tensor, state: Any = None, *, flat: boo
             return y, state
     got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
     raise ValueError(
-        f"the sequence model returned {got} for inputs {tuple(x.shape)}, expected (predictions, state) with "
-        f"predictions (batch, steps, outputs) = ({x.shape[0]}, {x.shape[1]}, outputs), batch first"
+        "model must return (predictions, state) with predictions (batch, steps, outputs), batch first, = "
+        f"({x.shape[0]}, {x.shape[1]}, outputs) for inputs {tuple(x.shape)}, got {got}"
     )
 
 
@@ -233,8 +234,8 @@ def repeat_state(state: Any, times: int, batch: int) -> Any:
     if not isinstance(state, Tensor) or state.ndim < 2 or state.shape[axis] != batch:
         got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
         raise ValueError(
-            f"the sequence model's state is {got} for a batch of {batch}, expected tensors (layers, batch, hidden) "
-            "or (batch, hidden), one or a tuple of them"
+            "state must be tensors (layers, batch, hidden) or (batch, hidden), one or a tuple of them, got "
+            f"{got} for a batch of {batch}"
         )
     before, after = state.shape[:axis], state.shape[axis + 1 :]
     return state.unsqueeze(axis).expand(*before, times, batch, *after).reshape(*before, times * batch, *after)

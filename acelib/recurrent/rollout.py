@@ -1,7 +1,7 @@
 """Sequences simulated again under do(x_i^t̂ = α): batched over sequences and values, the past computed once.
 
 The hidden state after the steps before t̂ depends on the data alone, so one pass over each block of sequences serves all
-values; from t̂ on sequences and values share one batch and the network takes single steps. What it says at the last step
+values; from t̂ on sequences and values share one batch and the network takes single steps. Its output at the last step
 is the outcome, so a row average needs no second pass over the rows.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._models import DEFAULT_CHUNK, accumulator_dtype, check_output
-from ..inputs.intervention import Block, Intervention
-from ..inputs.support import distance_limit, seeded_subset
+from .._models import check_output
+from ..inputs.intervention import Block, Intervention, moments_of_rows
+from ..inputs.support import share_off_support
 from .networks import Unfolded, predictions, repeat_state
 
 Feed = Callable[[Tensor, Tensor], Tensor]  # outputs (batch, outputs), data of the next step (batch, d) -> its inputs
@@ -25,7 +25,7 @@ Feed = Callable[[Tensor, Tensor], Tensor]  # outputs (batch, outputs), data of t
 
 @dataclass(frozen=True)
 class Simulator:
-    """A network with its feedback: takes sequences from their data to the intervened step and on by itself."""
+    """A network with its feedback, which takes sequences from their data to the intervened step and on by itself."""
 
     model: Unfolded
     feed: Feed
@@ -36,16 +36,16 @@ class Simulator:
             return predictions(self.model.source, block[:, :first])[1] if first else None
 
     def run(
-        self, block: Tensor, state: Any, pins: dict[int, tuple[list[int], Tensor]], *, first: int, answer: bool
+        self, block: Tensor, state: Any, pins: dict[int, tuple[list[int], Tensor]], *, first: int, outputs: bool
     ) -> Tensor:
-        """Simulate v values on b sequences: return the inputs from ``first`` on, or the output at the last step.
+        """Return the inputs from ``first`` on of b sequences under v values, or the output at the last step.
 
         Args:
             block: ``(b, steps, d)`` data.
             state: after the steps before ``first``, for b sequences.
             pins: for a step the channels that are set and their values ``(v, channels)``.
             first: the first step that is set.
-            answer: whether to take the last step too and return the output there, ``(v, b, outputs)``, instead of
+            outputs: whether to take the last step too and return the output there, ``(v, b, outputs)``, instead of
                 the inputs, ``(v, b, steps - first, d)``.
         """
         (b, steps, d), v = block.shape, len(pins[first][1])
@@ -58,102 +58,66 @@ class Simulator:
                 if step in pins:
                     channels, values = pins[step]
                     x.view(v, b, d)[:, :, channels] = values[:, None]
-                if not answer:
+                if not outputs:
                     inputs.append(x.view(v, b, d))
-                if step < steps - 1 or answer:
+                if step < steps - 1 or outputs:
                     y, state = predictions(self.model.source, x[:, None], state)
                     y = y[:, 0]
-        return y.view(v, b, -1) if answer else torch.stack(inputs, dim=2)
+        return torch.stack(inputs, dim=2) if y is None or not outputs else y.view(v, b, -1)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RollOut(Intervention):
-    """The answer of sequences with feedback to do(x = values), simulated when it is first asked for.
+    """The answer of sequences with feedback to do(x = values), simulated when an estimator needs it.
 
     ``pinned`` holds the intervened inputs alone: earlier inputs are data, later ones follow from the network. Each
     value has its own covariance, so ``factor`` is ``(m, k, R)``: with R = n where there are no more sequences than
-    inputs, else R = k or fewer. A row average asks for neither moments nor rows, only for outputs.
+    inputs, else R = k or fewer. A row average reads the outputs, and neither moments nor rows.
+
+    Attributes:
+        simulator: the network with its feedback.
+        data: ``(n, steps, d)`` the sequences before the intervention.
+        fixed: coordinates that earlier interventions have pinned.
+        fixed_values: ``(len(fixed),)`` their values.
     """
 
-    def __init__(
-        self,
-        simulator: Simulator,
-        data: Tensor,
-        *,
-        name: str,
-        columns: tuple[int, ...],
-        values: Tensor,
-        fixed: tuple[int, ...] = (),
-        fixed_values: Tensor | None = None,
-    ) -> None:
-        n, k, m = data.shape[0], data[0].numel(), values.shape[0]
-        every = columns + fixed
-        settings = values if not fixed else torch.cat([values, fixed_values.expand(m, -1)], dim=1)
-        pinned = torch.zeros(m, k, dtype=torch.bool, device=data.device)
-        pinned[:, list(every)] = True
-        for key, value in dict(
-            name=name,
-            columns=columns,
-            values=values,
-            pinned=pinned,
-            shape=tuple(data.shape[1:]),
-            num_rows=n,
-            num_observed=n,
-            _simulator=simulator,
-            _data=data,
-            _every=every,
-            _settings=settings,
-            _first=min(every) // data.shape[2],
-        ).items():
-            object.__setattr__(self, key, value)
+    simulator: Simulator
+    data: Tensor
+    name: str
+    columns: tuple[int, ...]
+    values: Tensor
+    fixed: tuple[int, ...]
+    fixed_values: Tensor
 
     def __repr__(self) -> str:
-        return f"RollOut(do({self.name}), {len(self)} values, {self.num_rows} sequences, from step {self._first})"
+        return f"RollOut(do({self.name}), {len(self)} values, {self.num_rows} sequences, from step {self.first})"
 
-    def check_models(self, models: list[Any]) -> None:
-        """Raise a ValueError unless the one model is the network that simulates these rows."""
-        own = self._simulator.model
-        if len(models) != 1 or not own.same(models[0]):
-            what = "a list of models" if len(models) != 1 else "another network (or unfolded to another step)"
-            raise ValueError(
-                f"model is {what} than the one these sequences are simulated with; pass inputs.model, and build one "
-                "FeedbackSequences for each network"
-            )
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(steps, d)`` of one input."""
+        return tuple(self.data.shape[1:])
 
-    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
-        """Yield ``(value_index (v,), rows (v, b, k), weights (b,))``, row blocks outer, value blocks inner."""
-        for which, block, inputs in self._blocks(chunk, index, answer=False):
-            rows = block.expand(len(which), *block.shape).clone()
-            rows[:, :, self._first :] = inputs
-            rows = rows.flatten(2)
-            if not torch.isfinite(rows).all():
-                raise ValueError(
-                    f"the sequences simulated under do({self.name}) reach NaN or Inf; the network diverges when it "
-                    "reads its own predictions: check its scaling, or choose an earlier target_step"
-                )
-            yield which, rows, torch.ones(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    @property
+    def num_rows(self) -> int:
+        """Number of sequences, n."""
+        return len(self.data)
 
-    def outputs(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
-        """Yield ``(value_index (v,), outputs (v, b, outputs), weights (b,))``: the roll-outs' own last outputs."""
-        for which, block, y in self._blocks(chunk, index, answer=True):
-            check_output(y.flatten(0, 1), y.shape[0] * y.shape[1])
-            yield which, y, torch.ones(len(block), dtype=y.dtype, device=y.device)
+    @property
+    def num_observed(self) -> int:
+        """Sequences behind the moments, n."""
+        return len(self.data)
 
-    def _blocks(self, chunk: int, index: Tensor | None, *, answer: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        data, count = self._data if index is None else self._data[index], len(self)
-        for block in data.split(max(1, chunk // count)):
-            state = self._simulator.past(block, self._first)
-            for which in torch.arange(count, device=data.device).split(max(1, chunk // len(block))):
-                pins = self._pins(which)
-                yield which, block, self._simulator.run(block, state, pins, first=self._first, answer=answer)
+    @property
+    def first(self) -> int:
+        """The first step that is set."""
+        return min(self.columns + self.fixed) // self.data.shape[2]
 
-    def _pins(self, which: Tensor) -> dict[int, tuple[list[int], Tensor]]:
-        d, places = self.shape[1], {}
-        for position, column in enumerate(self._every):
-            places.setdefault(column // d, []).append(position)
-        return {
-            step: ([self._every[p] % d for p in positions], self._settings[which][:, positions])
-            for step, positions in places.items()
-        }
+    @cached_property
+    def pinned(self) -> Tensor:
+        """``(m, k)`` bool, True for the inputs that are set."""
+        pinned = torch.zeros(len(self), self.data[0].numel(), dtype=torch.bool, device=self.data.device)
+        pinned[:, list(self.columns + self.fixed)] = True
+        return pinned
 
     @property
     def means(self) -> Tensor:
@@ -167,50 +131,61 @@ class RollOut(Intervention):
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
-        m, n, k = len(self), self.num_rows, self.pinned.shape[1]
-        dtype, wide, every = self._data.dtype, accumulator_dtype(self._data.device), list(self._every)
-        means = self.values.new_zeros(m, k, dtype=wide)
-        for which, rows, _ in self.rows(DEFAULT_CHUNK):
-            means[which] += rows.to(wide).sum(1) / n
-        means[:, every] = self._settings.to(wide)
-        factor = self.values.new_zeros(m, k, n if n <= k else k, dtype=dtype if n <= k else wide)
-        start = 0
-        for which, rows, weights in self.rows(DEFAULT_CHUNK):  # a second pass: no cancellation
-            centred = (rows.to(wide) - means[which, None]) / n**0.5
-            if n <= k:
-                factor[which, :, start : start + len(weights)] = centred.mT.to(dtype)
-            else:
-                factor[which] += centred.mT @ centred
-            start += len(weights) if int(which[-1]) == m - 1 else 0
-        if n > k:
-            factor = _square_roots(factor).to(dtype)
-        factor[:, every] = 0
-        return means.to(dtype), factor
+        return moments_of_rows(self)
+
+    def check_models(self, models: list[Any]) -> None:
+        """Raise a ValueError unless the one model is the network that simulates these rows."""
+        if len(models) != 1 or not self.simulator.model.same(models[0]):
+            what = "a list of models" if len(models) != 1 else "another network, or one unfolded to another step"
+            raise ValueError(
+                f"model must be the network that simulates these sequences, got {what}; pass inputs.model, and build "
+                "one FeedbackSequences for each network"
+            )
+
+    def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Yield the simulated sequences in blocks, see ``Intervention.rows``."""
+        for which, block, inputs in self._blocks(chunk, index, outputs=False):
+            rows = block.expand(len(which), *block.shape).clone()
+            rows[:, :, self.first :] = inputs
+            rows = rows.flatten(2)
+            if not torch.isfinite(rows).all():
+                raise ValueError(
+                    f"model must keep the sequences finite, got ones that reach NaN or Inf under do({self.name}): it "
+                    "diverges on its own predictions; check its scaling, or choose an earlier target_step"
+                )
+            yield which, rows, torch.ones(rows.shape[1], dtype=rows.dtype, device=rows.device)
+
+    def outputs(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
+        """Yield ``(value numbers (v,), outputs (v, b, outputs), weights (b,))``, the last outputs of the roll-outs."""
+        for which, block, y in self._blocks(chunk, index, outputs=True):
+            check_output(y.flatten(0, 1), y.shape[0] * y.shape[1])
+            yield which, y, torch.ones(len(block), dtype=y.dtype, device=y.device)
+
+    def _blocks(self, chunk: int, index: Tensor | None, *, outputs: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        data = self.data if index is None else self.data[index]
+        for block in data.split(max(1, chunk // len(self))):
+            state = self.simulator.past(block, self.first)
+            for which in torch.arange(len(self), device=data.device).split(max(1, chunk // len(block))):
+                pins = self._pins(which)
+                yield which, block, self.simulator.run(block, state, pins, first=self.first, outputs=outputs)
+
+    def _pins(self, which: Tensor) -> dict[int, tuple[list[int], Tensor]]:
+        """Return for each step that is set its channels and their values ``(v, channels)``."""
+        every, places = self.columns + self.fixed, {}
+        settings = torch.cat([self.values, self.fixed_values.expand(len(self), -1)], dim=1)[which]
+        for position, column in enumerate(every):
+            places.setdefault(column // self.shape[1], []).append(position)
+        return {
+            step: ([every[p] % self.shape[1] for p in positions], settings[:, positions])
+            for step, positions in places.items()
+        }
 
     def support(self) -> Tensor:
-        """Return the share of simulated sequences that leave the data, ``(m,)`` see ``acelib.inputs.support``."""
-        observed = self._data.flatten(1).to(torch.float64)
-        scale, observed, limit = distance_limit(observed)
-        index = seeded_subset(self.num_rows, seed=1).to(self._data.device)
-        early = self._first * self.shape[1]
-        shares = torch.zeros(len(self), dtype=torch.float64, device=observed.device)
-        for which, rows, _ in self.rows(DEFAULT_CHUNK, index):
-            rows = rows.to(torch.float64) / scale
-            past = _squared(rows[0, :, :early], observed[:, :early])  # the same under every value
-            for value, moved in zip(which.tolist(), rows[:, :, early:], strict=True):
-                nearest = (past + _squared(moved, observed[:, early:])).min(1).values.sqrt()
-                shares[value] += (nearest > limit * (1 + 1e-12)).double().sum()
-        return shares / len(index)
-
-
-def _squared(rows: Tensor, others: Tensor) -> Tensor:
-    return torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
-
-
-def _square_roots(covariances: Tensor) -> Tensor:
-    """Factors ``(m, k, R)`` of ``(m, k, k)``, without the columns that are rounding noise under every value."""
-    variances, vectors = torch.linalg.eigh(covariances)
-    noise = variances[:, -1:] * variances.shape[1] * torch.finfo(variances.dtype).eps
-    keep = (variances > noise).any(0)
-    keep[-1] = True
-    return (vectors * variances.clamp_min(0).sqrt()[:, None])[:, :, keep].flip(2)
+        """Return the share of simulated sequences that leave the data, ``(m,)``; see ``acelib.inputs.support``."""
+        return share_off_support(
+            self.data.flatten(1),
+            self.rows,
+            num_values=len(self),
+            num_rows=self.num_rows,
+            past=self.first * self.shape[1],
+        )

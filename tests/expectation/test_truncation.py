@@ -48,7 +48,7 @@ def test_seeds():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="probes is 1"):
+    with pytest.raises(ValueError, match="probes must be at least 2, got 1"):
         residual_probe(quadratic, ROWS[:1], FACTOR, ROWS, probes=1)
-    with pytest.raises(ValueError, match="factor and rows have shapes"):
+    with pytest.raises(ValueError, match="factor and rows must have shapes"):
         residual_probe(quadratic, ROWS[:1], FACTOR, ROWS[:, :3])

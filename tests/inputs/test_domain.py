@@ -52,7 +52,11 @@ def test_every_way_to_say_a_domain(spec, expected):
 
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [({"c": (0, 1)}, "unknown features"), ([(0, 1)], "each of the 2 features"), ("wide", "domain must be")],
+    [
+        ({"c": (0, 1)}, "domain must name features out of .*got ..c"),
+        ([(0, 1)], "each of the 2 features"),
+        ("wide", "domain must be"),
+    ],
 )
 def test_bad_domains_say_what_is_wrong(spec, message):
     with pytest.raises(ValueError, match=message):
@@ -66,7 +70,7 @@ def test_bad_single_domains():
         Interval(1.0, 0.0)
     with pytest.raises(ValueError, match="low <= high"):
         Interval(0.0, math.inf)
-    with pytest.raises(ValueError, match="at least one finite"):
+    with pytest.raises(ValueError, match="at least one number, all finite"):
         FiniteSet(())
     with pytest.raises(ValueError, match="'uniform' or 'chebyshev'"):
         Interval(0.0, 1.0).grid(3, "random")

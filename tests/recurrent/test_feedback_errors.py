@@ -15,9 +15,9 @@ def test_another_network_is_refused():
     inputs = FeedbackSequences(net, x, target_step=3, domain=(-5.0, 5.0))
     interventional_expectation(unfold(net, steps=4, features=2), inputs, (1, 0), [0.0])
     for wrong in (unfold(other, steps=4, features=2), unfold(net, steps=4, features=2, step=2), lambda z: z.sum(1)):
-        with pytest.raises(ValueError, match="another network .*pass inputs.model"):
+        with pytest.raises(ValueError, match="got another network.*pass inputs.model"):
             interventional_expectation(wrong, inputs, (1, 0), [0.0])
-    with pytest.raises(ValueError, match="a list of models .*one FeedbackSequences for each network"):
+    with pytest.raises(ValueError, match="got a list of models.*one FeedbackSequences for each network"):
         interventional_expectation([inputs.model, inputs.model], inputs, (1, 0), [0.0])
     table = InputDistribution.fit(x[:, :4])
     interventional_expectation([inputs.model, unfold(other, steps=4, features=2)], table, 0, [0.0])
@@ -49,37 +49,41 @@ def make(model=None, x=None, **options):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: make(3), TypeError, "model is int"),
+        (lambda: make(3), TypeError, "model must be a sequence model .*got int"),
         (lambda: make(Without()), ValueError, "returned no state"),
-        (lambda: make(Forgetful()), ValueError, "otherwise step by step than in one call"),
+        (lambda: make(Forgetful()), ValueError, "the same step by step as in one call"),
         (lambda: make(network("gru", 2, None, hidden=1, bidirectional=True)), ValueError, "bidirectional"),
         (lambda: make(network("gru", 2, 2, num_layers=2, dropout=0.1).train()), ValueError, "training mode"),
-        (lambda: make(x=draw(9, 5, 2).float()), ValueError, "float64 parameters but the inputs are torch.float32"),
+        (lambda: make(x=draw(9, 5, 2).float()), ValueError, "inputs, torch.float32, got parameters of torch.float64"),
         (lambda: make(x=draw(9, 5)), ValueError, r"shape \(n, T, d\)"),
-        (lambda: make(target_step=5), ValueError, "target_step is 5, expected -5 to 4"),
-        (lambda: make(channels=["a"]), ValueError, "channels has 1 names for 2 features"),
-        (lambda: make(domain={"q": (0, 1)}), ValueError, "unknown features"),
-        (lambda: make(network("gru", 2, 3)), ValueError, "3 outputs for 2 features, so feedback"),
+        (lambda: make(target_step=5), ValueError, "target_step must lie in -5 to 4, got 5"),
+        (lambda: make(channels=["a"]), ValueError, "channels must hold one name per feature of a step, 2, got 1"),
+        (lambda: make(domain={"q": (0, 1)}), ValueError, "domain must name features out of"),
+        (
+            lambda: make(network("gru", 2, 3)),
+            ValueError,
+            "feedback must be a mapping .*got None for 3 outputs and 2 features",
+        ),
         (lambda: make(feedback={0: 2}), ValueError, "outputs from 0 to 1"),
         (lambda: make(feedback={0: 1, -2: 0}), ValueError, "distinct channels"),
-        (lambda: make(feedback={"q": 1}), ValueError, "channel 'q' is not one of the 2 channels"),
+        (lambda: make(feedback={"q": 1}), ValueError, "channel must be one of the 2 channels .*got 'q'"),
         (lambda: make(feedback=3), TypeError, "feedback must be None, a mapping or a function"),
         (lambda: make(feedback=lambda y: y[:, :1]).do((0, 0), [0.0]).means, ValueError, "next inputs, .9, 2., got"),
         (lambda: make(Growing()).do((0, 0), [0.0]).means, ValueError, "reach NaN or Inf"),
         (
             lambda: interventional_expectation((s := make(Growing())).model, s, (0, 0), [0.0]),
             ValueError,
-            "model returned NaN or Inf",
+            "model must return finite outputs, got NaN or Inf",
         ),
-        (lambda: make().do((4, 0), [0.0]), ValueError, r"step of feature \(4, 0\) is 4, expected -4 to 3"),
-        (lambda: make().do((1, 5), [0.0]), ValueError, "channel 5 is not one of the 2 channels"),
+        (lambda: make().do((4, 0), [0.0]), ValueError, r"step of feature \(4, 0\) must lie in -4 to 3, got 4"),
+        (lambda: make().do((1, 5), [0.0]), ValueError, "channel must be one of the 2 channels .*got 5"),
         (lambda: make().do("x0[9]", [0.0]), ValueError, "did you mean"),
         (lambda: make().do([(1, 0), "x0[1]"], [[0.0, 0.0]]), ValueError, "each once"),
-        (lambda: make().do((1, 0)), ValueError, "needs values"),
-        (lambda: make().do((1, 0), []), ValueError, "values is empty"),
+        (lambda: make().do((1, 0)), ValueError, "values must be given"),
+        (lambda: make().do((1, 0), []), ValueError, "values must hold at least one value"),
         (lambda: make().do((1, 0), [float("nan")]), ValueError, "NaN"),
-        (lambda: make().do({(1, 0): 0.0}, [1.0]), ValueError, "not both"),
-        (lambda: make().do({}), ValueError, "pins nothing"),
+        (lambda: make().do({(1, 0): 0.0}, [1.0]), ValueError, "values must be left out"),
+        (lambda: make().do({}), ValueError, "at least one feature"),
         (lambda: make().do({((1, 0), (1, 1)): [[0.0, 0.0], [1.0, 1.0]]}), ValueError, "one value per input, got 2"),
     ],
 )

@@ -141,7 +141,7 @@ def test_dropout_between_layers_in_training_mode_is_refused():
     f = unfold(net, steps=3, features=2)
     interventional_expectation(f, inputs, 0, [0.0])
     net.train()
-    with pytest.raises(ValueError, match=r"training mode and its layer 'source.core' \(GRU\).*model.eval\(\)"):
+    with pytest.raises(ValueError, match=r"got GRU 'source.core' in training mode; call model.eval\(\)"):
         interventional_expectation(f, inputs, 0, [0.0])
     assert net.training
 
@@ -153,23 +153,35 @@ def test_states_are_repeated_where_their_batch_is():
     assert torch.equal(twice[0], torch.cat([state, state], dim=1))
     assert torch.equal(twice[1], torch.cat([draw(3, 4)] * 2)) and repeat_state((), 2, 3) == ()
     for bad in (draw(3), draw(4, 2, 5), "none", draw(2, 3)):
-        with pytest.raises(ValueError, match="state is .* for a batch of 3"):
+        with pytest.raises(ValueError, match="state must be tensors .* for a batch of 3"):
             repeat_state(bad, 2, 3)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Recurrent(nn.Linear(2, 2)), TypeError, "core is Linear, expected nn.RNN"),
-        (lambda: unfold(3, steps=2, features=1), TypeError, "model is int"),
+        (lambda: Recurrent(nn.Linear(2, 2)), TypeError, "core must be nn.RNN.*got Linear"),
+        (lambda: unfold(3, steps=2, features=1), TypeError, "model must be a sequence model .*got int"),
         (lambda: unfold(nn.GRU(1, 1), steps=0, features=1), ValueError, "steps must be at least 1"),
         (lambda: unfold(nn.GRU(1, 1), steps=2, features=0), ValueError, "features must be at least 1"),
         (lambda: unfold(nn.GRU(1, 1), steps=2, features=["a", "a"]), ValueError, "distinct"),
-        (lambda: unfold(nn.GRU(1, 1), steps=2, features=1, step=2), ValueError, "step is 2, expected -2 to 1"),
+        (lambda: unfold(nn.GRU(1, 1), steps=2, features=1, step=2), ValueError, "step must lie in -2 to 1, got 2"),
         (lambda: unfold(nn.GRU(1, 1), steps=2, features=1)(torch.zeros(3, 3)), ValueError, "unfolded for 2 steps"),
-        (lambda: unfold(lambda x: x[0], steps=2, features=3)(torch.zeros(3, 6)), ValueError, r"returned \(2, 3\)"),
-        (lambda: unfold(lambda x: "y", steps=2, features=3)(torch.zeros(3, 6)), ValueError, "returned str"),
-        (lambda: unfold(lambda x: x.sum(1), steps=2, features=1, step=0)(torch.zeros(3, 2)), ValueError, "returned"),
+        (
+            lambda: unfold(lambda x: x[0], steps=2, features=3)(torch.zeros(3, 6)),
+            ValueError,
+            r"model must return .*got \(2, 3\)",
+        ),
+        (
+            lambda: unfold(lambda x: "y", steps=2, features=3)(torch.zeros(3, 6)),
+            ValueError,
+            "model must return .*got str",
+        ),
+        (
+            lambda: unfold(lambda x: x.sum(1), steps=2, features=1, step=0)(torch.zeros(3, 2)),
+            ValueError,
+            "model must return",
+        ),
         (lambda: as_sequences(torch.zeros(3, 4)), ValueError, r"shape \(n, T, d\), got \(3, 4\)"),
         (lambda: as_sequences(torch.full((2, 3, 1), torch.nan)), ValueError, "NaN"),
         (lambda: as_sequences(torch.zeros(2, 3, 1), [3, 4]), ValueError, "integers from 1 to 3"),
