@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers import correlated, network
 from scipy.integrate import quad
+from sequence_networks import draw
+from sequence_networks import network as sequence_network
 
 from acelib import (
     ApproximationWarning,
@@ -15,7 +17,9 @@ from acelib import (
     CausalRegressors,
     ConstantFeatureWarning,
     ExtrapolationWarning,
+    FeedbackSequences,
     InputDistribution,
+    LatentPrior,
     interventional_expectation,
 )
 from acelib.attribution import _quadrature, _rounds
@@ -294,3 +298,34 @@ def test_attribution_of_some_features_equals_that_part_of_all(via):
     assert some.values[:, 1].isnan().all() and some.stderr[:, 1].isnan().all()
     with pytest.raises(ValueError, match="one of the 3 names, got 'd'"):
         AverageCausalEffect(model, inputs).attribute(X[:4], features=["d"])
+
+
+@pytest.mark.parametrize("via", ["regressors", "direct"])
+def test_attribution_of_steps_and_channels(via):
+    """Pairs (step, channel) of sequences with feedback: those entries of the attribution of all, the others NaN; the
+    direct effect is E[y | do] of a value minus its mean over the domain on a fine grid (1e-5)."""
+    inputs = FeedbackSequences(sequence_network("gru", 2, 2), draw(30, 4, 2), target_step=2, domain=(-2.0, 2.0))
+    ace, x = AverageCausalEffect(inputs.model, inputs), draw(2, 3, 2, seed=1).clamp(-2, 2)
+    every = ace.attribute(x, 1, via)
+    some = AverageCausalEffect(inputs.model, inputs).attribute(x, 1, via, features=[(1, "x0"), (-1, 1), "x1[0]"])
+    wanted = torch.zeros(3, 2, dtype=torch.bool)
+    wanted[1, 0] = wanted[2, 1] = wanted[0, 1] = True
+    assert torch.equal(some.values[:, wanted], every.values[:, wanted]) and some.values[:, ~wanted].isnan().all()
+    grid = torch.linspace(-2, 2, 401, dtype=torch.float64)
+    y = interventional_expectation(inputs.model, inputs, (1, 0), torch.cat([x[:, 1, 0], grid])).values[:, 1]
+    exact = y[:2] - torch.trapezoid(y[2:], grid) / 4
+    assert torch.allclose(some.values[:, 1, 0], exact, atol=1e-5 if via == "direct" else 1e-3)
+    assert AverageCausalEffect(inputs.model, inputs).regress([(1, 0)], [1], num=9).features == ("x0[1]",)
+
+
+@pytest.mark.parametrize("via", ["regressors", "direct"])
+def test_attribution_of_latents(via):
+    """f = z0² + 2 c1 under equal classes: ACE of z0 is α² - 3; of c1 = 1 against 0 it is 2, so ±1 around their mean."""
+    prior = LatentPrior(2, 2, dtype=torch.float64, draws=50)
+    ace = AverageCausalEffect(lambda x: x[:, :1] ** 2 + 2 * x[:, 3:], prior)
+    x = torch.tensor([[2.0, 0.0, 0.0, 1.0], [-1.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
+    found = ace.attribute(x, via=via, features=["z0", "c1"])
+    exact = torch.tensor([[1.0, 1.0], [-2.0, -1.0]], dtype=torch.float64)
+    assert torch.allclose(found.values[:, [0, 3]], exact, atol=1e-5) and found.values[:, 1:3].isnan().all()
+    with pytest.raises(ValueError, match=r"list of single inputs, at least one, got \[\('z0', 'z1'\)\]"):
+        ace.attribute(x, features=[("z0", "z1")])

@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sequence_networks import draw, network
 from torch import nn
 
-from acelib import AverageCausalEffect, InputDistribution
+from acelib import AverageCausalEffect, FeedbackSequences, InputDistribution, LatentPrior
 from acelib import quantus as adapter
 from acelib.quantus import normalised, quantus_explain
 
@@ -130,6 +131,26 @@ def test_errors(options, error, message):
     call = dict(model=nn.Linear(2, 2), inputs=np.ones((2, 2), np.float32), targets=np.array([0, 1])) | options
     with pytest.raises(error, match=message):
         quantus_explain(**call)
+
+
+def test_the_latents_of_a_generator_are_explained():
+    """f = z0 + 3 c1 under two equal classes: ACE of z0 is its value; of a class 3/2 for the right one (1e-6)."""
+    prior = LatentPrior(1, 2, dtype=torch.float64, draws=20)
+    x = np.array([[0.7, 0.0, 1.0], [-1.0, 1.0, 0.0]])
+    maps = quantus_explain(lambda z: z[:, :1] + 3 * z[:, 2:], x.astype(np.float64), 0, explain=prior)
+    assert np.allclose(maps, [[0.7, 1.5, 1.5], [-1.0, -1.5, -1.5]], atol=1e-6)  # c0 = 0 makes c1 certain
+
+
+def test_sequences_with_feedback_are_explained():
+    """The maps of ``AverageCausalEffect.attribute``, one target per sequence; another network is refused by name."""
+    inputs = FeedbackSequences(network("gru", 2, 2), draw(20, 4, 2), target_step=2, domain=(-2.0, 2.0))
+    x = draw(2, 3, 2, seed=1).clamp(-2, 2)
+    maps = quantus_explain(inputs.model, x.numpy(), np.array([1, 0]), explain=inputs)
+    ace = AverageCausalEffect(inputs.model, inputs)
+    expected = torch.stack([ace.attribute(x[0], 1).values, ace.attribute(x[1], 0).values])
+    assert maps.shape == (2, 3, 2) and np.allclose(maps, expected, atol=1e-12)
+    with pytest.raises(ValueError, match="model must be the network that simulates these sequences"):
+        quantus_explain(lambda z: z.flatten(1), x.numpy(), 0, explain=inputs)
 
 
 def test_quantus_takes_it(case):

@@ -50,16 +50,37 @@ def test_a_stream_has_the_moments_of_the_whole_table(pairs):
     assert torch.equal(streamed.samples, X) and streamed.domain == whole.domain
 
 
-def test_the_reservoir_is_seeded_and_uniform():
-    """Each of 60 rows is in a reservoir of 20 with probability 1/3: counts over 600 seeds within 5 sd of binomial."""
+def reservoir(seed, batch=7, most=20):
+    """The numbers of the rows that are kept of a stream of 60, in the order of the reservoir."""
     X = torch.arange(60.0, dtype=torch.float64)[:, None]
-    draw = [InputDistribution.fit(list(X.split(7)), max_rows=20, seed=s).samples[:, 0].long() for s in range(600)]
-    counts = torch.stack([d.bincount(minlength=60) for d in draw]).sum(0)
-    assert (counts - 200).abs().max() < 5 * (600 / 3 * 2 / 3) ** 0.5
-    again = InputDistribution.fit(list(X.split(7)), max_rows=20, seed=0).samples[:, 0].long()
-    assert torch.equal(draw[0], again) and not torch.equal(draw[0], draw[1])
-    unseeded = InputDistribution.fit(list(X.split(7)), max_rows=20, seed=None)
-    assert unseeded.samples.shape == (20, 1)
+    return InputDistribution.fit(list(X.split(batch)), max_rows=most, seed=seed).samples[:, 0].long()
+
+
+def test_the_reservoir_is_a_uniform_subset():
+    """Of 60 rows each is among 20 with probability 1/3 and each pair with 1/3 * 19/59, as in a draw without
+    replacement: counts over 600 seeds within 5 standard deviations of the binomial law."""
+    kept = torch.zeros(600, 60, dtype=torch.float64)
+    for seed in range(600):
+        kept[seed, reservoir(seed)] = 1
+    assert torch.equal(kept.sum(1), torch.full((600,), 20.0, dtype=torch.float64))
+    assert (kept.sum(0) - 200).abs().max() < 5 * (600 / 3 * 2 / 3) ** 0.5
+    p = 1 / 3 * 19 / 59
+    pairs = (kept.T @ kept)[torch.triu(torch.ones(60, 60, dtype=torch.bool), 1)]
+    assert (pairs - 600 * p).abs().max() < 5 * (600 * p * (1 - p)) ** 0.5
+
+
+def test_the_reservoir_depends_on_the_seed_and_not_on_the_batches():
+    """No seed is the seed 0; whatever batches a row comes in, its key is the same; few rows are kept in their order."""
+    assert torch.equal(reservoir(0), reservoir(None)) and not torch.equal(reservoir(0), reservoir(1))
+    for batch in (1, 13, 60):
+        assert torch.equal(reservoir(0, batch).sort().values, reservoir(0).sort().values)
+    assert torch.equal(reservoir(3, most=60), torch.arange(60)) and torch.equal(reservoir(3, most=99), torch.arange(60))
+
+
+def test_the_rows_of_a_stream_are_not_written_to():
+    X = torch.arange(60.0, dtype=torch.float64)[:, None]
+    InputDistribution.fit([X[:20], X[20:]], max_rows=20)
+    assert torch.equal(X[:, 0], torch.arange(60.0, dtype=torch.float64))
 
 
 def test_truncation_by_rank_and_by_share():
