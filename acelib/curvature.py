@@ -210,7 +210,7 @@ def _shape_checked(model: Model) -> Model:
 
 
 def _probe(model: Model, points: Tensor, *, differentiable: bool) -> int:
-    """Call the model once on a few points, check its output, and return the number of outputs."""
+    """Return the number of outputs after one call on a few points, whose answer is checked."""
     with torch.set_grad_enabled(differentiable):
         y = check_output(model(points.clone().requires_grad_(differentiable).clone()), len(points))
     if differentiable and not y.requires_grad:

@@ -45,7 +45,7 @@ def interventional_expectation(
 
     Args:
         model: torch callable ``(batch, *shape) -> (batch, outputs)``, or a list of them (training seeds): then the
-            expectation is of their mean, and ``model_spread`` tells how much they differ.
+            expectation is of their mean, and ``model_spread`` is their standard deviation.
         inputs: a causal input model: an ``InputDistribution``, ``LatentPrior`` or ``FeedbackSequences``, or a subclass
             of ``InputModel`` of your own.
         feature: name, index, or a tuple of them; a pair (step, channel) of sequences with feedback.

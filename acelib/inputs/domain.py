@@ -7,7 +7,7 @@ it sets the baseline, the grid of a causal regressor and the limit beyond which 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,22 +56,37 @@ class Interval:
         return points
 
 
-@dataclass(frozen=True)
 class FiniteSet:
     """A finite set of admissible values; effects over it are a table, not a polynomial.
+
+    Args:
+        values: one or more finite numbers, in any order.
 
     Example:
         >>> FiniteSet((1.0, 0.0)).values
         (0.0, 1.0)
     """
 
-    values: tuple[float, ...]
+    __slots__ = ("_values",)
 
-    def __post_init__(self) -> None:
-        values = tuple(sorted({float(v) for v in self.values}))
-        if not values or not all(math.isfinite(v) for v in values):
-            raise ValueError(f"values must hold at least one number, all finite, got {self.values}")
-        object.__setattr__(self, "values", values)
+    def __init__(self, values: Iterable[float]) -> None:
+        self._values = tuple(sorted({float(v) for v in values}))
+        if not self._values or not all(math.isfinite(v) for v in self._values):
+            raise ValueError(f"values must hold at least one number, all finite, got {self._values}")
+
+    def __repr__(self) -> str:
+        return f"FiniteSet(values={self.values})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FiniteSet) and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash(self.values)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values, each once, ascending."""
+        return self._values
 
     @property
     def low(self) -> float:

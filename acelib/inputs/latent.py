@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .._checks import as_float_tensor, as_generator
 from .base import InputModel
-from .domain import Domain, FiniteSet, Interval
+from .domain import FiniteSet, Interval
 from .intervention import Block, Intervention, blocks
 
 
@@ -78,13 +78,12 @@ class LatentIntervention(Intervention):
             yield which, block, self.slot_weights[slot]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
 class LatentPrior(InputModel):
     """Latents z ~ N(0, I) and a one-hot class; answers do(feature, values) with sum(c) = 1 always kept.
 
     The coordinates are ``z0 ... z{continuous-1}`` and then ``c0 ... c{categories-1}``, ``(batch, k)`` in this order.
 
-    Attributes:
+    Args:
         continuous: number of normal latents.
         categories: number of classes; 0 for a generator without classes.
         probabilities: ``(categories,)`` of the classes, summing to 1; None for equal ones.
@@ -94,7 +93,7 @@ class LatentPrior(InputModel):
         reach: the domain of every z is [-reach, reach], in standard deviations.
         dtype: dtype of means and rows; None means torch's default dtype.
         device: device of means and rows.
-        pins: pairs (column, value) set by earlier interventions.
+        pins: pairs (column, value) set by earlier interventions; ``do({...})`` adds to them.
 
     Raises:
         ValueError: for negative sizes, no latent at all, probabilities that are no distribution, or too few draws.
@@ -110,33 +109,39 @@ class LatentPrior(InputModel):
         >>> assert prior.do({"c2": 1}).do("z0", [-1.0, 1.0]).num_rows == 500  # the class is known: a row for each draw
     """
 
-    continuous: int = 10
-    categories: int = 10
-    probabilities: Any = None
-    _: KW_ONLY
-    draws: int = 500
-    seed: int | None = 0
-    reach: float = 3.0
-    dtype: torch.dtype | None = None
-    device: Any = "cpu"
-    pins: tuple[tuple[int, float], ...] = ()
-
     samples = None  # there is no data: rows are drawn, one set for each intervention
 
-    def __post_init__(self) -> None:
-        sizes = {"continuous": self.continuous, "categories": self.categories}
-        for name, size in sizes.items():
+    def __init__(
+        self,
+        continuous: int = 10,
+        categories: int = 10,
+        probabilities: Any = None,
+        *,
+        draws: int = 500,
+        seed: int | None = 0,
+        reach: float = 3.0,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        pins: tuple[tuple[int, float], ...] = (),
+    ) -> None:
+        for name, size in (("continuous", continuous), ("categories", categories)):
             if int(size) != size or size < 0:
                 raise ValueError(f"{name} must be a number of latents, 0 or more, got {size}")
-        if not sum(sizes.values()):
+        if not continuous + categories:
             raise ValueError("continuous and categories must hold at least one latent, got 0 and 0")
-        if self.draws < 2:
-            raise ValueError(f"draws must be at least 2, for an error bar, got {self.draws}")
-        if not (math.isfinite(self.reach) and self.reach > 0):
-            raise ValueError(f"reach must be a positive number of standard deviations, got {self.reach}")
-        object.__setattr__(self, "dtype", self.dtype or torch.get_default_dtype())
-        object.__setattr__(self, "device", torch.device(self.device))
-        object.__setattr__(self, "probabilities", _probabilities(self.probabilities, self.categories))
+        if draws < 2:
+            raise ValueError(f"draws must be at least 2, for an error bar, got {draws}")
+        if not (math.isfinite(reach) and reach > 0):
+            raise ValueError(f"reach must be a positive number of standard deviations, got {reach}")
+        self.continuous, self.categories = continuous, categories
+        self.probabilities = _probabilities(probabilities, categories)
+        self.draws, self.seed, self.reach, self.pins = draws, seed, reach, pins
+        self.dtype, self.device = dtype or torch.get_default_dtype(), torch.device(device)
+        self.feature_names = tuple([f"z{i}" for i in range(continuous)] + [f"c{i}" for i in range(categories)])
+        self.domain = (Interval(-reach, reach),) * continuous + (FiniteSet((0.0, 1.0)),) * categories
+        self.shape = (continuous + categories,)
+        chosen = any(c >= continuous and value == 1 for c, value in pins)  # then all classes are known
+        self.fixed = tuple(c for c in range(self.shape[0]) if c in dict(pins) or (chosen and c >= continuous))
 
     def __repr__(self) -> str:
         pins = ", ".join(f"{self.feature_names[c]} = {v:g}" for c, v in self.pins)
@@ -145,21 +150,6 @@ class LatentPrior(InputModel):
             + (f", do({pins})" if pins else "")
             + f", {self.dtype}, {self.device})"
         )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one input, ``(k,)``."""
-        return (self.num_features,)
-
-    @cached_property
-    def feature_names(self) -> tuple[str, ...]:
-        """``z0 ...`` and then ``c0 ...``, k names."""
-        return tuple(f"z{i}" for i in range(self.continuous)) + tuple(f"c{i}" for i in range(self.categories))
-
-    @cached_property
-    def domain(self) -> tuple[Domain, ...]:
-        """[-reach, reach] for each z, {0, 1} for each c."""
-        return (Interval(-self.reach, self.reach),) * self.continuous + (FiniteSet((0.0, 1.0)),) * self.categories
 
     @cached_property
     def normals(self) -> Tensor:
@@ -182,16 +172,9 @@ class LatentPrior(InputModel):
         """``(k, k)`` covariance, factor @ factor.T."""
         return self.factor @ self.factor.T
 
-    @property
-    def fixed(self) -> tuple[int, ...]:
-        """The coordinates that are pinned; all classes once one of them is chosen."""
-        pins = dict(self.pins)
-        chosen = any(c >= self.continuous and value == 1 for c, value in pins.items())
-        return tuple(c for c in range(self.num_features) if c in pins or (chosen and c >= self.continuous))
-
     def to(self, target: str | torch.device | torch.dtype) -> LatentPrior:
         """Return the same prior on another device or in another floating dtype."""
-        return replace(self, **{"dtype" if isinstance(target, torch.dtype) else "device": target})
+        return self._replaced(**{"dtype" if isinstance(target, torch.dtype) else "device": target})
 
     def check_values(self, columns: tuple[int, ...], values: Tensor) -> None:
         """Warn of z outside its domain, and raise a ValueError where a class latent is set to other than 0 or 1."""
@@ -238,9 +221,14 @@ class LatentPrior(InputModel):
         Raises:
             ValueError: for two classes at once, or no class left.
         """
-        result = replace(self, pins=self.pins + tuple(pins.items()))
+        result = self._replaced(pins=self.pins + tuple(pins.items()))
         result._law(dict(result.pins))  # a class must be left
         return result
+
+    def _replaced(self, **changes: Any) -> LatentPrior:
+        """Return the same prior with some arguments changed."""
+        names = ("continuous", "categories", "probabilities", "draws", "seed", "reach", "dtype", "device", "pins")
+        return LatentPrior(**{name: getattr(self, name) for name in names} | changes)
 
     def _law(self, pins: Mapping[int, float]) -> Tensor:
         """Return the probabilities of the classes ``(categories,)`` under these pins, float64."""

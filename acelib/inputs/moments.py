@@ -130,7 +130,7 @@ class _Reservoir:
         self.add(rows)
 
     def add(self, rows: Tensor) -> None:
-        """Take in a batch of rows ``(b, k)``; new ones replace those that drop out."""
+        """Add a batch of rows ``(b, k)``; new ones replace those that drop out."""
         keys = torch.rand(len(rows), generator=self.generator, dtype=torch.float64)
         free = self.most - len(self.rows)
         if free:

@@ -1,9 +1,9 @@
 """The causal horizon τ of a recurrent network: how far back an output depends on the inputs.
 
-Chattopadhyay et al. (2019), Prop. 3: τ = E_x[max_k(|det ∂y_t/∂x_{t−k}| > 0)]. Where the hidden layer is narrower than
-the input that determinant is 0 for every k, and its computed value is rounding noise. So the size of the Jacobian is
-measured by its spectral norm here, the largest effect that a small change of x_{t−k} can have on y_t, relative to that
-of x_t; τ(tolerance) is the largest lag at which it exceeds the tolerance, averaged over the sequences.
+Chattopadhyay et al. (2019), Prop. 3: ``τ = E_x[max_k(|det ∂y_t/∂x_{t−k}| > 0)]``. Where the hidden layer is narrower
+than the input that determinant is 0 for every k, and its computed value is rounding noise. So the size of the Jacobian
+is measured by its spectral norm here, the largest effect that a small change of x_{t−k} can have on y_t, relative to
+that of x_t; τ(tolerance) is the largest lag at which it exceeds the tolerance, averaged over the sequences.
 """
 
 from __future__ import annotations
