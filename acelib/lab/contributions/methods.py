@@ -29,35 +29,35 @@ METHODS: Mapping[str, str] = {
 def global_shares(
     model: nn.Module, X: Tensor, y: Tensor, *, rows: int = 100, points: int = 21, repeats: int = 10, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Shares ``(k,)`` of the inputs in a network's output, by each of ``METHODS``.
+    """Return the shares ``(k,)`` of the inputs in a network's output, by each of ``METHODS``.
 
     Args:
         model: regression network ``(batch, k) -> (batch, 1)``.
         X: table ``(n, k)`` it is explained on.
         y: target ``(n,)``, for permutation importance.
-        rows: rows explained by Shapley values, and rows of their background; drawn once.
-        points: values of an ACE curve.
-        repeats: shuffles of a column.
-        seed: of rows and shuffles.
+        rows: number of rows explained by Shapley values, and of their background; drawn once.
+        points: number of values of an ACE curve.
+        repeats: number of shuffles of a column.
+        seed: seed of rows and shuffles.
     """
     g = torch.Generator().manual_seed(seed)
     few, ground = (X[torch.randperm(len(X), generator=g)[:rows]] for _ in range(2))
     found = {
         "ace": ace_variance(model, X, points=points),
         "shap": marginal_shapley(model, few, ground).abs().mean(0).numpy(),
-        "ig": _integrated_gradients(model, X).abs().mean(0).numpy(),
+        "ig": _path_gradients(model, X).abs().mean(0).numpy(),
         "permutation": _permutation(model, X, y, repeats, seed),
     }
     return {name: value / value.sum() for name, value in found.items()}
 
 
 def ace_variance(model: Callable[[Tensor], Tensor], X: Tensor, *, points: int = 21) -> np.ndarray:
-    """Variance ``(k,)`` of every input's ACE curve over the input's own values in the table.
+    """Return the variance ``(k,)`` of every input's ACE curve over the input's own values in the table.
 
     Args:
         model: ``(batch, k) -> (batch, 1)``.
         X: table ``(n, k)``.
-        points: values at which the average is taken before a regressor joins them.
+        points: number of values at which the average is taken before a regressor joins them.
     """
     ace = AverageCausalEffect(model, InputDistribution.fit(X, max_rows=400), method="monte_carlo")
     curves = ace.regress(num=points, max_order=7)
@@ -65,7 +65,7 @@ def ace_variance(model: Callable[[Tensor], Tensor], X: Tensor, *, points: int = 
 
 
 def marginal_shapley(model: Callable[[Tensor], Tensor], x: Tensor, background: Tensor) -> Tensor:
-    """Shapley values ``(n, k)`` of the game v(u) = mean over background rows b of f(x_u, b_rest), all 2^k subsets.
+    """Return Shapley values ``(n, k)`` of the game v(u) = mean over background rows b of f(x_u, b_rest), exactly.
 
     Args:
         model: ``(batch, k) -> (batch, 1)``.
@@ -86,7 +86,8 @@ def marginal_shapley(model: Callable[[Tensor], Tensor], x: Tensor, background: T
     return allocate(torch.stack(table), "shapley", range(k)).T
 
 
-def _integrated_gradients(model: nn.Module, X: Tensor) -> Tensor:
+def _path_gradients(model: nn.Module, X: Tensor) -> Tensor:
+    """Return integrated gradients ``(n, k)`` from the mean row, by Captum."""
     from captum.attr import IntegratedGradients
 
     base = X.mean(0, keepdim=True)
@@ -94,6 +95,7 @@ def _integrated_gradients(model: nn.Module, X: Tensor) -> Tensor:
 
 
 def _permutation(model: nn.Module, X: Tensor, y: Tensor, repeats: int, seed: int) -> np.ndarray:
+    """Return the mean rise ``(k,)`` of the squared error when a column is shuffled, at least 0."""
     found = permutation_importance(
         Wrapped(model), X.numpy(), y.numpy(), scoring="neg_mean_squared_error", n_repeats=repeats, random_state=seed
     )

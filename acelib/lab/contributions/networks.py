@@ -27,15 +27,15 @@ def fit_networks(
     lr: float = 5e-3,
     weight_decay: float = 1e-3,
 ) -> list[nn.Sequential]:
-    """Networks ``(batch, k) -> (batch, 1)`` with one tanh layer, one per seed, in the units of the table.
+    """Train networks ``(batch, k) -> (batch, 1)`` with one tanh layer, one per seed, in the units of the table.
 
     Args:
         X: table ``(n, k)``.
         y: target ``(n,)``.
-        seeds: of initial weights and batches.
+        seeds: seeds of initial weights and batches, one per network.
         rows: rows ``(S, m)`` that each network trains on, such as bootstrap resamples; default all.
-        hidden: neurons.
-        epochs: passes.
+        hidden: number of hidden neurons.
+        epochs: passes through the rows.
         batch_size: rows a step.
         lr: learning rate of Adam.
         weight_decay: added to the gradient, in standardised units.
@@ -45,7 +45,7 @@ def fit_networks(
     """
     X, y = X.double(), y.double().reshape(-1, 1)
     if rows is not None and len(rows) != len(seeds):
-        raise ValueError(f"rows holds {len(rows)} sets, expected one for each of the {len(seeds)} seeds")
+        raise ValueError(f"rows must hold one set for each of the {len(seeds)} seeds, got {len(rows)}")
     middle, scale = X.mean(0), X.std(0)
     shift, unit = y.mean(), y.std()
     Z, t = (X - middle) / scale, (y - shift) / unit
@@ -59,7 +59,7 @@ def fit_networks(
 
 
 def _fold(net: nn.Sequential, middle: Tensor, scale: Tensor, shift: Tensor, unit: Tensor) -> None:
-    """Make the network read raw inputs and answer in the unit of the target."""
+    """Fold the scales into the first and last layer, in place: raw inputs in, the unit of the target out."""
     first, last = net[0], net[-1]
     with torch.no_grad():
         first.weight /= scale
@@ -69,10 +69,10 @@ def _fold(net: nn.Sequential, middle: Tensor, scale: Tensor, shift: Tensor, unit
 
 
 def fused(networks: Sequence[nn.Sequential]) -> nn.Sequential:
-    """The mean of networks from ``fit_networks`` as one wide network ``(batch, k) -> (batch, 1)``.
+    """Return the mean of networks from ``fit_networks`` as one wide network ``(batch, k) -> (batch, 1)``.
 
     Args:
-        networks: each a linear layer, tanh and a linear layer.
+        networks: networks of a linear layer, tanh and a linear layer each.
     """
     first, last = [net[0] for net in networks], [net[-1] for net in networks]
     hidden = sum(layer.out_features for layer in first)

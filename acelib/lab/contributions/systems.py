@@ -1,79 +1,29 @@
-"""Systems with known answers for the chapter on intrinsic contributions, and what they are held against.
+"""Systems with known answers, and what their contributions are compared with (chapter 11).
 
-Contributions are functions of ``v(u) = Var(E[Y | N_u])`` over subsets u of independent noises. On a grid of finite or
-quadrature noises all of them follow from averages along axes: once literally, as expected conditional variances
-(Janzing et al. 2024, Def. 1), once from the components of Sobol's decomposition (Sobol' 2001), so that the two can be
-compared. What happens when one noise is stilled is simulated with plain random draws, apart from every estimator.
+Contributions are functions of ``v(u) = Var(E[Y | N_u])`` over subsets u of independent noises (Janzing et al. 2024,
+Def. 1). Ishigami's function and Sobol's G have closed forms for it, random models on a grid can be enumerated, and
+what happens when one noise is held fixed is simulated with plain random draws, apart from every estimator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import permutations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from acelib.intrinsic import FiniteNoise, LinearModel, StructuralModel
-from acelib.intrinsic.scm import CausalModel
-from acelib.lab.contributions.methods import METHODS, global_shares, marginal_shapley
-from acelib.lab.contributions.networks import fit_networks, fused
-
-__all__ = [
-    "DISGUISES",
-    "METHODS",
-    "closed_from_components",
-    "complete_graph",
-    "conditional_variances",
-    "disguised",
-    "fit_networks",
-    "fused",
-    "g_function",
-    "g_indices",
-    "global_shares",
-    "ishigami",
-    "ishigami_indices",
-    "linear_orders",
-    "marginal_shapley",
-    "mean_distance",
-    "quadrature_noises",
-    "random_grid",
-    "stilled",
-    "synthetic",
-    "synthetic_target",
-]
+from acelib.intrinsic import CausalModel, FiniteNoise, StructuralModel
 
 Target = Callable[[Tensor], Tensor]
-_STEP = 0.1**0.5  # standard deviation of the noises of Q and R
-
-
-def synthetic(noise: dict | None = None) -> StructuralModel:
-    """The system P ~ U(0, 1), Q = 2P + √0.1·e, R = 2P − Q + √0.1·e, with normal e.
-
-    Args:
-        noise: other noises ``{"P": …, "Q": …, "R": …}``, such as those of a quadrature.
-
-    Example:
-        >>> P, Q, R = synthetic().sample(20_000, seed=0).T
-        >>> assert abs(float(P.mean()) - 0.5) < 0.01 and abs(float((2 * P - Q - R).var()) - 0.1) < 0.005
-    """
-    graph = {"P": [], "Q": ["P"], "R": ["P", "Q"]}
-    mechanisms = {"Q": lambda P, n: 2 * P + _STEP * n, "R": lambda P, Q, n: 2 * P - Q + _STEP * n}
-    return StructuralModel(graph, mechanisms, noise or {"P": "uniform"})
-
-
-def synthetic_target(x: Tensor) -> Tensor:
-    """The target f = R² + exp(Q/2) of that system, ``(batch, 3) -> (batch, 1)``; it does not read P."""
-    return x[:, 2:] ** 2 + torch.exp(x[:, 1:2] / 2)
+Map = Callable[[Tensor], Tensor]
 
 
 def _swap(u: Tensor) -> Tensor:
-    """The two halves of (0, 1) exchanged: its own inverse, and not continuous."""
+    """Return (0, 1) with its two halves exchanged: its own inverse, and not continuous."""
     return (u + 0.5) % 1
 
 
-Map = Callable[[Tensor], Tensor]
 _ndtr, _ndtri = torch.special.ndtr, torch.special.ndtri
 DISGUISES: dict[str, tuple[tuple[Map, Map], tuple[Map, Map]]] = {  # (map, inverse) for P's noise on (0, 1), for e
     "as stated": ((lambda u: u, lambda m: m), (lambda e: e, lambda m: m)),
@@ -83,50 +33,14 @@ DISGUISES: dict[str, tuple[tuple[Map, Map], tuple[Map, Map]]] = {  # (map, inver
 }
 
 
-def disguised(name: str) -> StructuralModel:
-    """The same system with every noise sent through an invertible map, which its mechanism undoes.
-
-    Args:
-        name: one of ``DISGUISES``.
-
-    Example:
-        >>> plain, other = (disguised(n).sample(100, seed=0) for n in ("as stated", "cubed"))
-        >>> assert (plain - other).abs().max() < 1e-9
-    """
-    (forward, back), (hide, show) = DISGUISES[name]
-    mechanisms = {
-        "P": back,
-        "Q": lambda P, n: 2 * P + _STEP * show(n),
-        "R": lambda P, Q, n: 2 * P - Q + _STEP * show(n),
-    }
-    noise = {"P": forward, "Q": lambda u: hide(_ndtri(u)), "R": lambda u: hide(_ndtri(u))}
-    return StructuralModel({"P": [], "Q": ["P"], "R": ["P", "Q"]}, mechanisms, noise)
-
-
-def quadrature_noises(order: int = 40) -> dict[str, FiniteNoise]:
-    """Gauss points and weights for the three noises of ``synthetic``: sums over them are integrals to rounding.
-
-    Args:
-        order: points of each rule.
-
-    Example:
-        >>> n = quadrature_noises()["Q"]
-        >>> assert abs(float(n.probabilities @ n.values**4) - 3) < 1e-9
-    """
-    x, w = np.polynomial.legendre.leggauss(order)
-    z, v = np.polynomial.hermite_e.hermegauss(order)
-    normal = FiniteNoise(z, v / v.sum())
-    return {"P": FiniteNoise((x + 1) / 2, w / w.sum()), "Q": normal, "R": normal}
-
-
 def ishigami(u: Tensor) -> Tensor:
-    """Ishigami's function sin x₁ + 7 sin² x₂ + 0.1 x₃⁴ sin x₁ with x = π(2u − 1), ``(batch, 3) -> (batch, 1)``."""
+    """Return Ishigami's sin x₁ + 7 sin² x₂ + 0.1 x₃⁴ sin x₁ with x = π(2u − 1), ``(batch, 3) -> (batch, 1)``."""
     x = torch.pi * (2 * u - 1)
     return (x[:, 0].sin() + 7 * x[:, 1].sin() ** 2 + 0.1 * x[:, 2] ** 4 * x[:, 0].sin())[:, None]
 
 
 def ishigami_indices() -> tuple[np.ndarray, np.ndarray]:
-    """First-order and total indices ``(3,)`` of Ishigami's function in closed form.
+    """Return the first-order and total indices ``(3,)`` of Ishigami's function in closed form.
 
     References:
         Ishigami, Homma 1990.
@@ -139,13 +53,13 @@ def ishigami_indices() -> tuple[np.ndarray, np.ndarray]:
 
 
 def g_function(a: Sequence[float]) -> Target:
-    """Sobol's G function Π (|4u_i − 2| + a_i) / (1 + a_i), ``(batch, k) -> (batch, 1)``; small a_i matter much."""
+    """Return Sobol's G, Π (|4u_i − 2| + a_i) / (1 + a_i), ``(batch, k) -> (batch, 1)``; small a_i matter much."""
     weights = torch.tensor(list(a), dtype=torch.float64)
     return lambda u: ((4 * u - 2).abs().add(weights) / (1 + weights)).prod(1, keepdim=True)
 
 
 def g_indices(a: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """First-order and total indices ``(k,)`` of Sobol's G function in closed form.
+    """Return the first-order and total indices ``(k,)`` of Sobol's G function in closed form.
 
     References:
         Saltelli, Sobol' 1995.
@@ -160,14 +74,14 @@ def g_indices(a: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_grid(seed: int, *, nodes: int = 4, levels: int = 3) -> tuple[StructuralModel, Target]:
-    """A random acyclic model whose noises take ``levels`` values each, and a random target of its nodes.
+    """Return a random acyclic model whose noises take ``levels`` values each, and a random target of its nodes.
 
     Mechanisms are bent and multiply parents with noise, so that noises interact.
 
     Args:
-        seed: of everything.
-        nodes: their number.
-        levels: values of each noise; their probabilities are random too.
+        seed: seed of graph, mechanisms, noises and target.
+        nodes: number of nodes.
+        levels: number of values of each noise; their probabilities are random too.
     """
     rng = np.random.default_rng(seed)
     names = [f"x{i}" for i in range(nodes)]
@@ -179,6 +93,8 @@ def random_grid(seed: int, *, nodes: int = 4, levels: int = 3) -> tuple[Structur
 
 
 def _bent(weights: np.ndarray, gain: float) -> Callable[..., Tensor]:
+    """Return the mechanism sin(w · parents) + n (1 + gain · w · parents)."""
+
     def mechanism(*values: Tensor) -> Tensor:
         *parents, n = values
         drive = sum((float(w) * p for w, p in zip(weights, parents, strict=True)), torch.zeros_like(n))
@@ -187,72 +103,22 @@ def _bent(weights: np.ndarray, gain: float) -> Callable[..., Tensor]:
     return mechanism
 
 
-def conditional_variances(y: np.ndarray, weights: Sequence[np.ndarray]) -> dict[frozenset[int], float]:
-    """E[Var(Y | N_u)] of every subset u, literally: the variance within each state of N_u, averaged over the states.
-
-    Args:
-        y: target at every joint state of the noises, ``(g_1, …, g_k)``.
-        weights: probabilities ``(g_j,)`` of each noise.
-    """
-    k, out = y.ndim, {}
-    for bits in range(2**k):
-        known = [j for j in range(k) if bits >> j & 1]
-        rest = [j for j in range(k) if j not in known]
-        p, q = (_joint([weights[j] for j in group]) for group in (known, rest))
-        table = y.transpose(known + rest).reshape(len(p), len(q))
-        within = ((table - (table @ q)[:, None]) ** 2) @ q
-        out[frozenset(known)] = float(p @ within)
-    return out
-
-
-def closed_from_components(y: np.ndarray, weights: Sequence[np.ndarray]) -> dict[frozenset[int], float]:
-    """Closed Sobol' indices of every subset: sums of the variances of the components of Sobol's decomposition.
-
-    The component of u is what remains after averaging over the axes outside u and taking the mean out of every axis
-    in u.
-
-    Args:
-        y: target at every joint state of the noises, ``(g_1, …, g_k)``.
-        weights: probabilities ``(g_j,)`` of each noise.
-    """
-    k, parts = y.ndim, {}
-    density = _joint(weights).reshape(y.shape)
-    for bits in range(2**k):
-        component = y
-        for j in range(k):
-            mean = np.tensordot(component, weights[j], axes=([j], [0]))
-            mean = np.expand_dims(mean, j)
-            component = component - mean if bits >> j & 1 else np.broadcast_to(mean, y.shape)
-        parts[bits] = float((density * component**2).sum())
-    total = sum(value for bits, value in parts.items() if bits)
-    sums = {u: sum(v for bits, v in parts.items() if bits and bits & ~u == 0) for u in parts}
-    return {frozenset(j for j in range(k) if u >> j & 1): value / total for u, value in sums.items()}
-
-
-def _joint(weights: Sequence[np.ndarray]) -> np.ndarray:
-    """Probabilities of the joint states, flat, last noise fastest."""
-    out = np.ones(1)
-    for w in weights:
-        out = np.outer(out, w).reshape(-1)
-    return out
-
-
-def stilled(
+def share_lost_when_held(
     scm: CausalModel, model: Target, node: str, *, values: int = 200, draws: int = 400, seed: int = 0
 ) -> tuple[float, float]:
-    """Share of the output's variance that goes when one node's own noise is held still, and its standard error.
+    """Return the share of the output's variance lost by fixing one node's noise, and its standard error.
 
-    The noise is held at random values one after the other, everything else varies freely: plain random draws in the
-    simulated world, none of the estimators of the library. The standard error is that over the values, of the variance
-    left; the share is of the variance of all draws with nothing held.
+    The noise is held at random values one after the other while everything else varies freely: plain random draws in
+    the simulated world, none of the estimators of the library. The standard error is over the values, of the variance
+    that is left; the share is of the variance of all draws with nothing held.
 
     Args:
-        scm: the causal model.
+        scm: causal model of the inputs.
         model: ``(batch, nodes) -> (batch, 1)``.
-        node: whose noise is held.
-        values: at which it is held.
-        draws: of the other noises for each.
-        seed: of the draws.
+        node: node whose noise is held.
+        values: number of values at which it is held.
+        draws: draws of the other noises for each value.
+        seed: seed of the draws.
     """
     g = torch.Generator().manual_seed(seed)
     u = torch.rand(values, draws, len(scm.graph), generator=g, dtype=torch.float64)
@@ -265,7 +131,7 @@ def stilled(
 
 
 def complete_graph(order: Sequence[str], roots: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The graph in which every node has all earlier ones as parents; ``roots`` come first and have none.
+    """Return the graph in which every node has all earlier ones as parents; ``roots`` come first and have none.
 
     Example:
         >>> assert complete_graph(["b", "c"], ["a"]) == {"a": [], "b": ["a"], "c": ["a", "b"]}
@@ -275,7 +141,7 @@ def complete_graph(order: Sequence[str], roots: Sequence[str] = ()) -> dict[str,
 
 
 def mean_distance(shares: np.ndarray, other: np.ndarray | None = None) -> tuple[float, float]:
-    """Mean total variation distance between two rows of shares ``(K, k)``, and its jackknife standard error.
+    """Return the mean total variation distance of two rows of shares ``(K, k)``, and its jackknife standard error.
 
     The distance of two share vectors is half the sum of the absolute differences: 0 for equal ones, 1 for disjoint
     ones. Pairs share rows, so that the error is taken by leaving out one row at a time.
@@ -296,8 +162,3 @@ def mean_distance(shares: np.ndarray, other: np.ndarray | None = None) -> tuple[
     left_out = (total - 2 * gaps.sum(1)) / ((count - 1) * (count - 2))
     error = ((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()) ** 0.5
     return float(total / (count * (count - 1))), float(error)
-
-
-def linear_orders(X: Tensor, names: Sequence[str]) -> dict[tuple[str, ...], LinearModel]:
-    """Linear models of the same table under every causal order, each with its complete graph."""
-    return {order: LinearModel.fit(X, complete_graph(order), names=names) for order in permutations(names)}

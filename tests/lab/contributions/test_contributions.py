@@ -1,4 +1,4 @@
-"""Are the chapter's systems what their formulas say, and its comparisons fair? Against integrals, loops and Captum."""
+"""Chapter 11's systems against integrals, loops and closed forms, and its rival methods against Captum."""
 
 from __future__ import annotations
 
@@ -13,34 +13,10 @@ from acelib.lab import contributions as lab
 from acelib.lab.contributions.methods import ace_variance
 from acelib.lab.networks import mlp
 
-# by quadrature elsewhere: closed indices and Var of f = R² + exp(Q/2)
-CLOSED = {
-    ("P",): 0.591174,
-    ("Q",): 0.250928,
-    ("R",): 0.047644,
-    ("P", "Q"): 0.857068,
-    ("P", "R"): 0.638818,
-    ("Q", "R"): 0.393860,
-}
-VARIANCE = 0.419779
-
-
-def test_synthetic_world_under_quadrature_noises_gives_the_known_closed_indices():
-    r = intrinsic_contributions(lab.synthetic(lab.quadrature_noises()), lab.synthetic_target)
-    assert r.method == "enumeration" and abs(r.uncertainty - VARIANCE) < 1e-6
-    for subset, value in CLOSED.items():
-        assert abs(r.closed[subset] - value) < 1e-6, subset
-
-
-def test_target_does_not_read_P():
-    x = torch.tensor([[0.0, 2.0, 3.0], [9.0, 2.0, 3.0]], dtype=torch.float64)
-    assert torch.allclose(lab.synthetic_target(x), torch.full((2, 1), 9 + np.e, dtype=torch.float64))
-
 
 @pytest.mark.parametrize("name", lab.DISGUISES)
-def test_disguises_are_undone_by_the_mechanisms(name):
-    plain, other = (lab.disguised(n).sample(500, seed=3) for n in ("as stated", name))
-    assert (plain - other).abs().max() < 1e-6
+def test_disguises_can_be_undone(name):
+    """Each map with its inverse is the identity to 1e-9, and all but the first change the noise."""
     (to_p, from_p), (to_e, from_e) = lab.DISGUISES[name]
     u, e = torch.linspace(0.01, 0.99, 50).double(), torch.linspace(-2.99, 3, 50).double()
     assert (from_p(to_p(u)) - u).abs().max() < 1e-9 and (from_e(to_e(e)) - e).abs().max() < 1e-9
@@ -75,32 +51,6 @@ def test_g_function_indices_against_a_grid():
     assert np.allclose([y.var(0).mean(), y.var(1).mean()] / y.var(), total, atol=1e-5)
 
 
-@pytest.fixture
-def grid():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(2, 3, 4)), [rng.dirichlet(np.ones(g)) for g in (2, 3, 4)]
-
-
-def test_conditional_variances_against_loops(grid):
-    y, (a, b, c) = grid
-    left = lab.conditional_variances(y, (a, b, c))
-    mean = np.einsum("ijk,i,j,k", y, a, b, c)
-    assert abs(left[frozenset()] - np.einsum("ijk,i,j,k", (y - mean) ** 2, a, b, c)) < 1e-12
-    by_hand = 0.0
-    for j in range(3):  # the second noise known
-        inner = np.einsum("ik,i,k", y[:, j], a, c)
-        by_hand += b[j] * np.einsum("ik,i,k", (y[:, j] - inner) ** 2, a, c)
-    assert abs(left[frozenset({1})] - by_hand) < 1e-12 and left[frozenset({0, 1, 2})] < 1e-25
-
-
-def test_components_and_conditional_variances_agree(grid):
-    y, weights = grid
-    left, index = lab.conditional_variances(y, weights), lab.closed_from_components(y, weights)
-    for u, value in index.items():
-        assert abs(value - (1 - left[u] / left[frozenset()])) < 1e-12
-    assert abs(index[frozenset({0, 1, 2})] - 1) < 1e-12 and index[frozenset()] == 0
-
-
 def test_random_grid_is_repeatable_and_interacts():
     one, target = lab.random_grid(4)
     two, _ = lab.random_grid(4)
@@ -109,20 +59,15 @@ def test_random_grid_is_repeatable_and_interacts():
     assert (total - first).max() > 0.01
 
 
-def test_stilled_noise_of_a_linear_chain():
+def test_share_lost_in_a_linear_chain():
     """Holding the noise of X in X → Y takes 4 of 5 parts of Var(Y); the answer lies within 4 standard errors."""
     chain = LinearModel({"X": [], "Y": ["X"]}, {"Y": {"X": 2.0}})
-    share, error = lab.stilled(chain, lambda x: x[:, 1:], "X", seed=1)
+    share, error = lab.share_lost_when_held(chain, lambda x: x[:, 1:], "X", seed=1)
     assert abs(share - 0.8) < 4 * error + 0.005 and 0 < error < 0.01
 
 
-def test_complete_graphs_and_orders():
-    X = torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    X[:, 2] += X[:, 0]
-    models = lab.linear_orders(X, "abc")
-    likelihood = [m.log_likelihood(X, names="abc") for m in models.values()]
-    assert len(models) == 6 and np.ptp(likelihood) < 1e-12
-    assert models["c", "a", "b"].graph.parents == {"c": (), "a": ("c",), "b": ("c", "a")}
+def test_complete_graphs():
+    assert lab.complete_graph("cab") == {"c": [], "a": ["c"], "b": ["c", "a"]}
     assert lab.complete_graph("cd", "ab") == {"a": [], "b": [], "c": ["a", "b"], "d": ["a", "b", "c"]}
 
 
@@ -168,7 +113,7 @@ def test_networks_on_their_own_rows(table):
     both = lab.fit_networks(X, y, [0, 1], rows=rows, epochs=2)
     same = lab.fit_networks(X, y, [0, 1], rows=rows[:1].expand(2, -1), epochs=2)
     assert torch.allclose(both[0](X), same[0](X), atol=1e-9) and not torch.allclose(both[1](X), same[1](X), atol=1e-6)
-    with pytest.raises(ValueError, match="rows holds 2 sets"):
+    with pytest.raises(ValueError, match="rows must hold one set for each of the 1 seeds, got 2"):
         lab.fit_networks(X, y, [0], rows=rows)
 
 
