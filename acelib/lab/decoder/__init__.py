@@ -4,7 +4,6 @@ from .effects import (
     QUIET,
     DecoderMap,
     PixelEffects,
-    Pixels,
     Shuffled,
     class_effects,
     decoded_digits,
@@ -12,16 +11,22 @@ from .effects import (
     map_decoder,
     matching_auc,
 )
+from .figures import draw_decoder_model, montage, show_montage
+from .shape import Shape, measure_shapes
 
 __all__ = [
     "DecoderMap",
     "PixelEffects",
-    "Pixels",
     "QUIET",
+    "Shape",
     "Shuffled",
     "class_effects",
     "decoded_digits",
+    "draw_decoder_model",
     "latent_effects",
     "map_decoder",
     "matching_auc",
+    "measure_shapes",
+    "montage",
+    "show_montage",
 ]

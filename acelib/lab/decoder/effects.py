@@ -1,4 +1,4 @@
-"""What does each latent of a digit generator do to each pixel? Effects of classes and of normal latents, with errors.
+"""Average causal effects of a digit generator's classes and normal latents on every pixel, with error bars.
 
 For pixel means x(z, c), z ~ N(0, I) and a one-hot class c: the ACE of c_k is E[x | do(c_k=1)] − E[x | do(c_k=0)], and
 that of z_k = α within a class l is E[x | do(z_k=α, c_l=1)] minus its average over the values (Chattopadhyay et al.
@@ -20,11 +20,11 @@ from acelib.inputs.latent import LatentPrior
 from acelib.lab.datasets import Dataset
 from acelib.lab.vae import TrainedVae, load_vae, stream
 
-QUIET = 0.02  # of the pixel range: an effect that nobody sees
+QUIET = 0.02  # of the pixel range: effects below it are invisible
 _CHUNK = 500  # decoder rows a call: small enough for the caches, large enough for the matrix products
 _DIGITS_STREAM = 16
 
-Pixels = Callable[[Tensor], Tensor]
+PixelModel = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class PixelEffects:
         mean: ``(m, d)`` E[x | do], pixel means in [0, 1].
         ace: ``(m, d)`` mean minus baseline.
         stderr: ``(m, d)`` standard error of ``ace`` from the draws of z; classes are enumerated and add none.
-        draws: Of z behind every number.
-        rows: Decoder rows that it took.
+        draws: number of draws of z behind every number.
+        rows: number of decoder rows evaluated.
     """
 
     mean: Tensor
@@ -47,7 +47,7 @@ class PixelEffects:
 
     @property
     def largest(self) -> Tensor:
-        """``(d,)`` largest absolute effect of each pixel, whatever the value."""
+        """``(d,)`` largest absolute effect on each pixel, over the values."""
         return self.ace.abs().amax(0)
 
     @property
@@ -56,15 +56,15 @@ class PixelEffects:
         return self.ace.square().mean().sqrt().item()
 
 
-def class_effects(pixels: Pixels, prior: LatentPrior, *, chunk_size: int = _CHUNK) -> PixelEffects:
-    """ACE of every class latent on every pixel, m = categories: E[x | do(c_k=1)] − E[x | do(c_k=0)].
+def class_effects(pixels: PixelModel, prior: LatentPrior, *, chunk_size: int = _CHUNK) -> PixelEffects:
+    """Return the ACE of every class latent on every pixel, m = categories: E[x | do(c_k=1)] − E[x | do(c_k=0)].
 
     One decoder row for each draw and class serves all classes: do(c_k=0) is the weighted mean of the others.
 
     Args:
         pixels: ``(batch, k) -> (batch, d)`` pixel means.
-        prior: Of the latents, with at least two classes.
-        chunk_size: Decoder rows a call.
+        prior: distribution of the latents, with at least two classes.
+        chunk_size: decoder rows a call.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.4 and Fig. 5a.
@@ -82,16 +82,16 @@ def class_effects(pixels: Pixels, prior: LatentPrior, *, chunk_size: int = _CHUN
 
 
 def latent_effects(
-    pixels: Pixels, prior: LatentPrior, feature: str | int, values: Tensor, *, chunk_size: int = _CHUNK
+    pixels: PixelModel, prior: LatentPrior, feature: str | int, values: Tensor, *, chunk_size: int = _CHUNK
 ) -> PixelEffects:
-    """ACE of a latent set to each of m values on every pixel, against the average over these values.
+    """Return the ACE of a latent set to each of m values on every pixel, against the average over these values.
 
     Args:
         pixels: ``(batch, k) -> (batch, d)`` pixel means.
-        prior: Of the latents; ``prior.do({"c8": 1})`` for the effects within a class.
-        feature: A normal latent, such as ``"z0"``.
+        prior: distribution of the latents; ``prior.do({"c8": 1})`` for the effects within a class.
+        feature: normal latent, such as ``"z0"``.
         values: ``(m,)`` equally spaced.
-        chunk_size: Decoder rows a call.
+        chunk_size: decoder rows a call.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.4 and Fig. 5 b–d.
@@ -109,15 +109,15 @@ def latent_effects(
 
 @dataclass(frozen=True, eq=False)
 class DecoderMap:
-    """All effects of a decoder: of its classes, and of each normal latent within each class.
+    """The effects of a decoder's classes, and of each normal latent within each class.
 
     Attributes:
-        classes: Effects of the class latents, m = categories C.
+        classes: effects of the class latents, m = categories C.
         alphas: ``(m,)`` values of the normal latents.
         mean: ``(C, K, m, d)`` E[x | do(z_k=α, c_l=1)], class first.
-        ace: The same minus the average over the values.
-        stderr: Of ``ace``.
-        rows: Decoder rows that it took.
+        ace: the same minus the average over the values.
+        stderr: standard errors of ``ace``.
+        rows: number of decoder rows evaluated.
     """
 
     classes: PixelEffects
@@ -144,15 +144,15 @@ class DecoderMap:
 
 
 def map_decoder(
-    pixels: Pixels, prior: LatentPrior, alphas: Tensor, *, classes: tuple[int, ...] | None = None
+    pixels: PixelModel, prior: LatentPrior, alphas: Tensor, *, classes: tuple[int, ...] | None = None
 ) -> DecoderMap:
-    """All effects of a decoder as ``DecoderMap``: classes, and every latent at every value within every class.
+    """Return the effects of a decoder's classes, and of every latent at every value within every class.
 
     Args:
         pixels: ``(batch, k) -> (batch, d)`` pixel means.
-        prior: Of the latents.
+        prior: distribution of the latents.
         alphas: ``(m,)`` equally spaced values of the normal latents.
-        classes: Only these, for the normal latents.
+        classes: classes within which the normal latents are set; default all.
 
     Example:
         >>> prior = LatentPrior(2, 3, draws=20)
@@ -171,12 +171,12 @@ _FIELDS = ("mean", "ace", "stderr")
 
 
 def matching_auc(effects: Tensor, class_means: Tensor, *, threshold: float = 0.5) -> Tensor:
-    """AUC of each class's effects for the pixels where each mean digit is dark, ``(C, C)``: row effects, column digit.
+    """Return the AUC of each class's effects (row) for the dark pixels of each mean digit (column), ``(C, C)``.
 
     Args:
         effects: ``(C, d)`` ACE of each class latent.
         class_means: ``(C, d)`` mean image of each digit.
-        threshold: A pixel belongs to a digit where its mean exceeds this.
+        threshold: mean above which a pixel belongs to a digit.
 
     Example:
         >>> digits = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.8]])
@@ -189,17 +189,17 @@ def matching_auc(effects: Tensor, class_means: Tensor, *, threshold: float = 0.5
 
 
 def decoded_digits(num: int = 100, *, seed: int = 0, vae: TrainedVae | None = None) -> Dataset:
-    """Handwritten-looking digits with X (num, 28, 28) in [0, 1], drawn from the generator that ships with the book.
+    """Draw digits with X ``(num, 28, 28)`` in [0, 1] from the generator that ships with the book.
 
-    Each has latents z ~ N(0, I) and a class by its frequency. They stand in where MNIST itself is not at hand.
+    Each has latents z ~ N(0, I) and a class by its frequency. They replace MNIST where it is not at hand.
 
     Args:
-        num: How many.
-        seed: Of latents and classes.
-        vae: Another generator.
+        num: number of digits.
+        seed: seed of latents and classes.
+        vae: generator; default the one that ships.
 
     Raises:
-        DataError: The checkpoint is missing.
+        DataError: if the checkpoint is missing.
 
     Example:
         >>> digits = decoded_digits(5, seed=1)
@@ -218,11 +218,11 @@ def decoded_digits(num: int = 100, *, seed: int = 0, vae: TrainedVae | None = No
 
 
 class Shuffled(nn.Module):
-    """A decoder whose class inputs are exchanged: ``order[k]`` is decoded where class k is asked for. A control.
+    """A decoder whose class inputs are exchanged, as a control: class k is decoded as ``order[k]``.
 
     Args:
         pixels: ``(batch, K + C) -> (batch, d)``, class inputs last.
-        order: ``(C,)`` a permutation of the classes.
+        order: ``(C,)`` permutation of the classes.
     """
 
     def __init__(self, pixels: nn.Module, order: Tensor):
@@ -230,12 +230,13 @@ class Shuffled(nn.Module):
         self.pixels, self.order = pixels, order
 
     def forward(self, latents: Tensor) -> Tensor:
+        """Return the pixels ``(batch, d)`` of latents ``(batch, K + C)``."""
         z, c = latents[:, : -len(self.order)], latents[:, -len(self.order) :]
         return self.pixels(torch.cat([z, c[:, self.order.argsort()]], 1))
 
 
-def _blocks(pixels: Pixels, answer: Intervention, chunk_size: int) -> Iterator[Tensor]:
-    """Pixel means ``(m, b, d)`` of b draws after another, averaged over the classes of each draw."""
+def _blocks(pixels: PixelModel, answer: Intervention, chunk_size: int) -> Iterator[Tensor]:
+    """Yield the pixel means ``(m, b, d)`` of one block of draws after another, averaged over each draw's classes."""
     labels = answer.groups
     width = 1 if labels is None else int((labels == labels[0]).sum())  # rows of one draw stand together
     whole = max(1, chunk_size // (len(answer) * width)) * len(answer) * width
@@ -249,8 +250,8 @@ def _blocks(pixels: Pixels, answer: Intervention, chunk_size: int) -> Iterator[T
             yield out
 
 
-def _average(pixels: Pixels, answer: Intervention, contrast: Tensor, chunk_size: int) -> PixelEffects:
-    """Mean of the pixels, and mean and error of ``contrast`` ``(m, m)`` applied to each draw's own images."""
+def _average(pixels: PixelModel, answer: Intervention, contrast: Tensor, chunk_size: int) -> PixelEffects:
+    """Return the mean of the pixels, and mean and error of ``contrast`` ``(m, m)`` applied to each draw's images."""
     mean = ace = squares = 0.0
     draws = 0
     for out in _blocks(pixels, answer, chunk_size):

@@ -15,6 +15,8 @@ from .model import (
     stream,
     trained,
 )
+from .small import train_small_vae
+from .training import SHIPPED
 
 __all__ = [
     "ACTIVE",
@@ -23,11 +25,13 @@ __all__ = [
     "LR",
     "Pixels",
     "Recipe",
+    "SHIPPED",
     "TrainedVae",
     "find_checkpoint",
     "latent_kl",
     "load_vae",
     "reconstruction_loss",
     "stream",
+    "train_small_vae",
     "trained",
 ]

@@ -12,12 +12,14 @@ from acelib.lab.decoder import (
     Shuffled,
     class_effects,
     decoded_digits,
+    draw_decoder_model,
     latent_effects,
     map_decoder,
     matching_auc,
+    measure_shapes,
+    montage,
+    show_montage,
 )
-from acelib.lab.decoder.figures import draw_decoder_model, montage, show_montage
-from acelib.lab.decoder.outlines import MEASURES, Survey, outline_of, survey
 from acelib.lab.vae import TrainedVae
 
 P = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
@@ -133,30 +135,16 @@ def bar(kl):
     )
 
 
-def test_a_survey_of_a_bar_that_turns_and_grows():
-    """z0 turns by 60 degrees over [-3, 3] (within 3, the grid is coarse) and does not scale; z1 scales and does not
-    turn; z2 does nothing: just what the claim about two latents says. Errors are small and not zero."""
-    found = survey(bar([1.0, 0.5, 0.0]), digit=1, draws=40, values=7)
-    assert isinstance(found, Survey)
-    assert abs(float(found.reach[0, 0]) - 60) < 3 and float(found.reach[1, 0]) < 2
-    assert found.rotates.tolist() == [True, False, False] and found.scales.tolist() == [False, True, False]
-    assert found.nothing.tolist() == [False, False, True] and found.something.tolist() == [True, True, False]
-    assert found.agrees and found.as_claimed
-    assert 0 < float(found.stderr[0, 0]) < 3 and float(found.reach[2].abs().max()) == 0
-    assert not survey(bar([1.0, 0.0, 0.0]), digit=1, draws=40, values=7).agrees
-
-
-def test_the_outline_of_a_bar():
+def test_the_shape_of_a_bar():
     """Breadth and height of an upright bar of ink are its moments' roots; longer bars are higher, not broader; a bar
     turned by 90 degrees exchanges them (grid: within 2 %)."""
-    outline = outline_of(bar([1.0, 0.5, 0.0]), 0)
     latents = torch.tensor([[0.0, 0, 0, 1, 0], [0, 2, 0, 1, 0], [8.9, 0, 0, 1, 0]])  # upright, longer, nearly lying
-    found = dict(zip(MEASURES, outline(latents).T.tolist(), strict=True))
-    assert abs(found["angle"][0]) < 1e-3 and abs(found["angle"][2] - 89) < 1.5
-    assert found["height"][1] / found["height"][0] > 1.1
-    assert abs(found["breadth"][1] / found["breadth"][0] - 1) < 0.02
-    assert abs(found["breadth"][2] / found["height"][0] - 1) < 0.02
-    assert found["size"][0] == pytest.approx((found["breadth"][0] ** 2 + found["height"][0] ** 2) ** 0.5, rel=1e-5)
+    found = measure_shapes(torch.sigmoid(Bar()(latents)), shape=(12, 12))
+    assert abs(found.angle[0]) < 1e-3 and abs(found.angle[2] - 89) < 1.5
+    assert found.height[1] / found.height[0] > 1.1
+    assert abs(found.breadth[1] / found.breadth[0] - 1) < 0.02
+    assert abs(found.breadth[2] / found.height[0] - 1) < 0.02
+    assert torch.allclose(found.size.square(), found.breadth.square() + found.height.square(), rtol=1e-5)
 
 
 def test_digits_are_decoded_by_seed():

@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
-from acelib.lab.decoder.shape import ShapeOf, measure, unwrap_angles
+from acelib.lab.decoder import measure_shapes
 
 DTYPE = torch.float64
 BLUR = 0.5  # grey edges widen a region by 0 (edges between pixels) to 1/4 (through their middle) of variance an axis
@@ -34,7 +33,7 @@ def bar(degrees: float, *, length: float = 24, width: float = 5, at: tuple[float
 def test_bar(degrees):
     """θ to 0.1°, size² = (length² + width²)/12 + blur, centroid, mass and elongation; width w L/(L + w) to 6 %."""
     image = bar(degrees, at=(1.3, -2.1))
-    found = measure(image[None])
+    found = measure_shapes(image[None])
     assert abs(found.angle.item() - degrees) < 0.1
     assert -0.01 < found.size.item() ** 2 - (24**2 + 5**2) / 12 < BLUR
     assert (found.centroid[0] - torch.tensor([1.3, -2.1], dtype=DTYPE)).abs().max() < 0.04  # half a fine point
@@ -47,7 +46,7 @@ def test_whole_pixels_are_exact():
     """A block of w × h pixels: variances w²/12 and h²/12, centroid, mass, and 2 (w + h) less corners; to 1e-12."""
     image = torch.zeros(1, 20, 30, dtype=DTYPE)
     image[:, 3:17, 11:15] = 1
-    found = measure(image)
+    found = measure_shapes(image)
     expected = torch.tensor([[4**2 / 12, 0], [0, 14**2 / 12]], dtype=DTYPE)
     assert (found.covariance[0] - expected).abs().max() < 1e-12
     assert (found.centroid[0] - torch.tensor([-2.0, 0.0], dtype=DTYPE)).abs().max() < 1e-12
@@ -59,7 +58,7 @@ def test_whole_pixels_are_exact():
 def test_second_moments_by_definition():
     """Random grey images against a literal double loop over pixels, to 1e-10; flat, square and shaped input agree."""
     images = torch.rand(3, 6, 9, dtype=DTYPE, generator=torch.Generator().manual_seed(1))
-    found = measure(images)
+    found = measure_shapes(images)
     for index, image in enumerate(images.tolist()):
         cells = [(image[r][c], c - 4.0, 2.5 - r) for r in range(6) for c in range(9)]
         mass = sum(weight for weight, _, _ in cells)
@@ -73,13 +72,13 @@ def test_second_moments_by_definition():
         axis = vectors[:, 1] if vectors[1, 1] > 0 else -vectors[:, 1]
         assert abs(found.angle[index].item() - math.degrees(math.atan2(axis[0], axis[1]))) < 1e-8
         assert abs(found.elongation[index].item() - ((values[1] - values[0]) / values.sum()).item()) < 1e-10
-    flat = measure(images.flatten(1), shape=(6, 9))
+    flat = measure_shapes(images.flatten(1), shape=(6, 9))
     assert torch.equal(flat.covariance, found.covariance) and torch.equal(flat.perimeter, found.perimeter)
 
 
 def test_scale():
     """A bar enlarged s times: size and width grow by s, to 2 % (the grey edge keeps its width); the angle stays."""
-    small, large = (measure(bar(30, length=16 * s, width=4 * s)[None]) for s in (1.0, 1.75))
+    small, large = (measure_shapes(bar(30, length=16 * s, width=4 * s)[None]) for s in (1.0, 1.75))
     assert abs(large.size / small.size / 1.75 - 1) < 0.01
     assert abs(large.width / small.width / 1.75 - 1) < 0.02
     assert abs(large.angle - small.angle) < 0.05
@@ -88,11 +87,11 @@ def test_scale():
 @pytest.mark.parametrize("width", [2.0, 4.0, 7.0])
 def test_ring_and_disc(width):
     """A ring of middle radius 12: width w to 3 %, size² R² + w²/4; a disc: width R to 3 %, size² R²/2; both round."""
-    ring = measure(draw(lambda u, v: (torch.hypot(u, v) - 12).abs() <= width / 2)[None])
+    ring = measure_shapes(draw(lambda u, v: (torch.hypot(u, v) - 12).abs() <= width / 2)[None])
     assert abs(ring.width.item() / width - 1) < 0.03
     assert 0 < ring.size.item() ** 2 - (12**2 + width**2 / 4) < BLUR
     radius = width + 3
-    disc = measure(draw(lambda u, v: torch.hypot(u, v) <= radius)[None])
+    disc = measure_shapes(draw(lambda u, v: torch.hypot(u, v) <= radius)[None])
     assert abs(disc.width.item() / radius - 1) < 0.03
     assert 0 < disc.size.item() ** 2 - radius**2 / 2 < BLUR
     assert ring.elongation.item() < 1e-10 and disc.elongation.item() < 1e-10
@@ -101,44 +100,16 @@ def test_ring_and_disc(width):
 def test_brightness_changes_nothing():
     """Half as bright an image has the same angle, size and width, to rounding."""
     image = bar(25)[None]
-    bright, dim = measure(image), measure(image / 2)
+    bright, dim = measure_shapes(image), measure_shapes(image / 2)
     for name in ("angle", "size", "width", "elongation"):
         assert (getattr(bright, name) - getattr(dim, name)).abs().max() < 1e-10
 
 
-def test_unwrapping():
-    """A bar turned through 400° in steps of 8°: the unwrapped angles are those, to 0.1°, along either dimension."""
-    degrees = torch.arange(0, 400, 8, dtype=DTYPE)
-    wrapped = measure(torch.stack([bar(d, side=32, fine=8) for d in degrees.tolist()])).angle
-    assert wrapped.abs().max() <= 90
-    assert (unwrap_angles(wrapped) - degrees).abs().max() < 0.1
-    both = torch.stack([wrapped, wrapped.flip(0)])
-    assert (unwrap_angles(both, dim=1)[0] - degrees).abs().max() < 0.1
-    assert torch.equal(unwrap_angles(wrapped[:1]), wrapped[:1])
-
-
-class Turning(nn.Module):
-    """Draws a bar at 70 + 10 z degrees."""
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return torch.stack([bar(70 + 10 * d, side=28, fine=8, length=18, width=4) for d in z[:, 0].tolist()]).flatten(1)
-
-
-def test_shape_of_a_model():
-    """Angles stay in reference ± 90: 70 to 110° with reference 90, and −70 for 110 with reference 0; to 0.2°."""
-    z = torch.tensor([[0.0], [1.0], [4.0]])
-    found = ShapeOf(Turning(), reference=90)(z)
-    assert (found[:, 0] - torch.tensor([70.0, 80.0, 110.0])).abs().max() < 0.2
-    assert (found[:, 1].square() - (18**2 + 4**2) / 12 - BLUR / 2).abs().max() < BLUR / 2
-    assert found.shape == (3, 3) and (found[:, 2] / found[0, 2] - 1).abs().max() < 0.1
-    assert (ShapeOf(Turning())(z)[2, 0] + 70).abs() < 0.2
-
-
 def test_bad_images():
     """One sentence with the shape that was given and the one expected; an image without mass has no moments."""
-    with pytest.raises(ValueError, match=r"images is \(2, 10\), expected \(B, side · side\)"):
-        measure(torch.ones(2, 10))
-    with pytest.raises(ValueError, match=r"images is \(2, 12\), expected \(B, 3, 5\) or \(B, 15\)"):
-        measure(torch.ones(2, 12), shape=(3, 5))
-    with pytest.raises(ValueError, match="holds 1 without any mass"):
-        measure(torch.stack([torch.zeros(5, 5), torch.ones(5, 5)]))
+    with pytest.raises(ValueError, match=r"images must be \(B, side · side\) or \(B, side, side\), got \(2, 10\)"):
+        measure_shapes(torch.ones(2, 10))
+    with pytest.raises(ValueError, match=r"images must be \(B, 3, 5\) or \(B, 15\), got \(2, 12\)"):
+        measure_shapes(torch.ones(2, 12), shape=(3, 5))
+    with pytest.raises(ValueError, match="images must have mass each, got 1 without any"):
+        measure_shapes(torch.stack([torch.zeros(5, 5), torch.ones(5, 5)]))
