@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from acelib.inputs.intervention import Intervention
 from acelib.inputs.latent import LatentPrior
 from acelib.lab.datasets import Dataset
-from acelib.lab.vae import TrainedVae, load_vae, stream
+from acelib.lab.networks import stream
+from acelib.lab.vae import TrainedVae, load_vae
 
 QUIET = 0.02  # of the pixel range: effects below it are invisible
 _CHUNK = 500  # decoder rows a call: small enough for the caches, large enough for the matrix products

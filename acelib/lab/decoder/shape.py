@@ -94,9 +94,7 @@ def measure_shapes(images: Tensor, *, shape: tuple[int, int] | None = None) -> S
     height, width = images.shape[1:]
     mass = images.sum((1, 2))
     if (mass <= 0).any():
-        raise ValueError(
-            f"images must have mass each, got {int((mass <= 0).sum())} without any; leave them out"
-        )
+        raise ValueError(f"images must have mass each, got {int((mass <= 0).sum())} without any; leave them out")
     u = torch.arange(width).to(images) - (width - 1) / 2
     v = (height - 1) / 2 - torch.arange(height).to(images)
     columns, rows = images.sum(1) / mass[:, None], images.sum(2) / mass[:, None]  # the two marginal densities

@@ -1,4 +1,4 @@
-"""Do the promises made on LeNet hold for a residual network on photographs? Fidelity on CIFAR-10, in small.
+"""Fidelity of explanatory graphs of a small residual network on photographs, CIFAR-10.
 
 A ResNet-18 of few channels (He et al. 2016) learns from a fifth of CIFAR-10. For some classes its explanatory graph is
 made from training images that it reads correctly, the top share of each layer's necessary nodes is masked, and the
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from acelib.lab.datasets import Dataset, load_cifar10
-from acelib.lab.graphs.lenet import accuracy
 from acelib.lab.graphs.resnet import ResNet18
+from acelib.lab.shipping import accuracy
 from acelib.lab.training import train
 from acelib.paths import correctly_classified, explanatory_graph, fidelity
 
@@ -29,13 +29,13 @@ class CifarStudy:
     """What masking does to some classes of a residual network, on test images.
 
     Attributes:
-        accuracy: Share of all test images that the network gets right.
-        classes: The classes that were masked, one after the other.
-        untouched: Accuracy on each of them before, (classes,).
-        own: By ranking, accuracy on each of them with its nodes masked, (classes,).
-        others: By ranking, accuracy on the other classes meanwhile, (classes,).
-        necessary: Share of all nodes that are necessary, for each class, (classes,).
-        seconds: Seconds that the graph of each class took, (classes,).
+        accuracy: share of all test images that the network gets right.
+        classes: classes that were masked, one after the other.
+        untouched: accuracy on each of them before, ``(classes,)``.
+        own: accuracy on each of them with its nodes masked, ``(classes,)`` by ranking.
+        others: accuracy on the other classes meanwhile, ``(classes,)`` by ranking.
+        necessary: share of all nodes that are necessary, ``(classes,)``.
+        seconds: seconds that the graph of each class took, ``(classes,)``.
     """
 
     accuracy: float
@@ -55,14 +55,14 @@ class CifarStudy:
 def train_residual(
     learn: Dataset, *, width: int = 16, epochs: int = 8, seed: int = 0, progress: bool = False
 ) -> nn.Module:
-    """A trained residual network, (batch, 3, height, width) -> (batch, classes) logits, in evaluation mode.
+    """Train a residual network, ``(batch, 3, height, width) -> (batch, classes)`` logits, in evaluation mode.
 
     Args:
-        learn: Images (n, 3, height, width), float32 in [0, 1], and their classes.
-        width: Channels of the first stage.
-        epochs: Passes through the images.
-        seed: Of weights and order.
-        progress: Whether to show a bar.
+        learn: images ``(n, 3, height, width)``, float32 in [0, 1], and their classes.
+        width: channels of the first stage.
+        epochs: passes through the images.
+        seed: seed of weights and order.
+        progress: whether to show a bar.
     """
     network = ResNet18(width=width, classes=len(learn.target_names), seed=seed)
     return train(network, learn.X, learn.y, epochs=epochs, seed=seed, progress=progress, **SETTINGS).model.eval()
@@ -80,22 +80,22 @@ def cifar_study(
     data: tuple[Dataset, Dataset] | None = None,
     progress: bool = False,
 ) -> CifarStudy:
-    """Fidelity of explanatory graphs of a residual network on CIFAR-10 as ``CifarStudy``.
+    """Return what masking necessary nodes does to a residual network on CIFAR-10.
 
     Args:
-        classes: Whose nodes are masked.
-        share: Of the necessary nodes of each layer, the largest effects first.
-        images: Training images of a class behind its graph, read correctly; at least 30.
-        width: Channels of the network's first stage.
-        epochs: Of its training.
-        draws: Random choices of nodes.
-        seed: Of weights, order and choices.
-        data: Training and test part, float32; by default the first batch of CIFAR-10 and the first 1,000 test images.
-        progress: Whether to show bars.
+        classes: classes whose nodes are masked.
+        share: share of the necessary nodes of each layer that is masked, the largest effects first.
+        images: training images of a class behind its graph, read correctly; at least 30.
+        width: channels of the network's first stage.
+        epochs: passes of its training.
+        draws: random choices of nodes.
+        seed: seed of weights, order and choices.
+        data: training and test part, float32; default the first batch of CIFAR-10 and the first 1,000 test images.
+        progress: whether to show bars.
 
     Raises:
-        DataError: CIFAR-10 cannot be had.
-        ValueError: A class with fewer than 30 correctly read images.
+        DataError: if CIFAR-10 cannot be had.
+        ValueError: for a class with fewer than 30 correctly read images.
 
     References:
         Ahmad et al. 2023, Fig. 10, on networks pretrained on ImageNet, which this one is not.

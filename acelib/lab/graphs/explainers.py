@@ -1,11 +1,11 @@
-"""Which maps do other methods draw of the same image? Twelve explainers of an image classifier behind one signature.
+"""Twelve explainers of an image classifier behind one signature.
 
-Each is a function ``(model, inputs, targets) -> maps``: images (batch, channels, height, width) and one class per image
-in, one map (batch, 1, height, width) per image out, summed over colour channels, sign kept, not yet scaled. Seven come
-from Captum; excitation backprop and RISE are written here from their definitions; class maps of explanatory graphs come
-from ``acelib.paths``. Two are controls: a map that is the
-same for every image, and integrated gradients blurred to the resolution of another method. What a method draws at
-random is drawn from its own seed, the same for every image: a map is then a function of its image.
+Each is a function ``(model, inputs, targets) -> maps``: images ``(batch, channels, height, width)`` and one class per
+image in, one map ``(batch, 1, height, width)`` per image out, summed over colour channels, sign kept, not yet scaled.
+Seven come from Captum; excitation backprop and RISE are written here from their definitions; class maps of explanatory
+graphs come from ``acelib.paths``. Two are controls: a map that is the same for every image, and integrated gradients
+blurred to the resolution of another method. What a method draws at random is drawn from its own seed, the same for
+every image: a map is then a function of its image.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from acelib.paths.maps import class_map
 
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
-PASSING = (nn.ReLU, nn.Dropout, nn.Identity)  # what excitation backprop goes through unchanged
+PASSING = (nn.ReLU, nn.Dropout, nn.Identity)  # layers that excitation backprop passes unchanged
 
 
-def integrated_gradients(*, steps: int = 25) -> Explainer:
-    """Integrated gradients from a black image along the straight line, by Captum; unit of the output.
+def ig_explainer(*, steps: int = 25) -> Explainer:
+    """Return an explainer by integrated gradients from a black image, by Captum; unit of the output.
 
     Args:
-        steps: Of the Gauss-Legendre sum.
+        steps: points of the Gauss-Legendre sum.
 
     References:
         Sundararajan, Taly, Yan 2017, Eq. 1.
@@ -47,13 +47,13 @@ def integrated_gradients(*, steps: int = 25) -> Explainer:
 
 
 def gradient_shap(background: Tensor, *, samples: int = 10, noise: float = 0.05, seed: int = 0) -> Explainer:
-    """Expected gradients over random points between an image and random background images, by Captum.
+    """Return an explainer by expected gradients between an image and random background images, by Captum.
 
     Args:
-        background: Images (n, channels, height, width) to start from.
-        samples: Random points per image.
-        noise: Standard deviation of the noise on the image, in its unit.
-        seed: Of the points; the same for every image.
+        background: images ``(n, channels, height, width)`` to start from.
+        samples: random points per image.
+        noise: standard deviation of the noise on the image, in its unit.
+        seed: seed of the points; the same for every image.
 
     References:
         Lundberg, Lee 2017, as implemented in Captum's ``GradientShap``.
@@ -73,20 +73,20 @@ def gradient_shap(background: Tensor, *, samples: int = 10, noise: float = 0.05,
 
 
 def by_captum(name: str) -> Explainer:
-    """A method of Captum's that needs no options, by the name of its class.
+    """Return an explainer by a method of Captum's that needs no options.
 
     Args:
         name: ``"Saliency"`` (absolute gradients), ``"InputXGradient"``, ``"Deconvolution"`` or ``"GuidedBackprop"``;
             the last two need every ReLU to be a module of its own.
 
     Raises:
-        ValueError: Another name.
+        ValueError: for another name.
 
     References:
         Simonyan et al. 2014; Shrikumar et al. 2017; Zeiler, Fergus 2014; Springenberg et al. 2015.
     """
     if name not in ("Saliency", "InputXGradient", "Deconvolution", "GuidedBackprop"):
-        raise ValueError(f"name is {name!r}, expected Saliency, InputXGradient, Deconvolution or GuidedBackprop")
+        raise ValueError(f"name must be Saliency, InputXGradient, Deconvolution or GuidedBackprop, got {name!r}")
 
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         import captum.attr
@@ -98,11 +98,11 @@ def by_captum(name: str) -> Explainer:
 
 
 def occlusion(*, window: int = 8, stride: int = 4) -> Explainer:
-    """Fall of the output where a square of the image is made black, averaged over the squares of a pixel, by Captum.
+    """Return an explainer by the fall of the output under a black square, mean over a pixel's squares, by Captum.
 
     Args:
-        window: Side of the square in pixels.
-        stride: Pixels from one square to the next.
+        window: side of the square in pixels.
+        stride: pixels from one square to the next.
 
     References:
         Zeiler, Fergus 2014, Sec. 4.2.
@@ -121,19 +121,19 @@ def occlusion(*, window: int = 8, stride: int = 4) -> Explainer:
 
 
 def excitation_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Marginal winning probabilities of the pixels, (batch, 1, height, width), 0 or more, with a sum of at most 1.
+    """Return the marginal winning probabilities of the pixels, ``(batch, 1, height, width)``; their sum is at most 1.
 
     A token starts at the class's output and moves down: from neuron i to parent j with probability proportional to
     a_j max(w_ij, 0), the parent's activation times the excitatory part of the weight. Where a neuron has no excited
     parent the token is lost. In a maximum pool it goes to the winner; ReLU and reshaping let it through.
 
     Args:
-        model: A ``nn.Sequential`` of Linear, Conv2d, MaxPool2d, AvgPool2d, ReLU, Flatten, Dropout and Identity.
-        inputs: Images; a negative value, such as noise makes, counts as 0: nothing is excited there.
-        targets: One class per image.
+        model: an ``nn.Sequential`` of Linear, Conv2d, MaxPool2d, AvgPool2d, ReLU, Flatten, Dropout and Identity.
+        inputs: images; a negative value counts as 0.
+        targets: one class per image.
 
     Raises:
-        TypeError: Another module, for which no rule is defined.
+        TypeError: for a module without a rule.
 
     References:
         J. Zhang et al., Top-down neural attention by excitation backprop, IJCV 126, 2018, Sec. 3.
@@ -145,7 +145,7 @@ def excitation_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Te
         >>> assert torch.allclose(shares.flatten(), torch.tensor([0.25, 0.0, 0.75, 0.0]))
     """
     if not isinstance(model, nn.Sequential):
-        raise TypeError(f"excitation backprop is defined here for nn.Sequential, got {type(model).__name__}")
+        raise TypeError(f"model must be an nn.Sequential for excitation backprop, got {type(model).__name__}")
     layers = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
     below = []
     with torch.no_grad():
@@ -160,16 +160,17 @@ def excitation_backprop(model: nn.Module, inputs: Tensor, targets: Tensor) -> Te
 
 
 def rise(*, masks: int = 200, cells: int = 7, keep: float = 0.5, seed: int = 0, chunk_size: int = 256) -> Explainer:
-    """Mean probability of the class over random masks that show the pixel, divided by the share of masks that do.
+    """Return an explainer by the mean probability of the class over random masks that show the pixel.
 
-    A mask is a coarse grid of zeros and ones, drawn larger bilinearly and shifted at random.
+    The sum over masks is divided by their number times ``keep``. A mask is a coarse grid of zeros and ones,
+    interpolated bilinearly and shifted at random.
 
     Args:
-        masks: How many; the same ones for every image.
-        cells: Of the coarse grid, along each side.
-        keep: Probability of a cell to be shown.
-        seed: Of the masks.
-        chunk_size: Masked images a call.
+        masks: number of masks; the same ones for every image.
+        cells: cells of the coarse grid along each side.
+        keep: probability that a cell is shown.
+        seed: seed of the masks.
+        chunk_size: masked images a call.
 
     References:
         V. Petsiuk, A. Das, K. Saenko, RISE: Randomized Input Sampling for Explanation of Black-box Models, BMVC 2018.
@@ -188,14 +189,14 @@ def rise(*, masks: int = 200, cells: int = 7, keep: float = 0.5, seed: int = 0, 
 
 
 def random_masks(count: int, size: tuple[int, int], *, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:
-    """RISE's masks (count, 1, height, width) in [0, 1], float64, each pixel shown with probability ``keep`` on average.
+    """Return RISE's masks ``(count, 1, height, width)`` in [0, 1], float64, a pixel shown with probability ``keep``.
 
     Args:
-        count: How many.
-        size: Height and width.
-        cells: Of the coarse grid, along each side.
-        keep: Probability of a cell to be shown.
-        seed: Of the draw.
+        count: number of masks.
+        size: height and width.
+        cells: cells of the coarse grid along each side.
+        keep: probability that a cell is shown.
+        seed: seed of the draw.
 
     Example:
         >>> masks = random_masks(400, (32, 32), seed=1)
@@ -215,13 +216,13 @@ def random_masks(count: int, size: tuple[int, int], *, cells: int = 7, keep: flo
 def causal_graph(
     graphs: Mapping[int, ExplanatoryGraph], *, layer: str | None = None, aggregate: str = "mean", rectify: bool = False
 ) -> Explainer:
-    """The class maps of explanatory graphs: what the necessary nodes of a convolution get from their parents.
+    """Return an explainer by class maps of explanatory graphs: what necessary nodes of a convolution receive.
 
     Args:
-        graphs: The graph of each class that may be asked for, by class.
-        layer: Name of a convolution; by default the one nearest to the output that has necessary nodes.
-        aggregate: Over the nodes: ``"mean"``, ``"effect"`` or ``"max"``, see ``acelib.paths.class_map``.
-        rectify: Whether negative values are cut off at the end, as the network's own ReLU does node by node.
+        graphs: graph of each class that is explained, by class.
+        layer: name of a convolution; default the one nearest to the output that has necessary nodes.
+        aggregate: ``"mean"``, ``"effect"`` or ``"max"`` over the nodes, see ``acelib.paths.class_map``.
+        rectify: whether negative values are set to 0 at the end, as the network's own ReLU does node by node.
 
     References:
         Ahmad et al. 2023, Eq. 3.
@@ -239,7 +240,7 @@ def causal_graph(
         maps = torch.empty_like(inputs[:, :1])
         for target in targets.unique().tolist():
             if target not in graphs:
-                raise ValueError(f"graphs holds no graph of class {target}, only of {sorted(graphs)}")
+                raise ValueError(f"graphs must hold a graph of class {target}, got only {sorted(graphs)}")
             chosen = targets == target
             options = dict(layer=layer, aggregate=aggregate, normalise=None)
             found = class_map(model, inputs[chosen], graphs[target], **options)[:, None].to(maps)
@@ -250,14 +251,14 @@ def causal_graph(
 
 
 def constant(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """A control: the same round bump in the middle, (batch, 1, height, width), whatever image, class and network.
+    """Return the same round bump in the middle for every image, ``(batch, 1, height, width)``: a control.
 
     Nothing can be more stable than a map that never changes: its local Lipschitz estimate is 0.
 
     Args:
-        model: Not used.
-        inputs: Only their size is used.
-        targets: Not used.
+        model: not used.
+        inputs: images; only their size is used.
+        targets: not used.
 
     Example:
         >>> maps = constant(None, torch.rand(2, 1, 8, 8), torch.tensor([0, 1]))
@@ -270,11 +271,11 @@ def constant(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def blurred(explain: Explainer, size: int) -> Explainer:
-    """Another explainer's maps averaged over blocks to size × size pixels and drawn large again: a control.
+    """Return an explainer whose maps are another's, averaged to size × size pixels and enlarged again: a control.
 
     Args:
-        explain: Whose maps.
-        size: Pixels along each side that are left, of 32 for a LeNet: 28, 14, 10 or 5 as its feature maps have.
+        explain: explainer whose maps are blurred.
+        size: pixels along each side that are left, of 32 for a LeNet: 28, 14, 10 or 5 as its feature maps have.
 
     Example:
         >>> picture = lambda model, inputs, targets: inputs
@@ -290,17 +291,17 @@ def blurred(explain: Explainer, size: int) -> Explainer:
 
 
 def standard_explainers(background: Tensor, *, size: int = 10, seed: int = 0) -> dict[str, Explainer]:
-    """The nine methods and two controls of the book's comparison by name, with the settings stated above.
+    """Return the nine methods and two controls of the book's comparison by name, with the settings stated above.
 
     Args:
-        background: Images for ``gradient_shap``.
-        size: To which the blurred control is averaged.
-        seed: Of the methods that draw at random.
+        background: images for ``gradient_shap``.
+        size: pixels along each side of the blurred control.
+        seed: seed of the methods that draw at random.
 
     Example:
         >>> assert len(standard_explainers(torch.zeros(2, 1, 32, 32))) == 11
     """
-    ig = integrated_gradients()
+    ig = ig_explainer()
     return {
         "IG": ig,
         "Saliency": by_captum("Saliency"),
@@ -318,12 +319,12 @@ def standard_explainers(background: Tensor, *, size: int = 10, seed: int = 0) ->
 
 @contextmanager
 def fixed_randomness(seed: int) -> Iterator[None]:
-    """Global random numbers of torch and numpy from the seed inside the block, and as they were after it.
+    """Seed the global random numbers of torch and numpy inside the block and restore them after it.
 
-    Other people's code draws from them; ours does not.
+    Captum and Quantus draw from them; acelib does not.
 
     Args:
-        seed: 0 is a seed.
+        seed: seed inside the block.
 
     Example:
         >>> before = torch.random.get_rng_state()
@@ -343,7 +344,7 @@ def fixed_randomness(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Captum's notes that it sets hooks and gradients, which it takes back by itself."""
+    """Silence Captum's notes that it sets hooks and gradients, which it removes by itself."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Input Tensor")
         warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
@@ -351,11 +352,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _one_channel(maps: Tensor, inputs: Tensor) -> Tensor:
-    return maps.detach().to(inputs.dtype).sum(1, keepdim=True)  # some of Captum's methods answer in float32
+    """Return the sum of the maps over colour channels, in the dtype of the inputs."""
+    return maps.detach().to(inputs.dtype).sum(1, keepdim=True)  # some of Captum's methods return float32
 
 
 def _token_below(layer: nn.Module, a: Tensor, token: Tensor) -> Tensor:
-    """Winning probabilities below a layer from those above it; ``a`` are the activations below, 0 or more."""
+    """Return the winning probabilities below a layer from those above it; ``a``: activations below, 0 or more."""
     if isinstance(layer, PASSING):
         return token
     if isinstance(layer, nn.Flatten):
@@ -372,6 +374,9 @@ def _token_below(layer: nn.Module, a: Tensor, token: Tensor) -> Tensor:
         elif isinstance(layer, nn.AvgPool2d):
             reached = layer(a)
         else:
-            raise TypeError(f"excitation backprop has no rule for {type(layer).__name__}; use a plain nn.Sequential")
+            raise TypeError(
+                f"model must hold layers with a rule for excitation backprop, got {type(layer).__name__}; see PASSING, "
+                "Linear, Conv2d, MaxPool2d, AvgPool2d and Flatten"
+            )
         share = torch.where(reached > 0, token / reached.detach().clamp_min(torch.finfo(a.dtype).tiny), 0)
         return (a * torch.autograd.grad(reached, a, share)[0]).detach()

@@ -1,4 +1,4 @@
-"""A residual network of the ResNet-18 architecture, at any width: the smallest network of the paper on ImageNet.
+"""The ResNet-18 architecture at any width: the smallest network of the paper on ImageNet.
 
 Four stages of two basic blocks (He, Zhang, Ren and Sun, 2016, table 1): 3x3 convolutions with batch norm, a sum with
 the shortcut, ReLU. ``width`` is the number of channels of the first stage; it doubles from stage to stage. For small
@@ -19,7 +19,7 @@ class BasicBlock(nn.Module):
     Args:
         inside: channels that come in.
         outside: channels that go out.
-        stride: of the first convolution and of the shortcut.
+        stride: stride of the first convolution and of the shortcut.
     """
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
@@ -44,10 +44,10 @@ class ResNet18(nn.Module):
 
     Args:
         width: channels of the first stage; 64 in the paper.
-        classes: outputs.
-        channels: of the images.
+        classes: number of outputs.
+        channels: channels of the images.
         small: 3x3 stem without pool, for images of about 32x32; else 7x7 with stride 2 and a pool.
-        seed: of the initial weights (He initialisation).
+        seed: seed of the initial weights (He initialisation); None means 0.
 
     References:
         He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, table 1.
@@ -84,6 +84,7 @@ class ResNet18(nn.Module):
 
     @torch.no_grad()
     def _start(self, generator: torch.Generator) -> None:
+        """Draw the initial weights."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 fan = module.out_channels * math.prod(module.kernel_size)

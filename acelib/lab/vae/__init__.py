@@ -8,12 +8,12 @@ from .model import (
     Pixels,
     Recipe,
     TrainedVae,
+    VaeRecord,
     find_checkpoint,
+    from_record,
     latent_kl,
     load_vae,
     reconstruction_loss,
-    stream,
-    trained,
 )
 from .small import train_small_vae
 from .training import SHIPPED
@@ -27,11 +27,11 @@ __all__ = [
     "Recipe",
     "SHIPPED",
     "TrainedVae",
+    "VaeRecord",
     "find_checkpoint",
+    "from_record",
     "latent_kl",
     "load_vae",
     "reconstruction_loss",
-    "stream",
     "train_small_vae",
-    "trained",
 ]

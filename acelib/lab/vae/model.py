@@ -1,11 +1,11 @@
-"""Which generative network does the book explain, and what ships of it? A conditional β-VAE of handwritten digits.
+"""The generative network that chapters 8 and 9 explain: a conditional β-VAE of handwritten digits, and its checkpoints.
 
 An encoder reads an image x in [0, 1]^d beside its class c as one-hot and returns the mean m and the logarithm of the
 variance s² of each latent; a decoder turns [z, c] into one logit a pixel. Both are trained on the negative evidence
 lower bound with the weight β of Higgins et al. (2017),
 L = Σ_pixels BCE(logit, x) + β Σ_k ½ (m_k² + s_k² − 1 − log s_k²),  z_k = m_k + s_k ε,  ε ~ N(0, 1),
 after the network of Chattopadhyay et al. (2019, Sec. 5.4): 794-512-256-128-20 and 20-128-256-512-784 with ReLU.
-``python -m acelib.lab.vae.training`` trains them on MNIST again.
+``python -m acelib.lab.vae`` trains them on MNIST again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from acelib.lab.training.checkpoint import load_shipped
 PIXELS, CLASSES, LATENTS = 784, 10, 10
 HIDDEN = (512, 256, 128)  # the decoder goes through them backwards
 LR = 1e-4  # the paper's
-ACTIVE = 0.05  # nat: a latent with less KL on the test images carries no information worth the name
+ACTIVE = 0.05  # nat: a latent with less KL on the test images carries next to no information
 _ENCODER_STREAM, _DECODER_STREAM = 11, 12
 
 
@@ -34,10 +34,10 @@ class ConditionalVae(nn.Module):
     """Encoder and decoder as one module; called with (x, c, noise) it returns logits, means and log-variances.
 
     Args:
-        pixels: Number of pixels d.
-        latents: Number of continuous latents.
-        hidden: Neurons of the encoder's hidden layers; the decoder's are the same, backwards.
-        seed: Of the initial weights, uniform in ±1/√fan_in.
+        pixels: number of pixels d.
+        latents: number of continuous latents.
+        hidden: neurons of the encoder's hidden layers; the decoder's are the same, backwards.
+        seed: seed of the initial weights, uniform in ±1/√fan_in.
 
     Example:
         >>> vae = ConditionalVae(pixels=64, latents=2, hidden=(16,), seed=0)
@@ -54,22 +54,22 @@ class ConditionalVae(nn.Module):
         self.decoder = _layers((latents + CLASSES, *reversed(hidden), pixels), seed, _DECODER_STREAM)
 
     def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log-variances of the latents, two (batch, latents), from x (batch, d) and one-hot c (batch, 10)."""
+        """Return means and log-variances, two ``(batch, latents)``, of images x and one-hot c ``(batch, 10)``."""
         mean, log_variance = self.encoder(torch.cat([x, c], 1)).chunk(2, 1)
         return mean, log_variance
 
     def forward(self, x: Tensor, c: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (batch, d) decoded at mean + exp(½ log-variance) · noise, with these means and log-variances."""
+        """Return logits ``(batch, d)`` decoded at mean + exp(½ log-variance) · noise, with means and log-variances."""
         mean, log_variance = self.encode(x, c)
         z = torch.addcmul(mean, torch.exp(0.5 * log_variance), noise)
         return self.decoder(torch.cat([z, c], 1)), mean, log_variance
 
 
 class Pixels(nn.Module):
-    """Pixel means in (0, 1) of a decoder: (batch, latents + 10) -> (batch, d), the sigmoid of its logits.
+    """Pixel means in (0, 1) of a decoder: ``(batch, latents + 10) -> (batch, d)``, the sigmoid of its logits.
 
     Args:
-        decoder: (batch, latents + 10) -> (batch, d) logits; z first, one-hot c after it.
+        decoder: ``(batch, latents + 10) -> (batch, d)`` logits; z first, one-hot c after it.
 
     Example:
         >>> x = Pixels(mlp((12, 64), dtype=torch.float32))(torch.zeros(5, 12))
@@ -81,11 +81,12 @@ class Pixels(nn.Module):
         self.decoder = decoder
 
     def forward(self, latents: Tensor) -> Tensor:
+        """Return the pixel means ``(batch, d)`` of latents ``(batch, latents + 10)``."""
         return torch.sigmoid(self.decoder(latents))
 
 
 def reconstruction_loss(logits: Tensor, x: Tensor) -> Tensor:
-    """Binary cross-entropy of each image in nats, summed over pixels, (batch,); x (batch, d) in [0, 1].
+    """Return the binary cross-entropy of each image in nats, summed over pixels, ``(batch,)``; x in [0, 1].
 
     Example:
         >>> loss = reconstruction_loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 0.5, 0.2]]))
@@ -95,7 +96,7 @@ def reconstruction_loss(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def latent_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp(log-variance)) from N(0, 1) in nats, element by element.
+    """Return the KL divergence of N(mean, exp(log-variance)) from N(0, 1) in nats, element by element.
 
     References:
         Kingma and Welling 2014, App. B.
@@ -111,17 +112,17 @@ class TrainedVae:
     """A trained conditional β-VAE with what its explanation needs.
 
     Attributes:
-        name: Of its checkpoint.
-        beta: Weight of the KL divergence in the loss.
-        seed: Of initial weights, order of the images and noise.
-        decoder: (batch, L + 10) -> (batch, d) logits, float32, in evaluation mode; z first, then one-hot c.
-        encoder: (batch, d + 10) -> (batch, 2 L) means and log-variances; None where the checkpoint leaves it out.
-        kl: Mean KL divergence of each latent on the test images in nats, (L,) float64.
-        kl_stderr: Its standard error, (L,).
-        class_means: The mean training image of each digit, (10, d).
-        class_frequencies: Share of each digit among the training images, (10,) float64.
-        shape: Of an image, such as (28, 28).
-        provenance: Seed, settings, versions, device, hashes of the data, seconds, and the loss on the test images.
+        name: name of its checkpoint.
+        beta: weight of the KL divergence in the loss.
+        seed: seed of initial weights, order of the images and noise.
+        decoder: ``(batch, L + 10) -> (batch, d)`` logits, float32, in evaluation mode; z first, then one-hot c.
+        encoder: ``(batch, d + 10) -> (batch, 2 L)`` means and log-variances; None where the checkpoint leaves it out.
+        kl: mean KL divergence of each latent on the test images in nats, ``(L,)`` float64.
+        kl_stderr: its standard error, ``(L,)``.
+        class_means: mean training image of each digit, ``(10, d)``.
+        class_frequencies: share of each digit among the training images, ``(10,)`` float64.
+        shape: height and width of an image, such as (28, 28).
+        provenance: seed, settings, versions, device, hashes of the data, seconds, and the loss on the test images.
     """
 
     name: str
@@ -143,7 +144,7 @@ class TrainedVae:
 
     @property
     def pixels(self) -> Pixels:
-        """The model to explain: (batch, L + 10) -> (batch, d) pixel means in (0, 1)."""
+        """The model to explain: ``(batch, L + 10) -> (batch, d)`` pixel means in (0, 1)."""
         return Pixels(self.decoder).eval()
 
     @property
@@ -156,8 +157,13 @@ class TrainedVae:
         return f"TrainedVae({self.name}: beta {self.beta:g}, seed {self.seed}; KL of active latents in nats: {kl})"
 
 
-class _Record(nn.Module):
-    """Networks and statistics as one module, so that they are written and checked like a network's weights."""
+class VaeRecord(nn.Module):
+    """Networks and statistics as one module, so that they are written and checked like a network's weights.
+
+    Args:
+        vae: encoder and decoder.
+        with_encoder: whether the record holds the encoder.
+    """
 
     def __init__(self, vae: ConditionalVae, *, with_encoder: bool):
         super().__init__()
@@ -171,12 +177,12 @@ class _Record(nn.Module):
 
 
 class Recipe(NamedTuple):
-    """What a network trained on MNIST is named after.
+    """The settings by which a network trained on MNIST is named.
 
     Args:
-        beta: Weight of the KL divergence.
-        seed: Of initial weights, order of the images and noise.
-        lr: Learning rate of Adam; 1e-4 is the paper's.
+        beta: weight of the KL divergence.
+        seed: seed of initial weights, order of the images and noise.
+        lr: learning rate of Adam; 1e-4 is the paper's.
 
     Example:
         >>> assert Recipe().name == "mnist-vae-b10-s0" and Recipe(4, 2, 1e-3).name == "mnist-vae-b4-s2-lr0.001"
@@ -188,24 +194,24 @@ class Recipe(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the checkpoint, without its ending; the paper's learning rate is left out."""
+        """Name of the checkpoint, without its ending; the paper's learning rate is left out."""
         return f"mnist-vae-b{self.beta:g}-s{self.seed}" + ("" if self.lr == LR else f"-lr{self.lr:g}")
 
 
 def load_vae(
     name: str | None = None, *, beta: float = 10, seed: int = 0, lr: float = LR, folder: str | Path | None = None
 ) -> TrainedVae:
-    """The conditional β-VAE trained on MNIST with this β and seed as ``TrainedVae``; needs no image.
+    """Return the conditional β-VAE trained on MNIST with this β and seed; needs no image.
 
     Args:
-        name: Of a checkpoint, such as ``"mnist-vae-b10-s0"``, in place of ``beta``, ``seed`` and ``lr``.
-        beta: Weight of the KL divergence.
-        seed: Of the training.
-        lr: Learning rate of the training; 1e-4 is the paper's.
-        folder: Where the checkpoint is; by default with those that ship with the book, else in ``_build/checkpoints``.
+        name: name of a checkpoint, such as ``"mnist-vae-b10-s0"``, in place of ``beta``, ``seed`` and ``lr``.
+        beta: weight of the KL divergence.
+        seed: seed of the training.
+        lr: learning rate of the training; 1e-4 is the paper's.
+        folder: folder of the checkpoint; default that of the book, else ``_build/checkpoints``.
 
     Raises:
-        DataError: There is no such checkpoint, or it is not what it should be.
+        DataError: if there is no such checkpoint, or it is not what it should be.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.4.
@@ -219,19 +225,19 @@ def load_vae(
     """
     name = Recipe(beta, seed, lr).name if name is None else name
     path = find_checkpoint(name, folder)
-    remedy = "make it by `python -m acelib.lab.vae.training`, or restore it if it belongs to the repository"
-    vae, refusal = ConditionalVae(), None
+    remedy = "make it by `python -m acelib.lab.vae`, or restore it if it belongs to the repository"
+    vae, refusals = ConditionalVae(), []
     for with_encoder in (True, False):
-        record = _Record(vae, with_encoder=with_encoder)
+        record = VaeRecord(vae, with_encoder=with_encoder)
         try:
-            return trained(record, name, load_shipped(record, path, remedy))
+            return from_record(record, name, load_shipped(record, path, remedy))
         except DataError as error:
-            refusal = refusal or error
-    raise refusal
+            refusals.append(error)
+    raise refusals[0]
 
 
 def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:
-    """The path of a checkpoint, whether it exists or not: in the folder, or where ``load_vae`` looks by default."""
+    """Return the path of a checkpoint, whether it exists or not: in the folder, or where ``load_vae`` looks."""
     file = f"{name}.safetensors"
     if folder is not None:
         return Path(folder) / file
@@ -239,8 +245,8 @@ def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:
     return built if built.is_file() and not shipped.is_file() else shipped
 
 
-def trained(record: _Record, name: str, facts: dict) -> TrainedVae:
-    """The ``TrainedVae`` that a filled record and its provenance describe."""
+def from_record(record: VaeRecord, name: str, facts: dict) -> TrainedVae:
+    """Return the ``TrainedVae`` that a filled record and its provenance describe."""
     encoder = record.encoder if record.encoder is None else record.encoder.eval()
     return TrainedVae(
         name,
@@ -258,4 +264,5 @@ def trained(record: _Record, name: str, facts: dict) -> TrainedVae:
 
 
 def _layers(sizes: tuple[int, ...], seed: int, number: int) -> nn.Sequential:
+    """Return ReLU layers of these sizes, with weights from the generator of a seed and purpose."""
     return mlp(sizes, activation="relu", generator=stream(seed, number), dtype=torch.float32)

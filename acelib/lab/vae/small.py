@@ -1,4 +1,4 @@
-"""What does the whole path from data to a generative network look like, live and in seconds?
+"""A small conditional β-VAE, trained in seconds on digits that come with scikit-learn.
 
 The conditional β-VAE of ``acelib.lab.vae`` in small, 74-128-64-8 and 14-64-128-64, trained on the 8×8 digits that come
 with scikit-learn: no download, no checkpoint. Its loss is the one of the large network; with 64 pixels in place of 784
@@ -11,7 +11,7 @@ import time
 
 from acelib.lab.datasets import Dataset, load_digits8, train_test_split
 from acelib.lab.provenance import describe
-from acelib.lab.vae.model import ConditionalVae, TrainedVae, trained
+from acelib.lab.vae.model import ConditionalVae, TrainedVae, from_record
 from acelib.lab.vae.training import finished_record, train_vae
 
 SIZES = {"pixels": 64, "latents": 4, "hidden": (128, 64)}
@@ -26,19 +26,19 @@ def train_small_vae(
     data: tuple[Dataset, Dataset] | None = None,
     progress: bool = False,
 ) -> TrainedVae:
-    """A conditional β-VAE with 4 latents, trained on the 8×8 digits here and now, as ``TrainedVae``.
+    """Train a conditional β-VAE with 4 latents on the 8×8 digits.
 
     The same arguments give the same weights on one machine; weights are rounded to float16 as in the checkpoints.
 
     Args:
-        seed: Of initial weights, order of the images and noise.
-        beta: Weight of the KL divergence.
-        iterations: Optimiser steps, of 64 images each.
-        data: Training and test part with X (n, 8, 8) in [0, 1]; by default 1437 and 360 of the 8×8 digits.
-        progress: Whether to show a bar on standard error.
+        seed: seed of initial weights, order of the images and noise.
+        beta: weight of the KL divergence.
+        iterations: optimiser steps, of 64 images each.
+        data: training and test part with X ``(n, 8, 8)`` in [0, 1]; default 1437 and 360 of the 8×8 digits.
+        progress: whether to show a bar on standard error.
 
     Raises:
-        ValueError: An argument that does not fit.
+        ValueError: for an argument that does not fit.
 
     Example:
         >>> vae = train_small_vae(iterations=50)
@@ -55,7 +55,7 @@ def train_small_vae(
     facts |= {"seconds": round(result.seconds, 1)}
     record = finished_record(result.model, learn, test, facts)
     record.decoder.float(), record.encoder.float()
-    return trained(record, f"digits-vae-b{beta:g}-s{seed}", facts)
+    return from_record(record, f"digits-vae-b{beta:g}-s{seed}", facts)
 
 
 __all__ = ["train_small_vae"]

@@ -15,7 +15,9 @@ from acelib.lab import home
 from acelib.lab.datasets import load_mnist, registry
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.mnist import load_pretrained, mnist_moments
+from acelib.lab.networks import stream
 from acelib.lab.vae import (
+    SHIPPED,
     ConditionalVae,
     Pixels,
     Recipe,
@@ -23,9 +25,7 @@ from acelib.lab.vae import (
     latent_kl,
     load_vae,
     reconstruction_loss,
-    stream,
 )
-from acelib.lab.vae.training import SHIPPED
 
 NAMES = [recipe.name for recipe in SHIPPED]
 
@@ -188,7 +188,7 @@ def test_damaged_checkpoints_are_named(damage, tmp_path):
     else:
         shutil.copy(home.data_dir() / "checkpoints" / "mnist-conv.safetensors", target)
     said = {"truncated": "no complete safetensors", "another network": "differ in"}[damage]
-    with pytest.raises(DataError, match=f"mnist-vae-b10-s0.safetensors.*{said}.*python -m acelib.lab.vae.training"):
+    with pytest.raises(DataError, match=f"mnist-vae-b10-s0.safetensors.*{said}.*python -m acelib.lab.vae`"):
         load_vae(folder=tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Training of the conditional β-VAE against ``torch.optim`` in a literal loop, killed against whole, and in small."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import made_up_digits
+from safetensors import safe_open
 
-from acelib.lab import home
+from acelib.lab import home, shipping
 from acelib.lab.datasets import Dataset, load_digits8
-from acelib.lab.vae import ConditionalVae, Recipe, load_vae, stream
+from acelib.lab.networks import stream
+from acelib.lab.training import FlatAdam, FlatParameters, TrainingState, load_state, save_state
+from acelib.lab.vae import SHIPPED, ConditionalVae, Recipe, load_vae, train_small_vae
 from acelib.lab.vae import training as vae_training
-from acelib.lab.vae.small import train_small_vae
-from acelib.lab.vae.training import BATCH_SIZE, SHIPPED, load_or_train, train_checkpoints, train_vae
+from acelib.lab.vae.training import BATCH_SIZE, train_checkpoints, train_vae
 
 DIGITS = load_digits8()
 X, Y = DIGITS.X.flatten(1).float()[:200], DIGITS.y[:200]
@@ -111,13 +114,12 @@ def test_killed_process_goes_on(tmp_path):
     """A process that is really killed (SIGKILL) while it trains leaves a state that leads to the same weights."""
     path = tmp_path / "state.safetensors"
     program = (
-        "import sys; sys.path.insert(0, 'tests')\n"
-        "from tests.lab.test_vae_training import *\n"
-        "path = sys.argv[1]\n"
-        "train_vae(ConditionalVae(**TINY), X, Y, **{**SHORT, 'iterations': 10**7}, checkpoint=path, checkpoint_every=0)"
+        "import runpy, sys; sys.path.insert(0, 'tests'); own = runpy.run_path(sys.argv[1])\n"
+        "model, settings = own['ConditionalVae'](**own['TINY']), {**own['SHORT'], 'iterations': 10**7}\n"
+        "own['train_vae'](model, own['X'], own['Y'], **settings, checkpoint=sys.argv[2], checkpoint_every=0)"
     )
     # the number of steps decides when to stop and nothing before that, so the long run's state is cut to 60 steps below
-    process = subprocess.Popen([sys.executable, "-c", program, str(path)], cwd=home.root())
+    process = subprocess.Popen([sys.executable, "-c", program, __file__, str(path)], cwd=home.root())
     try:
         deadline = time.monotonic() + 60
         while not path.exists() and time.monotonic() < deadline:
@@ -125,12 +127,14 @@ def test_killed_process_goes_on(tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    tensors, metadata = vae_training._checkpoint._read(path, vae_training._checkpoint._STATE)
-    done = metadata["steps"]
+    with safe_open(path, framework="pt") as file:
+        settings = json.loads(file.metadata()["json"])["settings"]
+    model = ConditionalVae(**TINY)
+    state = TrainingState(model, FlatAdam(FlatParameters(model), SHORT["lr"]), [torch.Generator(), torch.Generator()])
+    load_state(path, state, settings)
+    done = state.optimizer.steps
     assert done >= 6 and not list(tmp_path.glob("*.tmp"))
-    total = {**metadata["settings"], "iterations": done + 12}
-    metadata |= {"settings": total, "hash": vae_training._checkpoint._hash(total)}
-    vae_training._checkpoint._write(path, tensors, vae_training._checkpoint._STATE, metadata)
+    save_state(path, state, {**settings, "iterations": done + 12})
     options = {**SHORT, "iterations": done + 12}
     resumed = train_vae(ConditionalVae(**TINY), X, Y, **options, checkpoint=path)
     whole = train_vae(ConditionalVae(**TINY), X, Y, **options)
@@ -146,16 +150,16 @@ def test_loss_that_explodes_is_an_error():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"X": DIGITS.X[:200].float()}, r"X is \(200, 8, 8\) and y \(200,\), expected \(n, pixels\)"),
-        ({"X": X * 16}, "X holds values outside"),
-        ({"X": X.log()}, "X holds values outside"),
-        ({"y": Y.float()}, "expected integers"),
-        ({"y": Y + 5}, "from 5 to 14, expected integers"),
-        ({"iterations": 0}, "iterations is 0, expected at least 1"),
-        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
-        ({"batch_size": 201}, "batch_size is 201 for 200 rows"),
-        ({"lr": 0.0}, "expected lr > 0 and beta >= 0"),
-        ({"beta": -1}, "expected lr > 0 and beta >= 0"),
+        ({"X": DIGITS.X[:200].float()}, r"X and y must be \(n, pixels\) and \(n,\), got \(200, 8, 8\) and \(200,\)"),
+        ({"X": X * 16}, r"X must hold grey values in \[0, 1\], got 0 to 16"),
+        ({"X": X.log()}, "X must hold grey values"),
+        ({"y": Y.float()}, "y must hold integers"),
+        ({"y": Y + 5}, "y must hold integers .* from 5 to 14"),
+        ({"iterations": 0}, "iterations must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 201}, "batch_size must be at most 200, the number of rows, got 201"),
+        ({"lr": 0.0}, "lr must be positive, got 0.0"),
+        ({"beta": -1}, "beta must be at least 0, got -1"),
     ],
 )
 def test_bad_arguments(change, said):
@@ -208,38 +212,27 @@ def test_places(images, short, tmp_path, monkeypatch):
     assert load_vae(beta=4, seed=7).encoder is not None
 
 
-def test_load_or_train(images, short, tmp_path, monkeypatch):
-    """What has a checkpoint is loaded, without asking for MNIST; what has none is trained, once."""
-    asked = []
-    monkeypatch.setattr(vae_training, "load_mnist", lambda part, dtype: asked.append(part) or images[part == "test"])
-    monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
-    assert load_or_train(10, 0).provenance["profile"] == "full" and asked == []
-    first = load_or_train(3, 8, lr=1e-3)
-    assert asked == ["train", "test"] and first.name == "mnist-vae-b3-s8-lr0.001"
-    assert torch.equal(weights(load_or_train(3, 8, lr=1e-3).decoder), weights(first.decoder)) and len(asked) == 2
-
-
 def test_bad_recipes():
     """Before MNIST is asked for."""
-    with pytest.raises(ValueError, match="profile is 'huge', expected 'quick' or 'full'"):
+    with pytest.raises(ValueError, match="profile must be 'quick' or 'full', got 'huge'"):
         train_checkpoints(profile="huge")
     for recipe in (Recipe(-1.0, 0), Recipe(1.0, -2), Recipe(1.0, 0, 0.0)):
-        with pytest.raises(ValueError, match="expected beta >= 0, seed >= 0 and lr > 0"):
+        with pytest.raises(ValueError, match="recipes must have beta >= 0, seed >= 0 and lr > 0"):
             train_checkpoints([recipe])
 
 
 def test_command_line(images, short, tmp_path, monkeypatch, capsys):
     """Each network is printed with its test bound; without a beta all that ship are made; errors are one line."""
-    monkeypatch.setattr(vae_training, "load_mnist", lambda part, dtype: images[part == "test"])
+    monkeypatch.setattr(shipping, "load_mnist", lambda part, dtype: images[part == "test"])
     monkeypatch.setattr(home, "build_dir", lambda: tmp_path)
     assert vae_training.main(["--beta", "2", "--seeds", "3", "4", "--lr", "0.001", "--profile", "quick"]) == 0
-    said = capsys.readouterr().out
-    assert "mnist-vae-b2-s3-lr0.001" in said and "mnist-vae-b2-s4-lr0.001" in said and "test ELBO -" in said
+    printed = capsys.readouterr().out
+    assert "mnist-vae-b2-s3-lr0.001" in printed and "mnist-vae-b2-s4-lr0.001" in printed and "test ELBO -" in printed
     assert len(load_vae("mnist-vae-b2-s3-lr0.001", folder=tmp_path / "checkpoints-quick").provenance["data"]) > 3
     assert vae_training.main(["--profile", "quick"]) == 0
     assert {p.stem for p in (tmp_path / "checkpoints-quick").iterdir()} >= {recipe.name for recipe in SHIPPED}
     assert vae_training.main(["--beta", "-1"]) == 1
-    assert "expected beta >= 0" in capsys.readouterr().err
+    assert "recipes must have beta >= 0" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
