@@ -344,7 +344,7 @@ def fixed_randomness(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Captum's notes that it sets hooks and gradients, which it removes by itself."""
+    """Hide Captum's notes that it sets hooks and gradients, which it removes by itself."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Input Tensor")
         warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")

@@ -203,7 +203,7 @@ def _quantus() -> Any:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Silence what Quantus prints and warns about settings; errors are still raised."""
+    """Hide what Quantus prints and warns about settings; errors are still raised."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -2,7 +2,7 @@
 
 An epoch is a new permutation of the rows in whole batches; rows left over wait for the next one. Order and noise come
 from generators of their own, whose state is kept with weights and moments after an epoch, so that a killed training
-goes on to the same weights. On the command line, ``python -m acelib.lab.vae --beta 10 --seeds 0 1`` trains on MNIST,
+continues to the same weights. On the command line, ``python -m acelib.lab.vae --beta 10 --seeds 0 1`` trains on MNIST,
 which comes through the download registry, and writes the checkpoints.
 """
 
