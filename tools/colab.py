@@ -28,14 +28,49 @@ else:
 
     folder = os.path.join("/content", REPOSITORY.rsplit("/", 1)[1])
     if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "--depth", "1", "--branch", VERSION, REPOSITORY, folder], check=True)
-    needed = ["captum", "safetensors", "pooch", "platformdirs", "zuko", "SALib", "multiprocess", "dill", "quantus"]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+        subprocess.run(
+            [
+                "git",
+                "clone",
+                "--depth",
+                "1",
+                "--branch",
+                VERSION,
+                REPOSITORY,
+                folder,
+            ],
+            check=True,
+        )
+    needed = [
+        "captum",
+        "safetensors",
+        "pooch",
+        "platformdirs",
+        "zuko",
+        "SALib",
+        "multiprocess",
+        "dill",
+        "quantus",
+    ]
+    missing = [
+        name for name in needed if importlib.util.find_spec(name) is None
+    ]
     if missing:
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *missing], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-deps",
+                *missing,
+            ],
+            check=True,
+        )
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    os.chdir(os.path.join(folder, "book"))"""
+    os.chdir(os.path.join(folder, "book"))"""  # as the formatter leaves it at the width of a page
 
 
 def setup_source(url: str, branch: str = "main") -> str:
