@@ -1,7 +1,7 @@
 """Maps that show where in an image the necessary parents of a node act (Eq. 3).
 
-The map of the node i is s_i = 1/|J| * sum over its necessary parents j of f(w_ji, a_j), with f the convolution of the
-parent's activations with the weights between the two. A single parent's map shows one filter. The map of a class
+The map of the node i is s_i = 1/``|J|`` * sum over its necessary parents j of f(w_ji, a_j), with f the convolution of
+the parent's activations with the weights between the two. A single parent's map shows one filter. The map of a class
 aggregates those of the relevant nodes of a layer.
 """
 

@@ -53,7 +53,7 @@ def ishigami_indices() -> tuple[np.ndarray, np.ndarray]:
 
 
 def g_function(a: Sequence[float]) -> Target:
-    """Return Sobol's G, Π (|4u_i − 2| + a_i) / (1 + a_i), ``(batch, k) -> (batch, 1)``; small a_i matter much."""
+    """Return Sobol's G, Π (``|4u_i − 2|`` + a_i) / (1 + a_i), ``(batch, k) -> (batch, 1)``; small a_i matter much."""
     weights = torch.tensor(list(a), dtype=torch.float64)
     return lambda u: ((4 * u - 2).abs().add(weights) / (1 + weights)).prod(1, keepdim=True)
 

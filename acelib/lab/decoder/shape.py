@@ -5,7 +5,7 @@ A = Σ I, its centroid the mean of (u, v) under I / A, and its covariance M the 
 square's own 1/12 included, so that a w × h block of pixels has variances w²/12 and h²/12 exactly.
 Angle: of the long axis, the leading eigenvector of M, ½ atan2(2 M_uv, M_vv − M_uu), clockwise from the vertical.
 Size: the rms distance from the centroid, √(M_uu + M_vv).
-Stroke width: 2 A / P with P = Σ |∇I|, which by the co-area formula is the perimeter averaged over all grey levels.
+Stroke width: 2 A / P with P = Σ ``|∇I|``, which by the co-area formula is the perimeter averaged over all grey levels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Shape:
         mass: sum of the pixels A, ``(B,)``.
         centroid: ``(B, 2)``, u to the right of the image's middle and v upwards.
         covariance: ``(B, 2, 2)`` of (u, v).
-        perimeter: sum of |∇I|, ``(B,)``: the length of the outline where the image is black and white.
+        perimeter: sum of ``|∇I|``, ``(B,)``: the length of the outline where the image is black and white.
     """
 
     mass: Tensor
@@ -107,7 +107,7 @@ def measure_shapes(images: Tensor, *, shape: tuple[int, int] | None = None) -> S
 
 
 def _perimeter(images: Tensor) -> Tensor:
-    """Return the sum of |∇I| over all 2 × 2 blocks of pixels: exact for edges at 0, 45 and 90°, apart from corners."""
+    """Return the sum of ``|∇I|`` over 2 × 2 blocks of pixels: exact for edges at 0, 45 and 90°, apart from corners."""
     padded = nn.functional.pad(images, (1, 1, 1, 1))
     a, b, c, d = padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]
     return torch.hypot((b + d - a - c) / 2, (c + d - a - b) / 2).sum((1, 2))

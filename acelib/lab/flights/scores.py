@@ -81,7 +81,7 @@ class Separation:
         """Return AUC minus the larger of AUC and 1 − AUC of another score, and the ends of its interval.
 
         A score that is always lower for anomalous landings separates as well as one that is always higher, so the
-        other counts as ½ + |AUC − ½|.
+        other counts as ½ + ``|AUC − ½|``.
         """
         return (
             self.auc[name] - 0.5 - abs(self.auc[other] - 0.5),

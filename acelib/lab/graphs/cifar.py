@@ -2,7 +2,7 @@
 
 A ResNet-18 of few channels (He et al. 2016) learns from a fifth of CIFAR-10. For some classes its explanatory graph is
 made from training images that it reads correctly, the top share of each layer's necessary nodes is masked, and the
-accuracy of the class on test images is compared with masking as many random nodes, or those with the largest |w a|.
+accuracy of the class on test images is compared with masking as many random nodes, or those with the largest ``|w a|``.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ class ImputationCheck:
         lengths: the lengths that occur, increasing.
         totals: ``(lengths,)`` sequences of each length.
         changed: ``(networks, lengths, positions)`` predictions that changed sides of one half.
-        moved: same shape, sum over the sequences of the change |Δp| of the output.
+        moved: same shape, sum over the sequences of the change ``|Δp|`` of the output.
         right: ``(networks, lengths)`` predictions on the label's side before anything is replaced.
-        distance: same shape, sum over the sequences of |label − p|.
+        distance: same shape, sum over the sequences of ``|label − p|``.
     """
 
     positions: tuple[int, ...]
@@ -67,7 +67,7 @@ class ImputationCheck:
 
     @property
     def closeness(self) -> Tensor:
-        """``(networks,)`` 1 − mean |label − p|."""
+        """``(networks,)`` 1 − mean ``|label − p|``."""
         return 1 - self.distance.sum(1) / self.num
 
     def interval(self, level: float = 0.95) -> np.ndarray:

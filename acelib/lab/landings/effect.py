@@ -72,7 +72,7 @@ class StateEffect:
 
     @property
     def size(self) -> Tensor:
-        """``(lags, causes)`` average size of the effect, mean |difference|."""
+        """``(lags, causes)`` average size of the effect, mean ``|difference|``."""
         return self.values.abs().mean(-1)
 
     @property

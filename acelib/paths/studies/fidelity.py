@@ -1,7 +1,7 @@
 """Accuracy of a class as its most necessary nodes are masked, against controls.
 
 A collapse means something only beside what masking other nodes does: as many at random in the same layers, and as
-many with the largest |w * a|, which anyone can compute without an intervention. The other classes show whether the
+many with the largest ``|w * a|``, which anyone can compute without an intervention. The other classes show whether the
 nodes belong to this class or to the network.
 """
 
@@ -31,7 +31,7 @@ Choose = Callable[[Counts], Nodes]
 
 @dataclass(frozen=True, repr=False)
 class Fidelity:
-    """Accuracies under masking, for three ways to choose the nodes: "necessary", "random", "largest" |w * a|.
+    """Accuracies under masking, for three ways to choose the nodes: "necessary", "random", "largest" ``|w * a|``.
 
     Attributes:
         target: the explained class.

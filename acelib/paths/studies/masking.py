@@ -84,7 +84,7 @@ def share_of(nodes: Sequence[int], share: float) -> int:
 
 
 def weighted_activations(recording: Recording, layer: Layer, targets: Sequence[int]) -> Tensor:
-    """Return mean |w * a| of every node ``(nodes,)``: the mean absolute signal it adds to the targets."""
+    """Return mean ``|w * a|`` of every node ``(nodes,)``: the mean absolute signal it adds to the targets."""
     a, found = recording.input_of(layer), torch.zeros(layer.num_nodes, dtype=torch.float64)
     with torch.no_grad():
         for nodes in pieces(range(layer.num_nodes), len(a), default_chunk(layer)):
