@@ -75,8 +75,9 @@ class CausalRegressors:
 
         A mapping from feature names gives each feature its own.
         """
-        each: Mapping[str, Any] = baseline if isinstance(baseline, Mapping) else dict.fromkeys(self.features, baseline)
-        curves = {k: c.with_baseline(each[k[0]]) if k[0] in each else c for k, c in self.curves.items()}
+        if not isinstance(baseline, Mapping):
+            baseline = dict.fromkeys(self.features, baseline)
+        curves = {k: c.with_baseline(baseline[k[0]]) if k[0] in baseline else c for k, c in self.curves.items()}
         return CausalRegressors(
             self.features, self.targets, self.feature_index, self.target_index, curves, self.expectations
         )
