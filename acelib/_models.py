@@ -69,7 +69,7 @@ def check_placement(models: Sequence[Model], like: Tensor) -> None:
                 )
             if tensor.is_floating_point() and tensor.dtype != like.dtype:
                 raise ValueError(
-                    f"model must have the dtype of the inputs, {like.dtype}, got parameters of {tensor.dtype}; "
+                    f"model must have the dtype of the inputs, {like.dtype}, got {tensor.dtype} parameters; "
                     f"use inputs.to({tensor.dtype}) or change the model's dtype"
                 )
             break

@@ -247,7 +247,7 @@ def test_names_shapes_and_domains():
     assert torch.equal(inputs.samples, x[:, :4].flatten(1)) and torch.allclose(inputs.mean, inputs.samples.mean(0))
     half = inputs.to(torch.float32)
     assert half.mean.dtype == torch.float32 and inputs.mean.dtype == torch.float64
-    with pytest.raises(ValueError, match="dtype of the inputs, torch.float32, got parameters of torch.float64"):
+    with pytest.raises(ValueError, match="dtype of the inputs, torch.float32, got torch.float64 parameters"):
         half.do((0, 0), [0.0])
     net.float()
     assert half.do((0, 0), [0.0]).means.dtype == torch.float32

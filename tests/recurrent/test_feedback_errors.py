@@ -54,7 +54,7 @@ def make(model=None, x=None, **options):
         (lambda: make(Forgetful()), ValueError, "the same step by step as in one call"),
         (lambda: make(network("gru", 2, None, hidden=1, bidirectional=True)), ValueError, "bidirectional"),
         (lambda: make(network("gru", 2, 2, num_layers=2, dropout=0.1).train()), ValueError, "training mode"),
-        (lambda: make(x=draw(9, 5, 2).float()), ValueError, "inputs, torch.float32, got parameters of torch.float64"),
+        (lambda: make(x=draw(9, 5, 2).float()), ValueError, "inputs, torch.float32, got torch.float64 parameters"),
         (lambda: make(x=draw(9, 5)), ValueError, r"shape \(n, T, d\)"),
         (lambda: make(target_step=5), ValueError, "target_step must lie in -5 to 4, got 5"),
         (lambda: make(channels=["a"]), ValueError, "channels must hold one name per feature of a step, 2, got 1"),

@@ -149,7 +149,7 @@ def lag(net=None, x=None, **options):
         (lambda: lag(network("gru", 2, None, bidirectional=True)), "bidirectional"),
         (lambda: lag(network("gru", 2, 2, num_layers=2, dropout=0.1).train()), "training mode"),
         (lambda: lag(x=draw(3, 5)), r"shape \(n, T, d\)"),
-        (lambda: lag(x=draw(3, 5, 2).float()), "inputs, torch.float32, got parameters of torch.float64"),
+        (lambda: lag(x=draw(3, 5, 2).float()), "inputs, torch.float32, got torch.float64 parameters"),
         (lambda: lag(target_step=5), "target_step must lie in -5 to 4, got 5"),
         (lambda: lag(target_step=4, lengths=[2, 3, 4]), "got 4 for at most 4 steps"),
         (lambda: lag(network("gru", 2, 3), measure="determinant"), "as many outputs as features, got 3 and 2"),
