@@ -183,7 +183,7 @@ def test_what_must_be_written_is_said():
         Intervention()
     for kind in (InputDistribution, LatentPrior, FeedbackSequences):
         assert issubclass(kind, InputModel)
-    assert isinstance(InputDistribution.fit(torch.rand(4, 2)).do(0, [0.5]), TableIntervention)
+    assert isinstance(InputDistribution.fit(chain().samples).do(0, [0.0]), TableIntervention)
 
 
 # ---------------------------------------------------------------- reading
