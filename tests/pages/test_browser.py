@@ -241,3 +241,18 @@ def test_figures_stand_on_opaque_white_and_cards_can_be_read(open_page, chapters
             assert white, f"{stem}, picture {number}: {picture}"
         lowest = browser.execute_script(CONTRAST, CARDS)
         assert lowest and lowest[0] >= 4.5, f"{stem}: contrast {lowest}"
+
+
+# Lines of code cells that stick out of their box, in cells that a reader sees without a click.
+CUT = """
+const cells = [...document.querySelectorAll("div.cell_input pre")];
+const seen = cells.filter(p => p.clientWidth > 0 && !p.closest("details"));
+return seen.filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.textContent.slice(0, 80));
+"""
+
+
+@pytest.mark.parametrize("width", [1200, 1280, 1366, 1920])
+def test_visible_code_fits_its_column(open_page, chapters, width):
+    """80 characters of code, the width that the formatter keeps, can be read without scrolling on a desktop."""
+    cut = {name: open_page(f"book/{name}.html", width=width).execute_script(CUT) for name in chapters}
+    assert not any(cut.values()), {name: lines for name, lines in cut.items() if lines}
