@@ -3,12 +3,14 @@
 They are propagated beside the activations in one forward pass. Every tensor carries, for each layer it descends from
 without passing another layer, one integer per element: the output channel of that layer it was computed from. Views,
 concatenations and pools are applied to the labels themselves, so that a flattened channel stays one block and a
-concatenation shifts nothing; element-wise operations and normalisations keep labels; an operation that mixes channels
-(attention, a matrix product outside a layer) makes the element descend from ``ALL`` channels.
+concatenation shifts nothing; element-wise operations and normalisations keep labels. Any other operation may mix
+channels (attention, a matrix product outside a layer, a scan, writing by index), so its result descends from ``ALL``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,141 +18,193 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-NONE, ALL = -1, -2  # an element that does not descend from a layer; one that descends from all of its channels
+from . import _operations as operations
+from ._memory import memory_of
+from ._operations import ALL, NONE, merge
+
 Labels = dict[int, Tensor]  # producer -> integers in the shape of the tensor
 
-_MOVES = set(
-    "view _unsafe_view reshape permute transpose t slice select split split_with_sizes unsafe_split chunk unbind "
-    "expand squeeze unsqueeze clone contiguous flip roll cat stack index index_select alias detach pixel_shuffle "
-    "pixel_unshuffle channel_shuffle narrow repeat gather as_strided lift_fresh".split()
-)
-_MIXES = set(
-    "mm bmm addmm addbmm baddbmm matmul linear convolution _convolution mkldnn_convolution conv2d dot mv addmv cumsum "
-    "cumprod sort argsort topk lstm gru fft_fft2 fft_rfft2".split()
-)
-_REDUCES = {"mean", "sum", "amax", "amin", "max", "min", "norm", "linalg_vector_norm", "var", "std", "logsumexp"}
-
-
-def merge(first: Tensor, second: Tensor) -> Tensor:
-    """Return the labels of a combination: equal ones stay, ``NONE`` is overridden, different ones become ``ALL``."""
-    joined = torch.where((first == second) | (second == NONE), first, torch.full_like(first, ALL))
-    return torch.where(first == NONE, second, joined)
-
-
-def reduce(labels: Tensor, dims: list[int], keepdim: bool = False) -> Tensor:
-    """Return the label that all elements along ``dims`` share, ignoring ``NONE``; ``ALL`` where they differ."""
-    if not dims:
-        return labels
-    big = torch.iinfo(labels.dtype).max
-    low = labels.masked_fill(labels == NONE, big).amin(dims, keepdim)
-    high = labels.amax(dims, keepdim)
-    mixed = (low != high) & (low != big)
-    return torch.where(mixed, ALL, high)
+_SAME = operations.ELEMENTWISE | operations.NORMS | operations.MOVES | operations.FACTORIES | {"copy"}
 
 
 class Provenance(TorchDispatchMode):
-    """A mode that propagates the labels of every tensor that descends from one registered by ``own``."""
+    """A mode that propagates the labels of every tensor that descends from one registered by ``own``.
 
-    def __init__(self) -> None:
+    Args:
+        weights: parameters of the network and their names.
+
+    Attributes:
+        left_out: names of the parameters that an operation outside the layers applied to activations.
+    """
+
+    def __init__(self, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self._known: dict[int, tuple[Tensor, Labels]] = {}  # holds the tensor, so that its id is not reused
+        self._shared: dict[int, list[Tensor]] = {}  # address of a memory -> the known tensors in it
+        self._leaked: set[int] = set()
+        self._weights = {id(tensor): (tensor, {name}) for name, tensor in (weights or {}).items()}
+        self._inside = False
+        self.left_out: dict[str, None] = {}
 
     def own(self, tensor: Tensor, producer: int, labels: Tensor) -> None:
         """Register that ``tensor`` descends from ``producer`` alone, each element from the channel in ``labels``."""
-        self._known[id(tensor)] = (tensor, {producer: labels})
+        self._register(tensor, {producer: labels})
 
     def of(self, tensor: Tensor) -> Labels:
-        """Return the labels of ``tensor``, empty where it descends from no layer."""
-        return self._known.get(id(tensor), (tensor, {}))[1]
+        """Return the labels of ``tensor``, empty where it descends from no layer.
+
+        A tensor that shares its memory with known ones, such as ``x.data`` or one that was written to through a view,
+        descends from all that they descend from.
+        """
+        found = self._known.get(id(tensor))
+        if found is not None:
+            return found[1]
+        others = self._shared.get(memory_of(tensor), [])
+        for other in others:
+            if _place(other) == _place(tensor):
+                return self._known[id(other)][1]
+        producers = {p for other in others for p in self._known[id(other)][1]}
+        return {p: torch.full(tensor.shape, ALL) for p in producers}
+
+    def leak(self, tensor: Tensor) -> None:
+        """Note that the values of ``tensor`` left torch: whatever is computed from now on may depend on them."""
+        self._leaked |= set(self.of(tensor))
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Count the weights that are applied while the context is active as those of a layer."""
+        before, self._inside = self._inside, True
+        try:
+            yield
+        finally:
+            self._inside = before
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        sources = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor) and self.of(t)]
-        if sources:
-            self._propagate(func, args, kwargs, sources, out)
+        name = func._schema.name.split("::")[-1]
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        sources = [t for t in given if self.of(t)]
+        self._note_weights(name, given, sources, out)
+        if name == "_local_scalar_dense" and sources and sources[0].dtype != torch.bool:
+            self.leak(sources[0])  # a truth value steers the program, a number may be computed with
+        if sources or self._leaked:
+            self._propagate(func, name, args, kwargs, sources, out)
         return out
 
-    def _propagate(self, func: Any, args: tuple, kwargs: dict, sources: list[Tensor], out: Any) -> None:
-        name = func._schema.name.split("::")[-1]
-        results = out if isinstance(out, tuple | list) else [out]
-        producers = {p for t in sources for p in self.of(t)}
+    def _register(self, tensor: Tensor, labels: Labels) -> None:
+        if id(tensor) not in self._known:
+            self._shared.setdefault(memory_of(tensor), []).append(tensor)
+        self._known[id(tensor)] = (tensor, labels)
+
+    def _note_weights(self, name: str, given: list[Tensor], sources: list[Tensor], out: Any) -> None:
+        """Note parameters that meet activations in an operation that mixes channels; follow them until they do."""
+        names = {n for t in given if id(t) in self._weights for n in self._weights[id(t)][1]}
+        if not names or self._inside:
+            return
+        results = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
+        if not sources:
+            self._weights.update({id(t): (t, names) for t in results})
+            return
+        plain = name.removesuffix("_")
+        spread = plain in ("mul", "multiply") and results[0].numel() > max(t.numel() for t in sources)
+        if spread or plain in operations.INDEXED or plain not in _SAME:
+            self.left_out.update(dict.fromkeys(sorted(names)))
+
+    def _propagate(self, func: Any, name: str, args: tuple, kwargs: dict, sources: list[Tensor], out: Any) -> None:
+        results = list(out) if isinstance(out, tuple | list) else [out]
+        written = self._written(func, name, args, kwargs)
+        results += [t for t in written if all(t is not r for r in results)]
+        producers = {p for t in sources for p in self.of(t)} | self._leaked
         found: list[Labels] = [{} for _ in results]
         for producer in producers:
             try:
                 each = self._one(func, name, args, kwargs, sources, results, producer)
-            except (RuntimeError, TypeError, IndexError):  # a call that no rule covers: any channel is possible
-                each = [torch.full(r.shape, ALL) if isinstance(r, Tensor) else None for r in results]
+            except (RuntimeError, TypeError, IndexError, AttributeError):  # a call that no rule covers
+                each = self._all(results)
             for slot, labels in enumerate(each):
                 if labels is not None:
                     found[slot][producer] = labels
         for result, labels in zip(results, found, strict=True):
-            if isinstance(result, Tensor) and labels:
-                self._known[id(result)] = (result, labels)
+            if isinstance(result, Tensor) and (labels or self.of(result)):
+                if any(result is t for t in written):
+                    self._overwrite(result, labels)
+                self._register(result, labels)
+
+    def _written(self, func: Any, name: str, args: tuple, kwargs: dict) -> list[Tensor]:
+        """Return the arguments that the operation writes into; the statistics of a norm stay what they are."""
+        if name in operations.NORMS:
+            return []
+        places = [a.name for a in func._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        written = [operations.argument(func, args, kwargs, place) for place in places]
+        return [t for t in tree_leaves(written) if isinstance(t, Tensor)]
+
+    def _overwrite(self, result: Tensor, labels: Labels) -> None:
+        """Let the other tensors in the memory of ``result`` descend from all of what was written into it."""
+        before = self._known[id(result)][1] if id(result) in self._known else {}
+        new = {p for p, found in labels.items() if p not in before or not torch.equal(before[p], found)}
+        for other in self._shared.get(memory_of(result), []) if new else []:
+            smeared = {p: torch.full(other.shape, ALL) for p in new}
+            self._known[id(other)] = (other, self._known[id(other)][1] | smeared)
 
     def _one(
-        self, func: Any, name: str, args: tuple, kwargs: dict, sources: list[Tensor], results: Any, producer: int
+        self, func: Any, name: str, args: tuple, kwargs: dict, sources: list[Tensor], results: list, producer: int
     ) -> list[Tensor | None]:
         """Return the labels of each result with respect to one producer."""
         mine = [(t, self.of(t)[producer]) for t in sources if producer in self.of(t)]
-        if name in _MOVES:
-            labels = tree_map(lambda x: self._labels_for(x, producer), args)
-            if name in ("view", "_unsafe_view"):  # labels may be expanded, which a view does not accept
-                return [labels[0].reshape(args[1])]
-            moved = func(*labels, **kwargs)
-            return list(moved) if isinstance(moved, tuple | list) else [moved]
-        if name.startswith(("constant_pad", "reflection_pad", "replication_pad", "upsample")):
-            return [_through(func, name, mine[0][1], args, kwargs)]
+        plain = name if name.startswith("__") else name.removesuffix("_")
+        if plain in operations.FACTORIES or (plain == "fill" and len(mine) == 1 and mine[0][0] is args[0]):
+            return [None for _ in results]
+        if producer in self._leaked:
+            return self._all(results)
+        if name in operations.MOVES:
+            return self._moved(func, name, args, kwargs, producer)
+        if name.lstrip("_").startswith(("constant_pad", "reflection_pad", "replication_pad", "upsample")):
+            return [operations.through(func, name, mine[0][1], args, kwargs)]
         if "pool" in name:
-            return [_pooled(name, mine[0][1], args, results[0])]
-        return [self._spread(name, mine, args, kwargs, r) if isinstance(r, Tensor) else None for r in results]
+            labels = operations.pooled(func, name, mine[0][1], args, kwargs, results[0])
+            return [labels] * len(results)
+        if plain == "copy":  # the labels that were there are overwritten
+            labels = self.of(args[1]).get(producer)
+            return [None if labels is None else labels.expand(results[0].shape)]
+        if name in operations.REDUCES and len(mine) == 1 and results[0].numel() <= mine[0][1].numel():
+            return [operations.reduced(func, mine[0][1], args, kwargs, r) for r in results]
+        if plain in operations.ELEMENTWISE | operations.NORMS:
+            return [self._spread([labels for _, labels in mine], r) if isinstance(r, Tensor) else None for r in results]
+        return self._all(results)
 
-    def _spread(self, name: str, mine: list, args: tuple, kwargs: dict, result: Tensor) -> Tensor | None:
-        """Return the labels after an element-wise operation, a reduction or one that mixes channels."""
-        if name.rstrip("_") in _MIXES or "attention" in name or "rnn" in name:
-            return torch.full(result.shape, ALL)
-        first = mine[0][1]
-        if name in _REDUCES and result.numel() < first.numel():
-            dims = args[1] if len(args) > 1 else kwargs.get("dim")
-            dims = list(range(first.ndim)) if dims is None else [dims] if isinstance(dims, int) else list(dims)
-            labels = reduce(first, dims)
-            return labels.reshape(result.shape) if labels.numel() == result.numel() else None
-        try:
-            expanded = [labels.expand(result.shape) for _, labels in mine]
-        except RuntimeError:
-            return torch.full(result.shape, ALL)
-        joined = expanded[0]
-        for labels in expanded[1:]:
-            joined = merge(joined, labels)
+    def _moved(self, func: Any, name: str, args: tuple, kwargs: dict, producer: int) -> list[Tensor | None]:
+        """Return the labels after an operation that moves elements."""
+        places = tree_leaves((args[1:], kwargs)) if name in operations.INDEXED else []
+        if any(isinstance(t, Tensor) and producer in self.of(t) for t in places):
+            raise TypeError("which elements are taken depends on activations")
+        if name == "as_strided" and not (args[0].is_contiguous() and args[0].storage_offset() == 0):
+            raise TypeError("strides are those of the memory, not of the labels")
+        rest = tree_map(lambda t: t.cpu() if isinstance(t, Tensor) else t, args[1:]) if places else None
+        labels = tree_map(lambda x: self._labels_for(x, producer), args if rest is None else args[:1])
+        if name in ("view", "_unsafe_view"):  # labels may be expanded, which a view does not accept
+            return [labels[0].reshape(args[1])]
+        moved = func(*labels, *(rest or ()), **kwargs)
+        return list(moved) if isinstance(moved, tuple | list) else [moved]
+
+    def _spread(self, mine: list[Tensor], result: Tensor) -> Tensor:
+        """Return the labels after an element-wise operation or a normalisation."""
+        joined = mine[0].expand(result.shape)
+        for labels in mine[1:]:
+            joined = merge(joined, labels.expand(result.shape))
         return joined
 
+    def _all(self, results: list) -> list[Tensor | None]:
+        return [torch.full(r.shape, ALL) if isinstance(r, Tensor) else None for r in results]
+
     def _labels_for(self, x: Any, producer: int) -> Any:
-        """Return what an operation that moves elements gets in place of its argument ``x``: labels for activations."""
+        """Return what an operation that moves elements gets in place of its argument ``x``: labels of tensors."""
         if not isinstance(x, Tensor):
             return x
         labels = self.of(x).get(producer)
-        if labels is not None:
-            return labels.contiguous()
-        return torch.full(x.shape, NONE) if x.is_floating_point() else x.cpu()  # an index stays an index
+        return torch.full(x.shape, NONE) if labels is None else labels.contiguous()
 
 
-def _through(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict) -> Tensor:
-    """Return the labels after a padding or an interpolation; a padded border descends from nothing."""
-    rest = list(args[1:])
-    if name.startswith("constant_pad"):
-        rest = [args[1], float(NONE)]
-    return func(labels.double(), *rest, **kwargs).round().long()
-
-
-def _pooled(name: str, labels: Tensor, args: tuple, result: Tensor) -> Tensor:
-    """Return the labels after a pool over space; a window lies within one channel, so its largest label is right."""
-    values = labels.double()
-    if result.shape[:2] != labels.shape[:2]:
-        return torch.full(result.shape, ALL)
-    if "adaptive" in name or "2d" not in name or values.ndim != 4:
-        spatial = list(range(2, labels.ndim))
-        return reduce(labels, spatial, keepdim=True).expand(result.shape)
-    kernel, stride, padding = args[1], args[2] if len(args) > 2 else [], args[3] if len(args) > 3 else 0
-    pooled = torch.nn.functional.max_pool2d(values, kernel, stride or None, padding, ceil_mode=True)
-    height, width = result.shape[-2:]
-    return pooled[..., :height, :width].long() if pooled.shape[-2] >= height else labels[..., :height, :width]
+def _place(tensor: Tensor) -> tuple:
+    """Return where in its memory a tensor lies."""
+    return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype

@@ -15,10 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from .._models import check_output
-from ._intercept import intercept
+from ._attention import routed
+from ._forward import check_linear, has_own_forward
+from ._intercept import Functions, intercept, is_unwatched
+from ._memory import memory_of
 from .trace import Layer, Trace
 
 ELEMENTS = 4_000_000  # activations in the widest tensor of a call; about what a processor's cache serves well
@@ -34,6 +37,7 @@ class _Call:
     input: Tensor | None = None
     output: Tensor | None = None
     end: int = -1
+    tied: bool = False  # wrote into what was there before, or returned a part of it
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ def predict_cost(found: Trace, num_inputs: int) -> Cost:
 class Recording:
     """One pass of a network over a block of inputs, from which the part above any layer can be run again.
 
+    The network gets a copy of the inputs in every pass. Where it writes into its input or into activations, these are
+    copied when they are recorded, and modules that write, or return what was there before them, are run again.
+
     Args:
         model: the network, in evaluation mode.
         found: its trace.
@@ -79,21 +86,19 @@ class Recording:
 
     Attributes:
         outputs: ``(n, classes)`` of the network.
+
+    Raises:
+        ValueError: if a layer does not return its weight applied to its input plus its bias.
     """
 
     def __init__(self, model: nn.Module, found: Trace, inputs: Tensor) -> None:
-        self.model, self.inputs = model, inputs
-        self._modules = list(model.modules())
-        self._keep: Callable[[Tensor], Tensor] = torch.clone if found.overwrites else (lambda t: t)
+        self.model, self.inputs, self._found = model, inputs, found
+        self._modules = [*model.modules(), *(part for parts in found.attention.values() for part in parts.values())]
         self._layers: dict[nn.Module, Layer] = {layer.module: layer for layer in found.layers}
-        self._calls: dict[int, _Call] = {}
-        self._root = _Call(None)
-        self._stack, self._ended = [self._root], 0
-        self._versions: list[tuple[Tensor, int]] = []
-        with torch.no_grad(), intercept(self._modules, self._record), _Functions(self._record_function):
-            self.outputs = model(self._keep(inputs))
-        check_output(self.outputs, len(inputs))
-        self._remembers = not found.overwrites and all(t._version == v for t, v in self._versions)
+        self._own: set[int] = set()  # layers with a forward of their own
+        if not self._pass(found.overwrites):
+            self._pass(True)
+        self._check_layers()
 
     def input_of(self, layer: Layer) -> Tensor:
         """Return the input that ``layer`` received, ``(n, ...)``."""
@@ -120,26 +125,70 @@ class Recording:
         with torch.no_grad():
             return self._replay(layer, self._keep(changed).flatten(0, 1), len(changed)).unflatten(0, changed.shape[:2])
 
+    def _pass(self, overwrites: bool) -> bool:
+        """Record one pass; return False if activations that were not copied were written to."""
+        self._overwrites = overwrites
+        self._keep: Callable[[Tensor], Tensor] = torch.clone if overwrites else (lambda t: t)
+        self._calls: dict[int, _Call] = {}
+        self._root = _Call(None)
+        self._stack, self._ended = [self._root], 0
+        self._versions: list[tuple[Tensor, int]] = []  # of what functions returned
+        inputs = self.inputs.clone()
+        self._seen: list[tuple[Tensor, int]] = [(inputs, inputs._version)]  # input and activations of modules
+        with torch.no_grad(), intercept(self._modules, self._record), Functions(self._record_function):
+            self.outputs = model_output = self.model(inputs)
+        check_output(model_output, len(inputs))
+        kept = all(t._version == v for t, v in self._seen)
+        self._remembers = not overwrites and kept and all(t._version == v for t, v in self._versions)
+        self._versions, self._seen = [], []
+        return overwrites or kept
+
     def _record(self, module: nn.Module, forward: Callable, *args: Any, **kwargs: Any) -> Any:
         call = _Call(module)
         self._stack[-1].inner.append(call)
         if module in self._layers:
-            call.input = self._keep(args[0] if args else kwargs["input"])
+            x = args[0] if args else next(x for x in kwargs.values() if isinstance(x, Tensor))
+            call.input = self._keep(x)
+            self._seen.append((x, x._version))
             self._calls[self._layers[module].index] = call
+            if has_own_forward(self._layers[module].module, forward):
+                self._own.add(self._layers[module].index)
+        before = [(t, t._version) for t in self._tensors(args, kwargs)] if self._overwrites else []
         self._stack.append(call)
-        out = forward(*args, **kwargs)
+        out = routed(self._found.attention, module, forward)(*args, **kwargs)
         self._stack.pop()
         if isinstance(out, Tensor):
             call.output = self._keep(out)
+            self._seen.append((out, out._version))
+        if self._overwrites:
+            known = {memory_of(t) for t, _ in before}
+            call.tied |= any(t._version != v for t, v in before)
+            call.tied |= any(isinstance(t, Tensor) and memory_of(t) in known for t in tree_leaves(out))
         call.end, self._ended = self._ended, self._ended + 1
         return out
+
+    def _tensors(self, args: tuple, kwargs: dict) -> list[Tensor]:
+        """Return the tensors that a call is given, and all that were seen before it."""
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        return given + [t for t, _ in self._seen] + [t for t, _ in self._versions]
 
     def _record_function(self, func: Any, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
         self._stack[-1].functions.append((func, out))
         if isinstance(out, Tensor):
             self._versions.append((out, out._version))
+        if is_unwatched(func):
+            for call in self._stack:  # may write without a trace
+                call.tied = True
         return out
+
+    def _check_layers(self) -> None:
+        """Check that every layer returned its contributions plus its bias: two rows, all where the code is its own."""
+        with torch.no_grad():
+            for layer in self._found.layers:
+                rows = slice(None) if layer.index in self._own else slice(2)
+                if layer.index in self._calls:
+                    check_linear(layer.name, layer.module, self.input_of(layer)[rows], self.output_of(layer)[rows])
 
     def _replay(self, layer: Layer, rows: Tensor, times: int, remember: bool = False) -> Tensor:
         """Call the network with ``rows`` in place of what ``layer`` returned, the rest ``times`` times in a row."""
@@ -155,6 +204,7 @@ class Recording:
 
         def handle(module: nn.Module, forward: Callable, *args: Any, **kwargs: Any) -> Any:
             nonlocal reached
+            forward = routed(self._found.attention, module, forward)
             if reached:
                 return forward(*args, **kwargs)
             place = places[-1]
@@ -168,26 +218,15 @@ class Recording:
             if call is wanted:
                 reached = True
                 return rows
-            if call.end < wanted.end and call.output is not None:
+            if call.end < wanted.end and call.output is not None and not call.tied:
                 return repeat(self._keep(call.output), times)
             places.append([call, 0, 0])
             out = forward(*args, **kwargs)
             places.pop()
             return out
 
-        with intercept(self._modules, handle), _Functions(function if remember else None):
-            return self.model(repeat(self._keep(self.inputs), times))
-
-
-class _Functions(TorchFunctionMode):
-    """A mode that routes the torch functions and methods a network calls through ``handler(func, args, kwargs)``."""
-
-    def __init__(self, handler: Callable | None) -> None:
-        super().__init__()
-        self._handler = handler
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        return self._handler(func, args, kwargs or {}) if self._handler else func(*args, **(kwargs or {}))
+        with intercept(self._modules, handle), Functions(function if remember else None):
+            return self.model(repeat(self.inputs.clone(), times))
 
 
 def repeat(tensor: Tensor, times: int) -> Tensor:

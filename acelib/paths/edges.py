@@ -1,6 +1,6 @@
 """The signal that each parent node adds to the pre-activations of the next layer.
 
-A Linear or Conv2d is linear in its input, so its output is a bias plus one signal per parent node: the weights
+A Linear or convolution is linear in its input, so its output is a bias plus one signal per parent node: the weights
 from that node alone, applied to that node alone. Setting those weights to u = beta * w changes the pre-activations of
 the targets by (beta - 1) times the signal, exactly, without editing a weight.
 """
@@ -8,6 +8,7 @@ the targets by (beta - 1) times the signal, exactly, without editing a weight.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,13 @@ def parent_signals(layer: Layer, activations: Tensor, nodes: Sequence[int], targ
     """Return the signal that each of ``nodes`` adds to the pre-activations of ``targets``, without the bias.
 
     Args:
-        layer: a traced Linear or Conv2d.
-        activations: its input, ``(n, C, H, W)`` or ``(n, ..., features)``.
+        layer: a traced Linear or convolution.
+        activations: its input, ``(n, C, ...)`` or ``(n, ..., features)``.
         nodes: p parent nodes.
         targets: t output channels.
 
     Returns:
-        ``(p, n, t, h, w)`` for a convolution, ``(p, n, ..., t)`` for a linear layer.
+        ``(p, n, t, ...)`` for a convolution, ``(p, n, t, h, w)`` in two dimensions, ``(p, n, ..., t)`` for a linear layer.
 
     References:
         Ahmad et al. (2023), Eq. 3: f(w_ji, a_j), convolution or linear.
@@ -38,7 +39,7 @@ def parent_signals(layer: Layer, activations: Tensor, nodes: Sequence[int], targ
 
 
 def edge_weights(layer: Layer, nodes: Sequence[int], targets: Tensor) -> Tensor:
-    """Return the weights between ``nodes`` and ``targets``: ``(t, p, kh, kw)`` or ``(t, p, block)``; 0 for no edge."""
+    """Return the weights between ``nodes`` and ``targets``: ``(t, p, *kernel)`` or ``(t, p, block)``; 0 for no edge."""
     module, weight = layer.module, layer.module.weight[targets]
     if isinstance(module, nn.Linear):
         columns, mask = _blocks(layer, nodes, weight)
@@ -46,7 +47,7 @@ def edge_weights(layer: Layer, nodes: Sequence[int], targets: Tensor) -> Tensor:
     parents = torch.as_tensor([layer.nodes[j][0] for j in nodes], device=weight.device)
     inside, outside = module.in_channels // module.groups, module.out_channels // module.groups
     same = (targets // outside)[:, None] == (parents // inside)[None, :]
-    return weight[:, parents % inside] * same[:, :, None, None].to(weight.dtype)
+    return weight[:, parents % inside] * same.reshape(*same.shape, *[1] * len(module.kernel_size)).to(weight.dtype)
 
 
 def reaching(layer: Layer, activations: Tensor, targets: Sequence[int]) -> list[int]:
@@ -54,7 +55,7 @@ def reaching(layer: Layer, activations: Tensor, targets: Sequence[int]) -> list[
     weight = layer.module.weight
     index = torch.as_tensor(list(targets), device=weight.device)
     connected = edge_weights(layer, range(layer.num_nodes), index).ne(0).flatten(2).any(2).any(0)
-    axis = 1 if layer.kind == "Conv2d" else activations.ndim - 1
+    axis = 1 if layer.convolution else activations.ndim - 1
     alive = activations.ne(0).movedim(axis, -1).flatten(0, -2).any(0)
     living = torch.stack([alive[list(columns)].any() for columns in layer.nodes])
     return (connected & living).nonzero()[:, 0].tolist()
@@ -77,13 +78,20 @@ def _linear(layer: Layer, activations: Tensor, nodes: Sequence[int], targets: Te
     return (flat @ weights.permute(1, 2, 0)).unflatten(1, activations.shape[:-1])
 
 
-def _conv(layer: Layer, module: nn.Conv2d, activations: Tensor, nodes: Sequence[int], targets: Tensor) -> Tensor:
+def _conv(
+    layer: Layer,
+    module: nn.Conv1d | nn.Conv2d | nn.Conv3d,
+    activations: Tensor,
+    nodes: Sequence[int],
+    targets: Tensor,
+) -> Tensor:
     p, t = len(nodes), len(targets)
     x = activations[:, [layer.nodes[j][0] for j in nodes]]
-    padding = module.padding
+    padding: Any = module.padding
     if module.padding_mode != "zeros":
         x = F.pad(x, module._reversed_padding_repeated_twice, mode=module.padding_mode)
         padding = 0
     kernels = edge_weights(layer, nodes, targets).transpose(0, 1).reshape(p * t, 1, *module.kernel_size)
-    out = F.conv2d(x, kernels, None, module.stride, padding, module.dilation, groups=p)
+    convolve: Any = (F.conv1d, F.conv2d, F.conv3d)[len(module.kernel_size) - 1]
+    out = convolve(x, kernels, None, module.stride, padding, module.dilation, groups=p)
     return out.unflatten(1, (p, t)).transpose(0, 1)

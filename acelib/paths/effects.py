@@ -37,11 +37,11 @@ def treatment_effects(
     """Return the effect of every parent node of ``layer`` on the output ``target``, with its test.
 
     Args:
-        model: a network ``(batch, *shape) -> (batch, outputs)`` with Linear or Conv2d layers, in evaluation mode,
+        model: a network ``(batch, *shape) -> (batch, outputs)`` with Linear or convolution layers, in evaluation mode,
             returning the values before the softmax.
         inputs: ``(n, *shape)``, at least 30.
         target: index of the explained output.
-        layer: name of the Linear or Conv2d whose weights are intervened on.
+        layer: name of the Linear or convolution whose weights are intervened on.
         targets: output channels of that layer whose weights are intervened on together; all where None.
         intervention: "zero" removes the weights; a number b in (0, 1) scales each node's weights by its own
             beta ~ U(b - epsilon, b + epsilon).

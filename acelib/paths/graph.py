@@ -147,7 +147,7 @@ def explanatory_graph(
     """Return the causal explanatory graph of one class, from its output down to the network's input.
 
     Args:
-        model: a network ``(batch, *shape) -> (batch, outputs)`` with Linear or Conv2d layers, in evaluation mode,
+        model: a network ``(batch, *shape) -> (batch, outputs)`` with Linear or convolution layers, in evaluation mode,
             returning the values before the softmax.
         inputs: ``(n, *shape)``, at least 30; the paper takes 100 correctly classified inputs of the class.
         target: index of the explained output.

@@ -98,7 +98,7 @@ def node_maps(
     name = default_layer(graph) if layer is None else layer
     at = found.layer(name)
     if at.kind != "Conv2d":
-        raise ValueError(f"layer must be a convolution, got the linear '{name}'; choose one of the graph")
+        raise ValueError(f"layer must be a Conv2d, got the {at.kind} '{name}'; choose one of the graph")
     parents, chosen = graph[name].necessary, tuple(graph[name].targets if nodes is None else nodes)
     if not parents or not chosen:
         raise ValueError(

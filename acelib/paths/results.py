@@ -14,7 +14,7 @@ class TreatmentEffects:
 
     Attributes:
         name: the layer whose weights were intervened on; its nodes are the channels or neurons it reads.
-        kind: "Conv2d" or "Linear".
+        kind: "Linear", "Conv1d", "Conv2d" or "Conv3d".
         parents: names of the layers those nodes belong to; "input" for the network's input.
         targets: output channels of the layer that were intervened on together.
         effects: ``(nodes,)`` mean change of the class output, in its unit; negative where the node is needed.

@@ -134,7 +134,7 @@ class Run:
     ) -> tuple[Tensor, float]:
         """Return the differences of one block and the size below which they are rounding."""
         before, a, n = r.output_of(layer), r.input_of(layer), len(r.outputs)
-        axis = 2 if layer.kind == "Conv2d" else before.ndim
+        axis = 2 if layer.convolution else before.ndim
         index = torch.as_tensor(list(targets), device=before.device)
         y = r.outputs[:, self.target].double()
         d = torch.zeros(layer.num_nodes, n, dtype=torch.float64, device=y.device)
@@ -189,10 +189,13 @@ def draw_betas(count: int, intervention: str | float, epsilon: float, generator:
 
 
 def outputs_of(model: nn.Module, inputs: Tensor, chunk_size: int | None = None) -> Tensor:
-    """Return the outputs ``(n, classes)`` on the CPU in float64, without gradients, ``chunk_size`` inputs a call."""
+    """Return the outputs ``(n, classes)`` on the CPU in float64, without gradients, ``chunk_size`` inputs a call.
+
+    Each call gets a copy, into which the network may write.
+    """
     size = check_chunk_size(chunk_size) or ROWS
     with torch.no_grad():
-        return torch.cat([model(part) for part in inputs.split(size)]).double().cpu()
+        return torch.cat([model(part.clone()) for part in inputs.split(size)]).double().cpu()
 
 
 def check_chunk_size(chunk_size: int | None) -> int | None:

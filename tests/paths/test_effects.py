@@ -127,7 +127,7 @@ def test_the_masking_context_restores_the_network_too():
         (dict(inputs=uniform(29, 3, 2, 2)), "inputs must hold at least 30 rows for a z-test, got 29; give more"),
         (dict(inputs=torch.full((30, 3, 2, 2), torch.nan)), "NaN or Inf"),
         (dict(inputs=torch.ones(30, 3, 2, 2, dtype=torch.int64)), "floating point"),
-        (dict(layer="7"), "layer must be one of the Linear and Conv2d layers .*, got '7'"),
+        (dict(layer="7"), "layer must be one of the Linear and convolution layers .*, got '7'"),
         (dict(targets=[9]), "targets must be output channels 0 to 6"),
         (dict(targets=[]), "targets must be"),
         (dict(intervention=1.5), "'zero' or an attenuation between 0 and 1"),

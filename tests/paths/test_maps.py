@@ -89,7 +89,7 @@ def test_normalisations_and_extrema():
     [
         (lambda n, x, g: node_maps(n, x, g, reduction="sum"), "reduction must be one of"),
         (lambda n, x, g: node_maps(n, x, g, normalise="l2"), "normalise must be one of"),
-        (lambda n, x, g: node_maps(n, x, g, "fc"), "layer must be a convolution, got the linear 'fc'"),
+        (lambda n, x, g: node_maps(n, x, g, "fc"), "layer must be a Conv2d, got the Linear 'fc'"),
         (
             lambda n, x, g: node_maps(n, x, g, "second", nodes=[]),
             "layer must have necessary nodes in the graph of class .*, got none in 'second'",

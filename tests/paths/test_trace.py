@@ -8,7 +8,7 @@ from torch import nn
 
 from acelib.lab.graphs.resnet import ResNet18
 from acelib.paths import trace_layers, treatment_effects
-from acelib.paths._labels import ALL
+from acelib.paths._operations import ALL
 from acelib.paths.batching import predict_cost
 from acelib.paths.trace import INPUT
 
@@ -145,7 +145,7 @@ def tied():
     [
         (
             nn.Sequential(nn.Flatten(), nn.ReLU()),
-            "model must call a Linear or Conv2d layer in its forward pass, got none",
+            "model must call a Linear or convolution layer in its forward pass, got none",
         ),
         (Twice(), "model must call each layer once in a forward pass, got 'layer' twice"),
         (tied(), "weights of its own in each layer, got the same in '0' and '2'"),

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._attention import routed
+from .._forward import Weighted, with_weight
 from .._intercept import intercept
 from ..batching import Recording, default_chunk, pieces
 from ..edges import parent_signals
-from ..trace import Layer, Trace, Weighted
+from ..trace import Layer, Trace
 
 Masks = Mapping[str, tuple[Sequence[int], Sequence[int] | None]]
 
@@ -48,12 +49,14 @@ def masked(model: nn.Module, found: Trace, masks: Masks) -> Iterator[None]:
             layer = found.layer(name)
             weights[layer.module] = _without(layer, nodes, targets)
 
-    def handle(module: Weighted, forward: Any, x: Tensor) -> Tensor:
-        if isinstance(module, nn.Conv2d):
-            return module._conv_forward(x, weights[module], module.bias)
-        return F.linear(x, weights[module], module.bias)
+    def handle(module: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(module, nn.MultiheadAttention):
+            return routed(found.attention, module, forward)(*args, **kwargs)
+        assert isinstance(module, Weighted)
+        x = args[0] if args else next(iter(kwargs.values()))
+        return with_weight(module, x, weights[module], module.bias)
 
-    with intercept(list(weights), handle):
+    with intercept([*weights, *(found.attention if weights else ())], handle):
         yield
 
 
@@ -66,7 +69,7 @@ def _without(layer: Layer, nodes: Sequence[int], targets: Sequence[int] | None) 
     for node in nodes:
         columns = torch.as_tensor(layer.nodes[node], device=weight.device)
         mine = out
-        if isinstance(module, nn.Conv2d) and module.groups > 1:
+        if not isinstance(module, nn.Linear) and module.groups > 1:
             inside, outside = module.in_channels // module.groups, module.out_channels // module.groups
             mine, columns = out[out // outside == columns // inside], columns % inside
         weight[mine[:, None], columns] = 0
