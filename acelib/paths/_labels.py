@@ -9,6 +9,7 @@ channels (attention, a matrix product outside a layer, a scan, writing by index)
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -188,11 +189,12 @@ class Provenance(TorchDispatchMode):
         return list(moved) if isinstance(moved, tuple | list) else [moved]
 
     def _spread(self, mine: list[Tensor], result: Tensor) -> Tensor:
-        """Return the labels after an element-wise operation or a normalisation."""
-        joined = mine[0].expand(result.shape)
-        for labels in mine[1:]:
-            joined = merge(joined, labels.expand(result.shape))
-        return joined
+        """Return the labels after an element-wise operation or a normalisation, whose statistics mix all."""
+        try:
+            expanded = [labels.expand(result.shape) for labels in mine]
+        except RuntimeError:
+            return torch.full(result.shape, ALL)
+        return functools.reduce(merge, expanded)
 
     def _all(self, results: list) -> list[Tensor | None]:
         return [torch.full(r.shape, ALL) if isinstance(r, Tensor) else None for r in results]

@@ -107,15 +107,17 @@ def through(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict) -> 
 def pooled(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict, result: Tensor) -> Tensor:
     """Return the labels after a pool: the label that a window shares, ``ALL`` where its elements differ.
 
-    Windows of two dimensions are followed; over one or three, and where their size is not given, all places count as
-    one window.
+    Windows of two dimensions are followed; over one or three, and where their size is not given, all places along a
+    dimension count as one window.
     """
     dims = next((d for d in (1, 2, 3) if f"{d}d" in name), 0)
     if not dims or labels.ndim not in (dims + 1, dims + 2) or "unpool" in name:
         return torch.full(result.shape, ALL)
     kernel = argument(func, args, kwargs, "kernel_size")
     if dims != 2 or kernel is None or "fractional" in name:
-        return reduce(labels, list(range(-dims, 0)), keepdim=True).expand(result.shape)
+        sizes = [kernel] * dims if not isinstance(kernel, list) else kernel * (dims // len(kernel))
+        over = [d for d in range(-dims, 0) if sizes[d] != 1 or result.shape[d] != labels.shape[d]]
+        return reduce(labels, over, keepdim=True).expand(result.shape)
     stride = argument(func, args, kwargs, "stride") or None
     padding = argument(func, args, kwargs, "padding", 0)
     dilation = argument(func, args, kwargs, "dilation", 1)
