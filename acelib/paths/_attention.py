@@ -70,8 +70,9 @@ def _projected(parts: dict[str, nn.Linear], module: nn.MultiheadAttention, func:
     eye = torch.eye(module.embed_dim, dtype=query.dtype, device=query.device)
     inner = dict(given, query=query, key=key, value=value, in_proj_weight=None, in_proj_bias=None)
     inner |= dict(use_separate_proj_weight=True, q_proj_weight=eye, k_proj_weight=eye, v_proj_weight=eye)
-    out, shares = func(**inner | dict(out_proj_weight=eye, out_proj_bias=None))
-    return _rows_first(module.out_proj.forward, out), shares
+    inner |= dict(out_proj_weight=eye, out_proj_bias=None, need_weights=True)  # without, a kernel that vmap lacks
+    out, shares = func(**inner)
+    return _rows_first(module.out_proj.forward, out), shares if given["need_weights"] else None
 
 
 def _apply(part: nn.Linear, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -72,12 +72,12 @@ def refusal(name: str, module: nn.Module) -> str:
 def check_probes(name: str, module: Weighted, forward: Callable, x: Tensor, args: tuple, kwargs: dict) -> None:
     """Raise a ValueError if a forward of its own is not linear in the inputs that interventions amount to.
 
-    To cut the weights from a node is to set the node to 0; the probes set half of the elements to 0, and turn signs,
-    which shows an activation that left the recorded input as it was.
+    To cut the weights from a node is to set the node to 0; the probes set a third of the elements to 0, turn signs and
+    exceed the bias, which shows an activation that left the recorded output as it was.
     """
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(-1, 2, x.shape, generator=generator).to(x)
-    for probe in (x, -x, x * signs, 3 * signs):
+    for probe in (x, -x, x * signs, 1000 * signs):
         try:
             out = forward(probe.clone(), *args, **kwargs)
         except (RuntimeError, TypeError, ValueError) as error:

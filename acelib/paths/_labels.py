@@ -170,7 +170,7 @@ class Provenance(TorchDispatchMode):
             return [None if labels is None else labels.expand(results[0].shape)]
         if name in operations.REDUCES and len(mine) == 1 and results[0].numel() <= mine[0][1].numel():
             return [operations.reduced(func, mine[0][1], args, kwargs, r) for r in results]
-        if plain in operations.ELEMENTWISE | operations.NORMS:
+        if plain in operations.ELEMENTWISE | operations.NORMS or operations.fills_by_mask(plain, args):
             return [self._spread([labels for _, labels in mine], r) if isinstance(r, Tensor) else None for r in results]
         return self._all(results)
 

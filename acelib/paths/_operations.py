@@ -133,6 +133,13 @@ def pooled(func: Any, name: str, labels: Tensor, args: tuple, kwargs: dict, resu
     return joined[..., :height, :width].expand(result.shape)
 
 
+def fills_by_mask(name: str, args: tuple) -> bool:
+    """Return whether a call writes one number where a mask of the tensor's own shape is true: ``x[x < 0] = 0``."""
+    if name != "index_put" or len(args[1]) != 1 or args[1][0] is None:
+        return False
+    return args[1][0].dtype == torch.bool and args[1][0].shape == args[0].shape and args[2].numel() == 1
+
+
 def _agreed(low: Tensor, high: Tensor, big: float | None = None) -> Tensor:
     """Return the labels of groups from their smallest and largest one; ``low`` is ``big`` where all are ``NONE``."""
     nothing = low == (torch.iinfo(low.dtype).max if big is None else big)
