@@ -147,6 +147,17 @@ def literal_effects(model, x, target, name, layer, targets, betas) -> Tensor:
     return torch.stack(found)
 
 
+def literal_changes(net, x, target, nodes, change) -> Tensor:
+    """Return the differences ``(nodes, n)`` of a copied network, changed by ``change(copy, node)``."""
+    with torch.no_grad():
+        before, found = net(x)[:, target], []
+        for node in range(nodes):
+            other = copy.deepcopy(net)
+            change(other, node)
+            found.append(other(x)[:, target] - before)
+    return torch.stack(found)
+
+
 def edit(module: nn.Module, out: int, column: int, factor: float) -> None:
     """Multiply the weight from one input to one output; in a grouped convolution there is one only within a group."""
     groups = getattr(module, "groups", 1)

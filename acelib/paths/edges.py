@@ -27,7 +27,7 @@ def parent_signals(layer: Layer, activations: Tensor, nodes: Sequence[int], targ
         targets: t output channels.
 
     Returns:
-        ``(p, n, t, ...)`` for a convolution, ``(p, n, t, h, w)`` in two dimensions, ``(p, n, ..., t)`` for a linear layer.
+        ``(p, n, t, ...)`` for a convolution, as ``(p, n, t, h, w)``; ``(p, n, ..., t)`` for a linear layer.
 
     References:
         Ahmad et al. (2023), Eq. 3: f(w_ji, a_j), convolution or linear.

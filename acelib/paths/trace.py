@@ -2,9 +2,10 @@
 
 They come from one forward pass over two inputs, never from attribute names: every call of a Linear or convolution is
 noted in the order of execution, and labels that travel with the activations say which channels of which earlier layers
-became which inputs of the next. The projections inside ``nn.MultiheadAttention`` count as Linear layers. Channels keep their index through sums, normalisations, activations and
-pools; through a flattening they become blocks; through a concatenation they move by its offset. A residual stream
-therefore has several producers: the input channel j of a layer above descends from channel j of each of them.
+became which inputs of the next. The projections inside ``nn.MultiheadAttention`` count as Linear layers. Channels keep
+their index through sums, normalisations, activations and pools; through a flattening they become blocks; through a
+concatenation they move by its offset. A residual stream therefore has several producers: the input channel j of a
+layer above descends from channel j of each of them.
 """
 
 from __future__ import annotations
@@ -151,8 +152,8 @@ def _left_out(model: nn.Module, names: tuple[str, ...]) -> str:
     owners = dict.fromkeys(name.rpartition(".")[0] for name in names)
     kinds = [f"'{o}' ({type(model.get_submodule(o)).__name__})" if o else f"{names} of the model" for o in owners]
     return (
-        f"paths through the weights of {', '.join(kinds)} are left out of the graph, which cuts those of Linear, Conv1d, "
-        "Conv2d, Conv3d and MultiheadAttention alone; all that they read is taken as a possible cause"
+        f"paths through the weights of {', '.join(kinds)} are left out of the graph, which cuts those of Linear, "
+        "Conv1d, Conv2d, Conv3d and MultiheadAttention alone; all that they read is taken as a possible cause"
     )
 
 
@@ -216,20 +217,19 @@ class _Watch:
             raise ValueError(refusal(name, module))
         if own:
             self.probes.append((name, module, forward, before, rest, named))
-        kind, conv = kind_of(module).__name__, not isinstance(module, nn.Linear)
-        if conv:
-            spatial = len(module.kernel_size)
-            if x.ndim != spatial + 2:
-                form = ", ".join(("n, C, L", "n, C, H, W", "n, C, D, H, W")[spatial - 1 : spatial])
+        conv = not isinstance(module, nn.Linear)
+        if isinstance(module, nn.Linear):
+            axis, count, width = x.ndim - 1, module.in_features, module.out_features
+        else:
+            axis, count, width = 1, module.in_channels, module.out_channels
+            form = ("n, C, L", "n, C, H, W", "n, C, D, H, W")[len(module.kernel_size) - 1]
+            if x.ndim != len(module.kernel_size) + 2:
                 raise ValueError(
                     f"layer '{name}' must get an input with a batch dimension ({form}), got shape {tuple(x.shape)}; "
                     "add it"
                 )
-            axis, count, width = 1, module.in_channels, module.out_channels
-        else:
-            axis, count, width = x.ndim - 1, module.in_features, module.out_features
         nodes, sources = _nodes(labels, axis, count, conv)
-        self.layers.append(Layer(name, module, number, kind, nodes, sources, width, 0))
+        self.layers.append(Layer(name, module, number, kind_of(module).__name__, nodes, sources, width, 0))
         shape = [1, -1, *[1] * (out.ndim - 2)] if conv else [1] * (out.ndim - 1) + [-1]
         self.provenance.own(out, number, torch.arange(width).reshape(shape).expand(out.shape))
         self._note(out)

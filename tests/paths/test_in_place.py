@@ -1,4 +1,4 @@
-"""Networks that write into their input or activations: as right as the same network written without, inputs untouched."""
+"""Networks that write into their input or activations: right as without writing, inputs untouched."""
 
 import pytest
 import torch

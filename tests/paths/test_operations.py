@@ -1,7 +1,7 @@
-"""Labels against derivatives: no operation may rule out a channel on which the next layer depends.
+"""Labels against moved channels: no operation may rule out a channel on which the next layer depends.
 
-Each network is a first layer, one operation and a last layer. The channels of the first that the labels of a node of the
-last name must hold every channel along which that node has a derivative (or changes when the channel is moved).
+Each network is a first layer, one operation and a last layer. The labels of a node of the last must name every channel
+of the first on which that node depends, which is found by moving one channel at a time.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def rows(places):
 
 
 def depends(net, x):
-    """True where a column of the last layer's input moves when a channel of the first one's output does: (columns, C)."""
+    """True where a column of the last layer's input moves with a channel of the first one's output: (columns, C)."""
     with torch.no_grad():
         h = net.first(x)
         before = net.between(h.clone()).flatten(1)
@@ -131,7 +131,9 @@ OPERATIONS = {  # name -> operation on (rows, C)
     "as_strided": lambda n, h: h.T.contiguous().T.as_strided((2, C), (C, 1)),
     "interpolate": lambda n, h: F.interpolate(h[:, None], size=7, mode="linear")[:, 0],
     "bicubic": lambda n, h: F.interpolate(h[:, None, None], size=(1, 7), mode="bicubic")[:, 0, 0],
-    "grid_sample": lambda n, h: F.grid_sample(h[:, None, None], torch.zeros(2, 1, 4, 2), align_corners=False).flatten(1),
+    "grid_sample": lambda n, h: F.grid_sample(h[:, None, None], torch.zeros(2, 1, 4, 2), align_corners=False).flatten(
+        1
+    ),
     "custom function": lambda n, h: Cumulative.apply(h),
     "numpy": lambda n, h: through_numpy(h),
     "numpy and itself": lambda n, h: h + through_numpy(h),
