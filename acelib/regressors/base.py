@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from .._warnings import ExtrapolationWarning
-from .samples import Array, Samples, check_array, outside, to_numpy
+from .samples import Array, Samples, check_array, gaps, outside, to_numpy
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 """``"uniform"``, ``("data", values)`` or a number."""
@@ -66,12 +66,15 @@ class Regressor(ABC):
     def baseline_std(self) -> float:
         """Standard error of the baseline, a float in units of the output.
 
-        It is the sampling error. For a chosen value the lack of fit there is added; in an average over the interval
-        or the data the misfit, which changes sign along the curve, is left out.
+        It is the sampling error. For a chosen value the lack of fit there is added. In an average over the interval
+        or the data the misfit changes sign along the curve and cancels, but not within a sparse gap: there an average
+        over the interval gets the misfit by the gap's share, see ``gap_misfit``.
         """
         variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights
         if not isinstance(self.baseline_kind, str):
             variance += self.misfit(self.baseline_kind) ** 2
+        elif self.baseline_kind == "uniform":
+            variance += self.gap_misfit() ** 2
         return float(np.sqrt(max(variance, 0.0)))
 
     @property
@@ -93,6 +96,19 @@ class Regressor(ABC):
         squares = np.pad(self.held_out[order] ** 2, 1, mode="reflect" if order.size > 1 else "edge")
         local = np.sqrt((squares[:-2] + squares[1:-1] + squares[2:]) / 3)
         return np.interp(to_numpy(alphas), self.alphas[order], local)
+
+    def gap_misfit(self) -> float:
+        """Return the error of an average over the interval from gaps between sparse values, in units of the output.
+
+        A gap is sparse when it is longer than 4 mean gaps or than half the interval. It adds its share of the interval
+        times the largest held-out residual of the two values on each side, gaps independently; 0 on even grids.
+        """
+        values, shares, sparse = gaps(self.alphas, self.low, self.high)
+        if not sparse.any():
+            return 0.0
+        residual = np.pad(np.abs(self.held_out[np.argsort(self.alphas)]), 1, mode="edge")
+        around = np.lib.stride_tricks.sliding_window_view(residual, 4).max(axis=1)
+        return float(np.linalg.norm((shares * around)[sparse]))
 
     def predict(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
         """Return E[y | do(x = α)] from the curve, float64 of ``alphas``' shape, in units of the output.
@@ -219,6 +235,8 @@ class Regressor(ABC):
             variance = self._bayesian_variance(rows)
         else:
             variance = quadratic_form(rows, self.weight_covariance) + self.misfit(flat) ** 2
+            if offset is self.baseline_weights and self.baseline_kind == "uniform":
+                variance += self.gap_misfit() ** 2
         return mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas)
 
     def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float]:

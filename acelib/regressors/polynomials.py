@@ -22,10 +22,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
+from .basis import legendre, orthogonal_basis, sound_order
 from .samples import Array, Samples, check_samples, one_curve
-
-CONDITION_LIMIT = 1e8
-"""Orders whose Legendre design has a larger condition number over the sampled values are not considered."""
 
 TIE = 1e-3
 """Log evidences this close (in nats) count as equal, and the lower order is taken."""
@@ -33,11 +31,12 @@ TIE = 1e-3
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CausalRegressor(Regressor):
-    """A causal regressor: a Bayesian polynomial whose order has the largest evidence.
+    """A causal regressor: a Bayesian polynomial whose order has the largest evidence of all sound orders.
 
     Attributes:
         order: degree of the polynomial.
-        evidences: log evidence of every order from 0 on, in nats, ``(orders,)``.
+        evidences: log evidence of every order from 0 on, in nats, ``(orders,)``; also of orders too high to be chosen
+            between sparse values, see ``sound_order``.
         weight_variance: prior variance v of the weights, squared units of the output.
         noise_variance: noise variance σ², squared units of the output.
         triangle: the factor R that turns the working basis into Legendre polynomials, ``(order + 1, order + 1)``.
@@ -83,8 +82,9 @@ class CausalRegressor(Regressor):
             covariance: covariance of their sampling errors, ``(m, m)``; None means no sampling error.
             low: lower end of the interval; the smallest α where it is None.
             high: upper end of the interval; the largest α where it is None.
-            max_order: largest order considered. At most m − 1, and at most the largest order whose Legendre design
-                over ``alphas`` has a condition number up to 1e8.
+            max_order: largest order considered. At most m − 1, at most the largest order whose Legendre design over
+                ``alphas`` has a condition number up to 1e8, and none that can run away between sparse values; see
+                ``sound_order``.
             baseline: ``"uniform"``, ``("data", values)`` or a number; see ``with_baseline``.
             noise_floor: smallest σ the fit may choose, in units of the expectations. The default is 1e-6 of their
                 range, and never below 16 units of rounding of the largest.
@@ -139,15 +139,17 @@ class CausalRegressor(Regressor):
         if isinstance(max_order, bool) or not isinstance(max_order, int | np.integer) or max_order < 0:
             raise ValueError(f"max_order must be an integer of at least 0, got {max_order!r}")
         samples = check_samples(alphas, expectations, covariance, low, high)
+        samples.warn_uncovered()
         basis, triangle = orthogonal_basis(samples.alphas, samples.low, samples.high, int(max_order))
         fits = fit_orders(samples, basis, noise_floor)
+        orders = sound_orders(samples, triangle, fits)
 
         def make(order: int, index: np.ndarray) -> list[CausalRegressor]:
             corner = np.ascontiguousarray(triangle[: order + 1, : order + 1])
             parts = _select(samples, basis, fits, order, index)
             return [cls(order=order, triangle=corner, **part) for part in parts]
 
-        return fit_by_choice(fits.order, make, baseline)
+        return fit_by_choice(orders, make, baseline)
 
     @property
     def log_evidence(self) -> float:
@@ -205,31 +207,34 @@ class Orders:
     weights: np.ndarray
 
 
-def legendre(values: np.ndarray, low: float, high: float, order: int) -> np.ndarray:
-    """Return Legendre polynomials of [low, high] at ``values (n,)``, ``(n, order + 1)``; at t = 0 where low = high."""
-    width = high - low
-    scaled = 2 * (values - low) / width - 1 if width > 0 else np.zeros_like(values)
-    return np.polynomial.legendre.legvander(scaled, order)
+def sound_orders(samples: Samples, triangle: np.ndarray, fits: Orders) -> np.ndarray:
+    """Return the order of each curve, ``(P,)``: of largest evidence among those that are sound all over the interval.
 
-
-def orthogonal_basis(alphas: np.ndarray, low: float, high: float, max_order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return Φ ``(m, K+1)`` with ΦᵀΦ = m I and R with ``legendre = Φ R``, for the largest K ≤ max_order that is sound.
+    Sound are the orders up to ``sound_order`` whose fit leaves the range of the expectations by at most half of
+    it within sparse gaps; elsewhere the sampled values hold the curve.
 
     Args:
-        alphas: distinct values, ``(m,)``.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        max_order: largest order wanted; K is at most m − 1 and keeps the condition number of R up to 1e8.
+        samples: checked samples of P curves.
+        triangle: R of ``orthogonal_basis``.
+        fits: what ``fit_orders`` found.
     """
-    order = min(max_order, alphas.size - 1)
-    root = np.sqrt(alphas.size)
-    basis, triangle = np.linalg.qr(legendre(alphas, low, high, order))
-    signs = np.where(np.diagonal(triangle) < 0, -1.0, 1.0)
-    basis, triangle = basis * signs * root, triangle * signs[:, None] / root
-    basis[:, 0] = 1.0
-    while order > 0 and np.linalg.cond(triangle[: order + 1, : order + 1]) > CONDITION_LIMIT:
-        order -= 1
-    return basis[:, : order + 1], triangle[: order + 1, : order + 1]
+    most = sound_order(samples.alphas, samples.low, samples.high, triangle)
+    allowed = np.broadcast_to(np.arange(len(triangle)) <= most, fits.evidences.shape)
+    at = samples.in_gaps()
+    if at.size:
+        corner = triangle[: most + 1, : most + 1]
+        phi = solve_triangular(corner, legendre(at, samples.low, samples.high, most).T, trans=1)
+        curves = np.cumsum(fits.weights[:, : most + 1, None] * phi, axis=1)
+        allowed = allowed.copy()
+        allowed[:, 1 : most + 1] &= ~samples.overshoots(curves)[:, 1:]
+    if (allowed[np.arange(len(fits.order)), fits.order]).all():
+        return fits.order
+    return _most_evident(np.where(allowed, fits.evidences, -np.inf))
+
+
+def _most_evident(evidences: np.ndarray) -> np.ndarray:
+    """Return the lowest order whose evidence is the largest up to ``TIE``, for each curve."""
+    return np.argmax(evidences >= evidences.max(axis=1, keepdims=True) - TIE, axis=1)
 
 
 def fit_orders(samples: Samples, basis: np.ndarray, noise_floor: Array | None = None) -> Orders:
@@ -258,7 +263,10 @@ def fit_orders(samples: Samples, basis: np.ndarray, noise_floor: Array | None = 
         signal, rss = (weights**2).sum(axis=1), (residual**2).sum(axis=1)
         prior[:, order], noise[:, order] = hyperparameters(signal, rss, num_points, order, floor**2)
         evidences[:, order] = log_evidence(signal, rss, num_points, order, prior[:, order], noise[:, order])
-    chosen = np.argmax(evidences >= evidences.max(axis=1, keepdims=True) - TIE, axis=1)
+    chosen = _most_evident(evidences)
+    if num_points == 2 and num_orders == 2:
+        # One contrast says nothing about a variance, so the evidences tie; two values that differ make a line.
+        chosen = np.where(np.ptp(samples.expectations, axis=1) > floor * scale, 1, 0)
     weights = weights * scale[:, None]
     weights[:, 0] = mean
     return Orders(chosen, evidences, prior, noise, scale, weights)

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.linalg import solve_triangular
+
+from .._warnings import ExtrapolationWarning, warn_caller
 
 Array = ArrayLike | torch.Tensor
 """Numbers in a tensor, a numpy array or nested lists."""
@@ -17,6 +20,21 @@ ROUNDING = 1e-6
 
 NOISE_FLOOR = 1e-6
 """The smallest noise a fit believes in, as a share of the range of the expectations."""
+
+GROWTH_LIMIT = 16.0
+"""Largest value that a curve may reach on the interval when its mean square over the sampled values is 1.
+
+On a dense uniform grid a polynomial of order p reaches p + 1, so the usual orders up to 15 pass there.
+"""
+
+SPARSE = 4.0
+"""A gap between sampled values that is longer than so many mean gaps is sparse."""
+
+OVERSHOOT = 0.5
+"""A fit may leave the range of its expectations within sparse gaps by this share of it."""
+
+UNCOVERED = 0.05
+"""Ends of an interval without sampled values count as extrapolated when they are longer than this share of it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,45 @@ class Samples:
                 f"{noise_floor!r}"
             )
         return np.maximum(floor, rounding)
+
+    def covered(self) -> tuple[float, float]:
+        """Return the part of the interval that the values cover, with ends that they miss by less than their spacing.
+
+        Such an end is missed by at most the gap beside it, or by at most 5 % of the interval.
+        """
+        values = np.sort(self.alphas)
+        if values.size < 2:
+            return self.low, self.high
+        slack = np.maximum([values[1] - values[0], values[-1] - values[-2]], UNCOVERED * (self.high - self.low))
+        slack = slack * (1 + ROUNDING)
+        low = self.low if values[0] - self.low <= slack[0] else float(values[0])
+        high = self.high if self.high - values[-1] <= slack[1] else float(values[-1])
+        return low, high
+
+    def warn_uncovered(self) -> None:
+        """Warn where the interval reaches beyond the part that the values cover."""
+        if self.covered() != (self.low, self.high):
+            warn_caller(
+                f"alphas reach from {self.alphas.min():.6g} to {self.alphas.max():.6g} only, of the interval "
+                f"[{self.low:.6g}, {self.high:.6g}]; the curve and its baseline are extrapolated beyond them",
+                ExtrapolationWarning,
+            )
+
+    def in_gaps(self) -> np.ndarray:
+        """Return values all over the sparse gaps of the interval, ``(n,)``; none where there is no such gap."""
+        values, _, sparse = gaps(self.alphas, self.low, self.high)
+        if not sparse.any():
+            return np.zeros(0)
+        at = between(self.alphas, self.low, self.high)
+        return at[sparse[np.clip(np.searchsorted(values, at) - 1, 0, sparse.size - 1)]]
+
+    def overshoots(self, curves: np.ndarray) -> np.ndarray:
+        """Return which curves ``(P, ..., n)`` leave their expectations' range by half of it, ``(P, ...)``."""
+        lowest, highest = (
+            end(self.expectations, axis=1).reshape(-1, *[1] * (curves.ndim - 2)) for end in (np.min, np.max)
+        )
+        slack = OVERSHOOT * (highest - lowest)
+        return (curves.min(axis=-1) < lowest - slack) | (curves.max(axis=-1) > highest + slack)
 
     def push(self, smoothers: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Return ``L Σ Lᵀ`` for the curves ``index (n,)``, ``(n, p, p)``; ``smoothers`` is ``(p, m)``."""
@@ -178,6 +235,37 @@ def outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return which values lie outside [low, high] by more than rounding, bool of ``values``' shape."""
     slack = ROUNDING * (high - low if high > low else abs(low))
     return (values < low - slack) | (values > high + slack)
+
+
+def gaps(alphas: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sorted values, the share ``(m − 1,)`` of the interval in each gap between them, and which are sparse.
+
+    A gap is sparse when it is longer than 4 mean gaps or than half the interval. Ends without values belong to the
+    outermost gaps.
+    """
+    values = np.sort(alphas)
+    if values.size < 3 or not low < high:
+        return values, np.zeros(max(values.size - 1, 0)), np.zeros(max(values.size - 1, 0), dtype=bool)
+    shares = np.diff(np.r_[low, values[1:-1], high]) / (high - low)
+    return values, shares, shares > min(SPARSE / shares.size, 0.5) * (1 + ROUNDING)
+
+
+def between(alphas: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return 8 values in every gap between sampled values and ends, ``(n,)``, rising from low to high."""
+    corners = np.unique(np.clip(np.r_[low, alphas, high], low, high))
+    inside = corners[:-1, None] + np.diff(corners)[:, None] * np.linspace(0, 1, 9)[:-1]
+    return np.r_[inside.ravel(), high]
+
+
+def growth(design: np.ndarray, triangle: np.ndarray) -> np.ndarray:
+    """Return, for the first 1, 2, .. p basis functions, the largest value of a curve with mean square 1, ``(p,)``.
+
+    Args:
+        design: the basis functions at values all over the interval, ``(n, p)``.
+        triangle: R, with ``Φ R`` the basis functions at the m sampled values and ``ΦᵀΦ = m I``.
+    """
+    squares = solve_triangular(triangle, design.T, trans=1) ** 2
+    return np.sqrt(squares.cumsum(axis=0).max(axis=1))
 
 
 def to_numpy(values: Any) -> np.ndarray:

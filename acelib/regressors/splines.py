@@ -17,8 +17,8 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
-from .polynomials import CONDITION_LIMIT
-from .samples import Array, Samples, check_samples, one_curve
+from .basis import CONDITION_LIMIT
+from .samples import GROWTH_LIMIT, Array, Samples, between, check_samples, growth, one_curve
 
 DEGREE = 3
 
@@ -28,7 +28,8 @@ class SplineRegressor(Regressor):
     """A causal regressor made of cubic pieces; it follows kinks and steps better than one polynomial.
 
     Attributes:
-        knots: the full knot vector, ends repeated four times, ``(p + 4,)``.
+        knots: the full knot vector, ends repeated four times, ``(p + 4,)``. They end where the sampled values end
+            if the interval reaches far beyond; there the curve is constant.
         scores: generalised cross-validation score of every number of interior knots tried, ``(tried,)``.
 
     References:
@@ -123,7 +124,10 @@ class SplineRegressor(Regressor):
                 f"alphas must hold at least 5 values for a cubic spline, got {num_points}; sample more values or fit a "
                 "CausalRegressor"
             )
-        candidates = _candidates(samples.alphas, samples.low, samples.high, _most_knots(max_knots, num_points))
+        samples.warn_uncovered()
+        low, high = _ends(samples)
+        most = _most_knots(max_knots, num_points)
+        candidates = _candidates(samples.alphas, low, high, most)
         floor = samples.floor(noise_floor)
         scores = np.stack([_score(samples.expectations, q, floor) for _, q, _ in candidates], axis=1)
 
@@ -131,7 +135,8 @@ class SplineRegressor(Regressor):
             parts = zip(index, _select(samples, candidates[number], index), strict=True)
             return [cls(scores=scores[i], knots=candidates[number][0], **part) for i, part in parts]
 
-        return fit_by_choice(scores.argmin(axis=1), make, baseline)
+        chosen = np.where(_sound(samples, candidates), scores, np.inf).argmin(axis=1)
+        return fit_by_choice(chosen, make, baseline)
 
     @property
     def coefficients(self) -> np.ndarray:
@@ -144,16 +149,35 @@ class SplineRegressor(Regressor):
         return max(self.weights.size - DEGREE - 1, 0)
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
+        first, last = self.knots[0], self.knots[-1]
+        values = np.where((values >= self.low) & (values < first), first, values)
+        values = np.where((values <= self.high) & (values > last), last, values)
         return _design(values, self.knots)
 
     def _uniform_row(self) -> np.ndarray:
         if self.low == self.high:
             return np.ones(1)
         # A B-spline of degree d on the knots t_j .. t_{j+d+1} integrates to (t_{j+d+1} − t_j) / (d + 1).
-        return (self.knots[DEGREE + 1 :] - self.knots[: -DEGREE - 1]) / ((DEGREE + 1) * (self.high - self.low))
+        row = (self.knots[DEGREE + 1 :] - self.knots[: -DEGREE - 1]) / (DEGREE + 1)
+        # Beyond the outer knots the curve stays at its end values, the first and the last weight.
+        row[0] += self.knots[0] - self.low
+        row[-1] += self.high - self.knots[-1]
+        return row / (self.high - self.low)
 
     def __repr__(self) -> str:
         return f"SplineRegressor(knots={self.num_knots}, gcv={self.scores.min():.2e}, {self._describe()})"
+
+
+def _ends(samples: Samples) -> tuple[float, float]:
+    """Return where the outer knots go: the interval's ends, or those of the values where a cubic would run away."""
+    low, high = samples.low, samples.high
+    if samples.covered() == (low, high):
+        return low, high
+    knots = np.r_[[low] * (DEGREE + 1), [high] * (DEGREE + 1)]
+    triangle = np.linalg.qr(_design(samples.alphas, knots))[1] / np.sqrt(samples.alphas.size)
+    stable = np.linalg.cond(triangle) <= CONDITION_LIMIT
+    size = growth(_design(between(samples.alphas, low, high), knots), triangle)[-1] if stable else np.inf
+    return (low, high) if size <= GROWTH_LIMIT else samples.covered()
 
 
 def _most_knots(max_knots: Any, num_points: int) -> int:
@@ -177,6 +201,20 @@ def _candidates(alphas: np.ndarray, low: float, high: float, most: int) -> list[
             break
         found.append((knots, q, triangle))
     return found
+
+
+def _sound(samples: Samples, candidates: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+    """Return for which curves and numbers of knots the spline stays near its samples in sparse gaps, ``(P, tried)``.
+
+    No interior knot always counts as sound, so that one is left.
+    """
+    at = samples.in_gaps()
+    sound = np.ones((len(samples.expectations), len(candidates)), dtype=bool)
+    for number, (knots, q, triangle) in enumerate(candidates):
+        if number and at.size:
+            rows = _design(np.clip(at, knots[0], knots[-1]), knots) @ np.linalg.solve(triangle, q.T)
+            sound[:, number] = ~samples.overshoots(samples.expectations @ rows.T)
+    return sound
 
 
 def _design(values: np.ndarray, knots: np.ndarray) -> np.ndarray:

@@ -173,11 +173,15 @@ def test_every_shape_gives_finite_results(num, max_order, number):
         assert np.isfinite(curve.held_out).all() and curve.lack_of_fit >= 0
 
 
-def test_two_points_give_their_mean():
-    """A line through two points has the evidence of white noise, so the lower order wins the tie."""
+def test_two_points_give_their_line():
+    """The evidence of a line through two points is that of white noise; two values that differ still make a line."""
     curve = CausalRegressor.fit([0.0, 1.0], [0.0, 1.0])
-    assert curve.order == 0 and curve.baseline == 0.5
+    assert curve.order == 1 and curve.baseline == pytest.approx(0.5)
+    np.testing.assert_allclose(curve.ace([0.0, 0.25, 1.0]), [-0.5, -0.25, 0.5], atol=1e-9)
     np.testing.assert_allclose(curve.evidences, curve.evidences[0], atol=1e-9)
+    assert CausalRegressor.fit([0.0, 1.0], [1 / 3, 1 / 3 + 1e-16]).order == 0
+    assert CausalRegressor.fit([0.0, 1.0], [0.0, 1.0], noise_floor=2.0).order == 0
+    assert CausalRegressor.fit([0.0, 1.0], [0.0, 1.0], max_order=0).order == 0
 
 
 # Types, warnings, errors, files

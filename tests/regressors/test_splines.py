@@ -6,6 +6,7 @@ import torch
 from scipy.integrate import quad
 from scipy.interpolate import BSpline, make_lsq_spline
 
+from acelib._warnings import ExtrapolationWarning
 from acelib.regressors import CausalTable, SplineRegressor
 
 
@@ -94,11 +95,17 @@ def test_many_splines_equal_single_ones():
 
 
 def test_small_and_clustered_samples():
-    """5 points are the least; clustered points stop the search before the design fails; one point is a constant."""
+    """5 points are the least; an interval far beyond the values has a spline over them; one point is a constant."""
     assert SplineRegressor.fit([0, 1, 2, 3, 4.0], [0, 1, 0, 1, 0.0], max_knots=9).num_knots == 0
     clustered = np.linspace(0, 1e-3, 22)
-    curve = SplineRegressor.fit(clustered, np.random.default_rng(0).normal(size=22), low=-1, high=1)
-    assert curve.scores.size == 1 and np.isfinite(curve.predict(clustered)).all()
+    noise = np.random.default_rng(0).normal(size=22)
+    with pytest.warns(ExtrapolationWarning, match="extrapolated"):
+        curve = SplineRegressor.fit(clustered, noise, low=-1, high=1)
+    inside = SplineRegressor.fit(clustered, noise)
+    np.testing.assert_allclose(curve.predict(clustered), inside.predict(clustered), atol=1e-12)
+    assert curve.predict(-0.7) == curve.predict(0.0) and curve.predict(0.9) == curve.predict(1e-3)
+    total = curve.predict(0.0) + 1e-3 * inside.baseline + (1 - 1e-3) * curve.predict(1e-3)
+    assert curve.baseline == pytest.approx(total / 2, rel=1e-9)
     assert SplineRegressor.fit(np.linspace(0, 1, 50), np.sin(np.arange(50)), max_knots=2).scores.size == 3
     constant = SplineRegressor.fit([2.0], [0.4], covariance=[[0.01]])
     assert constant.ace(2.0, return_std=True) == (0.0, 0.0) and constant.baseline == 0.4

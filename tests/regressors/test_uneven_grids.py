@@ -1,0 +1,155 @@
+"""Curves over uneven grids: quantiles of skewed laws, sparse values and intervals beyond the values.
+
+The baseline is compared with the mean of the function on 20,001 values of the interval. It must be within 5 % of the
+function's range or within 1.96 of its standard errors (a 5 % share of misses is allowed), and always within 5; an even
+grid must give the numbers that it gives without any limit.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acelib import ExtrapolationWarning
+from acelib.regressors import CausalRegressor, SplineRegressor
+from acelib.regressors.basis import orthogonal_basis, sound_order
+from acelib.regressors.polynomials import fit_orders, sound_orders
+from acelib.regressors.samples import check_samples
+
+LAWS = {
+    "lognormal": lambda rng: np.exp(rng.normal(size=2000)),
+    "exponential": lambda rng: rng.exponential(size=2000),
+    "income": lambda rng: np.exp(rng.normal(10, 0.8, 2000)),
+    "normal": lambda rng: rng.normal(size=2000),
+    "t3": lambda rng: rng.standard_t(3, size=2000),
+    "beta": lambda rng: rng.beta(0.5, 3, size=2000),
+}
+FUNCTIONS = {
+    "sigmoid": np.tanh,
+    "sine": np.sin,
+    "kink": lambda a: np.maximum(a, 0),
+}
+
+
+def judge(family, alphas, function):
+    """Return the baseline's error, its standard error and the worst ACE error in bands, in ranges of the function."""
+    curve = family.fit(alphas, function(alphas))
+    grid = np.linspace(alphas.min(), alphas.max(), 20_001)
+    truth = function(grid)
+    right = (truth.sum() - truth[[0, -1]].mean()) / (grid.size - 1)
+    mean, std = curve.ace(grid[::20], return_std=True)
+    errors = np.abs(mean - (truth[::20] - right))
+    size = np.ptp(truth)
+    outside = errors > np.maximum(0.05 * size, 5 * std)
+    return abs(curve.baseline - right) / size, curve.baseline_std / size, outside.mean()
+
+
+@pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_baselines_on_quantile_grids(family, seed):
+    """6 laws, 3 grids, 3 functions."""
+    rng, narrow = np.random.default_rng(seed), []
+    for law, draw in LAWS.items():
+        x = draw(rng)
+        middle, width = np.median(x), np.subtract(*np.quantile(x, [0.75, 0.25]))
+        for num in (20, 50, 100):
+            alphas = np.quantile(x, np.linspace(0, 1, num))
+            for name, shape in FUNCTIONS.items():
+                error, std, outside = judge(family, alphas, lambda a, f=shape, m=middle, w=width: f((a - m) / w))
+                assert error <= max(0.05, 5 * std), (law, num, name, error, std)
+                if family is CausalRegressor:
+                    assert error <= 0.8 and outside <= 0.6, (law, num, name, error, outside)
+                narrow.append(error <= max(0.05, 1.96 * std))
+    assert np.mean(narrow) >= 0.95
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(3, 60),
+    st.sampled_from(["geometric", "clusters", "random", "rounded"]),
+    st.floats(0.2, 3),
+)
+def test_no_curve_runs_away_between_sparse_values(seed, num, kind, frequency):
+    """Without noise the curve stays within 2 ranges of its samples all over the interval, on any grid."""
+    rng = np.random.default_rng(seed)
+    alphas = {
+        "geometric": lambda: np.geomspace(1e-3, 1, num),
+        "clusters": lambda: np.r_[rng.uniform(0, 0.01, num), rng.uniform(0.9, 1, 3)],
+        "random": lambda: rng.beta(0.4, 4, num),
+        "rounded": lambda: np.round(rng.exponential(size=10 * num), 1),
+    }[kind]()
+    alphas = np.unique(alphas)
+    y = np.tanh(5 * frequency * (alphas - np.median(alphas)))
+    curve = CausalRegressor.fit(alphas, y)
+    at = np.linspace(alphas[0], alphas[-1], 2001)
+    prediction = curve.predict(at)
+    assert prediction.max() <= y.max() + 2 * np.ptp(y) and prediction.min() >= y.min() - 2 * np.ptp(y)
+    assert abs(curve.baseline - prediction.mean()) < 0.05 * np.ptp(y) + 1e-9
+
+
+@pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
+@pytest.mark.parametrize("ends", [(0.0, 10.0), (-10.0, 1.0), (-3.0, 5.0), (0.0, 1.3), (-1e6, 1e6), (0.0, 1.1)])
+def test_an_interval_beyond_the_values_warns_and_stays_bounded(family, ends):
+    alphas = np.linspace(0, 1, 50)
+    y = np.sin(3 * alphas)
+    with pytest.warns(ExtrapolationWarning, match="alphas reach from 0 to 1 only"):
+        curve = family.fit(alphas, y, low=ends[0], high=ends[1])
+    far = curve.predict(np.linspace(*ends, 501))
+    assert np.abs(far).max() <= 3 * np.ptp(y) and abs(curve.baseline) <= 3 * np.ptp(y)
+
+
+def test_ends_beside_the_values_do_not_warn():
+    """Midpoints and Chebyshev nodes miss the ends by less than their spacing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for family in (CausalRegressor, SplineRegressor):
+            middles = (np.arange(20) + 0.5) / 20
+            family.fit(middles, middles**2, low=0.0, high=1.0)
+            nodes = np.cos(np.pi * (np.arange(33) + 0.5) / 33)
+            family.fit(nodes, nodes**2, low=-1.0, high=1.0)
+        CausalRegressor.fit([1.0, 2.0], [0.0, 1.0], low=0.5, high=2.0)
+
+
+@pytest.mark.parametrize("num", [2, 3, 5, 8, 9, 12, 16, 17, 20, 25, 33, 50, 100, 257, 1000])
+@pytest.mark.parametrize("spacing", ["uniform", "lobatto", "nodes"])
+def test_the_limits_do_not_bite_on_even_grids(num, spacing):
+    """Every order up to 30 is sound there, and nothing is added to the baseline's error."""
+    alphas = {
+        "uniform": np.linspace(-1, 1, num),
+        "lobatto": np.cos(np.pi * np.arange(num) / (num - 1)),
+        "nodes": np.cos(np.pi * (np.arange(num) + 0.5) / num),
+    }[spacing]
+    _, triangle = orthogonal_basis(alphas, -1.0, 1.0, 30)
+    assert sound_order(alphas, -1.0, 1.0, triangle) == len(triangle) - 1
+    curve = CausalRegressor.fit(alphas, np.abs(alphas - 0.3), low=-1.0, high=1.0)
+    assert curve.gap_misfit() == 0 == curve.baseline_std
+    samples = check_samples(alphas, np.abs(alphas - 0.3)[None], None, -1.0, 1.0)
+    basis, triangle = orthogonal_basis(alphas, -1.0, 1.0, 15)
+    fits = fit_orders(samples, basis)
+    assert sound_orders(samples, triangle, fits).tolist() == fits.order.tolist() == [curve.order]
+
+
+def test_the_gap_misfit_by_hand():
+    """Ten values in a tenth of the interval, one far away: 0.9 of the interval times the largest residual there."""
+    alphas = np.r_[np.linspace(0, 0.1, 10), 1.0]
+    curve = CausalRegressor.fit(alphas, np.r_[np.zeros(10), 1.0] + 0.01 * np.cos(40 * alphas))
+    expected = 0.9 * np.abs(curve.held_out[8:]).max()
+    assert curve.gap_misfit() == pytest.approx(expected, rel=1e-12)
+    assert curve.baseline_std == pytest.approx(expected, rel=1e-9)
+    _, std = curve.ace(alphas, return_std=True)
+    np.testing.assert_allclose(std**2, curve.misfit(alphas) ** 2 + expected**2, rtol=1e-9)
+    _, plain = curve.predict(alphas, return_std=True)
+    np.testing.assert_allclose(plain, curve.misfit(alphas), rtol=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.booleans())
+def test_two_values_make_a_line(left, step, first, rise, sampled):
+    alphas, y = np.array([left, left + step]), np.array([first, first + rise])
+    spread = np.diag([0.04, 0.01]) * rise**2 if sampled else None
+    curve = CausalRegressor.fit(alphas, y, covariance=spread)
+    assert curve.order == 1
+    np.testing.assert_allclose(curve.ace(alphas), [-rise / 2, rise / 2], rtol=1e-6, atol=1e-12 * abs(first))
