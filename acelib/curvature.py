@@ -160,6 +160,9 @@ def _first_that_works(model, points, factor, held, chunk, step) -> Tensor:
     last: UnsupportedOperation | None = None
     for route in ("collapsed", "jvp_grad", "double_backward"):
         try:
+            if route == "jvp_grad" and _misled(model, points, factor):
+                names.append("an operation whose forward mode disagrees with its double backward")
+                continue
             return _evaluate(route, model, points, factor, held, chunk, step)
         except UnsupportedOperation as error:
             names.append(error.operation)
@@ -171,6 +174,26 @@ def _first_that_works(model, points, factor, held, chunk, step) -> Tensor:
     remedy = "write that part with operations torch can differentiate twice, or use route='central_difference'"
     tried = "auto (collapsed, jvp_grad, then double_backward)"
     raise UnsupportedOperation(" and ".join(dict.fromkeys(names)), tried, remedy) from last
+
+
+def _misled(model, points, factor) -> bool:
+    """Return whether forward over reverse differs from double backward, on a few rows along one direction.
+
+    Torch computes some operations wrongly in forward mode without an error, ``scatter_reduce`` with products among
+    them. Where double backward cannot follow the model there is nothing to compare with.
+    """
+    few = points[:PROBE_ROWS]
+    s = factor[:PROBE_ROWS] if factor.ndim == 3 else factor.expand(len(few), *factor.shape)
+    direction = s @ torch.linspace(1, 2, s.shape[-1], dtype=s.dtype, device=s.device)
+    try:
+        with twice_differentiable(recurrent=True):
+            right = double_backward(model, few, direction[:, None])
+    except (RuntimeError, NotImplementedError):
+        return False
+    with twice_differentiable(recurrent=False):
+        found = jvp_grad(model, few, direction[:, None])
+    slack = torch.finfo(right.dtype).eps ** 0.5 * right.abs().max()
+    return bool(((found - right).abs() > slack + torch.finfo(right.dtype).eps).any())
 
 
 def _from_hessian(model, points, factor, held, chunk) -> Tensor:

@@ -71,10 +71,16 @@ def composite(function: Callable) -> Rule:
     return rule
 
 
-def linear(*at: int) -> Rule:
+def linear(*at: int, numbers: bool = True) -> Rule:
     """Return a rule for an operation that is linear in its arguments number ``at`` jointly (default: the first).
 
-    Such an argument may be a tensor or a list of them. A constant among them adds nothing to the tangents.
+    Such an argument may be a tensor or a list of them. A constant among them adds nothing to the tangents, nor does one
+    in any other place, by position or by name: what the operation returns for zeros is taken off.
+
+    Args:
+        at: numbers of the arguments.
+        numbers: False where a number in another place is always an axis, a size or a factor, which adds nothing; this
+            saves a call.
     """
     places = at or (0,)
 
@@ -90,6 +96,8 @@ def linear(*at: int) -> Rule:
             full = [next(filled) if i in places else argument for i, argument in enumerate(args)]
             return func(*full, **kwargs)
 
+        others = [a for i, a in enumerate(args) if i not in places], list(kwargs.values())
+        zero = call(*[torch.zeros_like(_plain(leaf)) for leaf in leaves]) if _may_add(others, numbers) else None
         jets = jets_in(leaves)
         count = len(jets[0].tangents)
         values = [leaf.value if isinstance(leaf, Jet) else leaf for leaf in leaves]
@@ -100,10 +108,30 @@ def linear(*at: int) -> Rule:
         if any(jet.second is not None for jet in jets):
             bends = [leaf.second if isinstance(leaf, Jet) else None for leaf in leaves]
             bends = [torch.zeros_like(v) if b is None else b for v, b in zip(values, bends, strict=True)]
-            second = call(*bends)
-        return _zip(call(*values), torch.vmap(call)(*slopes), second)
+            second = _minus(call(*bends), zero)
+        return _zip(call(*values), _minus(torch.vmap(call)(*slopes), zero), second)
 
     return rule
+
+
+def _plain(leaf: Tensor) -> Tensor:
+    return leaf.value if isinstance(leaf, Jet) else leaf
+
+
+def _may_add(others: Any, numbers: bool) -> bool:
+    """Return whether arguments hold a tensor, or a number, that could add something constant to the result."""
+    if isinstance(others, (list, tuple)):
+        return any(_may_add(item, numbers) for item in others)
+    return isinstance(others, Tensor) or (numbers and isinstance(others, (int, float)))
+
+
+def _minus(result: Any, zero: Any) -> Any:
+    """Return the result, a tensor or several, less what the operation returns for zeros."""
+    if zero is None:
+        return result
+    if isinstance(result, Tensor):
+        return result - zero
+    return [_minus(a, b) for a, b in zip(result, zero, strict=True)]
 
 
 class _Slot:

@@ -15,7 +15,7 @@ from .lazy import Shared
 from .registry import provide
 from .tensor import Jet, MissingRule
 
-_vmapped, _product = linear(), multilinear()
+_vmapped, _product = linear(numbers=False), multilinear()
 
 
 # ---------------------------------------------------------------- weights
@@ -41,6 +41,8 @@ def _convolution(func, x, weight, bias=None, *args, **kwargs):
 
 def _batch_norm(func, x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5, *_):
     """Return batch norm in evaluation mode: a constant scale and shift per channel."""
+    if func is torch.batch_norm:  # its weights come before the statistics
+        running_mean, running_var, weight, bias = weight, bias, running_mean, running_var
     if training or running_mean is None:
         raise MissingRule("batch_norm with the statistics of the batch")
     shape = (-1, *(1,) * (x.ndim - 2))

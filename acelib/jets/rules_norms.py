@@ -121,6 +121,8 @@ def _instance_norm(
     eps=1e-5,
     *_,
 ):
+    if func is torch.instance_norm:  # its weights come before the statistics
+        running_mean, running_var, weight, bias = weight, bias, running_mean, running_var
     if use_input_stats:
         return _group_norm(func, x, x.shape[1], weight, bias, eps)
     return torch.nn.functional.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)

@@ -68,8 +68,9 @@ provide(lambda func, x: id(x), "hash")
 _choose = pointwise(bends=False)
 
 
-def _where(func, x, *args):
+def _where(func, x=None, *args, condition=None, other=None):
     """Return ``x.where(condition, other)`` or ``torch.where(condition, x, other)``, which share a name."""
+    x, *args = (given for given in (x, *args, condition, other) if given is not None)
     if not args:
         return torch.where(x != 0)
     condition, *rest = (x, *args) if x.dtype == torch.bool else (args[0], x, *args[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from .lazy import Shared
 from .registry import provide
 from .tensor import Jet, MissingRule, jets_in
 
-_vmapped = linear()
+_vmapped = linear(numbers=False)
 
 
 def _reshape(func, x, *args, **kwargs):
@@ -74,10 +76,31 @@ provide(
     *("unbind", "unfold", "fold", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool3d", "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle"),
     *("channel_shuffle", "split_with_sizes", "unsafe_chunk", "unsafe_split", "atleast_2d", "atleast_3d"),
-    *("cat", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack", "block_diag"),
+    *("cat", "stack", "hstack", "vstack", "dstack", "row_stack"),
 )
-provide(linear(0, 3), "index_add", "index_copy", "scatter", "scatter_add")
+provide(linear(0, 3), "index_add", "index_copy", "scatter_add")
 provide(linear(0, 1), "select_scatter", "slice_scatter", "diagonal_scatter")
+
+
+def _block_diag(func, *blocks):
+    return linear(*range(len(blocks)))(func, *blocks)
+
+
+def _scatter(func, x, dim, index, src=None, *, value=None, reduce=None):
+    """Return ``scatter`` of a tensor or a number; it is no linear operation where it multiplies."""
+    src = value if src is None else src
+    options = {} if reduce is None else {"reduce": reduce}
+    if reduce != "multiply":
+        return _scattered(func, x, dim, index, src, **options)
+    if isinstance(src, Jet):
+        raise MissingRule("scatter that multiplies by something that varies")
+    return _vmapped(func, x, dim, index, src, **options)
+
+
+_scattered = linear(0, 3)
+provide(_block_diag, "block_diag")
+provide(lambda func, tensors: torch.cat([z if z.ndim > 1 else z[:, None] for z in tensors], 1), "column_stack")
+provide(_scatter, "scatter")
 
 
 def _pad(func, x, pad, mode="constant", value=None):
@@ -137,9 +160,10 @@ provide(_getitem, "getitem")
 provide(_setitem, "setitem")
 
 
-def _overwritten(func, x, source=0, *_, **__):
+def _overwritten(func, x, source: Any = 0, *_, value: Any = None, src: Any = None, other: Any = None, **__):
     """Return the target of ``copy_``, ``zero_`` or ``fill_``, whose old contents do not matter."""
-    return torch.zeros_like(x.value if isinstance(x, Jet) else x) + source
+    named = [given for given in (value, src, other) if given is not None]
+    return torch.zeros_like(x.value if isinstance(x, Jet) else x) + (named[0] if named else source)
 
 
 provide(_overwritten, "copy", "zero", "fill")

@@ -150,8 +150,20 @@ def _dispatch(func, name: str, in_place: bool, args: tuple, kwargs: dict) -> Any
     if written is not None and not isinstance(written, Jet):
         raise MissingRule(f"{name} that writes into a plain tensor (make it with x.new_zeros)")
     func = canonical(name, func) if in_place else func
-    result = rule(func, *replace(args, Jet, _settled), **replace(kwargs, Jet, _settled))
+    args, kwargs = _by_position(name, replace(args, Jet, _settled), replace(kwargs, Jet, _settled))
+    try:
+        result = rule(func, *args, **kwargs)
+    except TypeError as error:  # an argument form that the rule does not know
+        raise MissingRule(f"{name} with these arguments ({error})") from error
     return _with_family(result, jets, name, args) if written is None else _rebind(written, result, name)
+
+
+def _by_position(name: str, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Return the arguments with ``input=`` and ``other=`` at the places where the rules look for them."""
+    if args or "input" not in kwargs:
+        return args, kwargs
+    first = ("input",) if name == "where" or "other" not in kwargs else ("input", "other")
+    return tuple(kwargs[key] for key in first), {key: item for key, item in kwargs.items() if key not in first}
 
 
 def _value(jet: Jet) -> Tensor:
