@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
 from .basis import legendre, orthogonal_basis, sound_order
-from .samples import Array, Samples, check_samples, one_curve
+from .samples import Array, Samples, check_samples, one_curve, solve_triangular
 
 TIE = 1e-3
 """Log evidences this close (in nats) count as equal, and the lower order is taken."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.linalg import solve_triangular
 
 from .._warnings import ExtrapolationWarning, warn_caller
 
@@ -280,3 +279,13 @@ def to_numpy(values: Any) -> np.ndarray:
     if values.dtype.kind not in "biuf":
         raise TypeError(f"dtype {values.dtype} is not real")
     return values.astype(np.float64)
+
+
+def solve_triangular(triangle: np.ndarray, right: np.ndarray, *, trans: int = 0) -> np.ndarray:
+    """Return the solution of an upper triangular system, or of its transpose where ``trans`` is 1.
+
+    SciPy is imported when the first curve is fitted: it takes longer to import than the whole package.
+    """
+    from scipy import linalg
+
+    return linalg.solve_triangular(triangle, right, trans=trans)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.interpolate import BSpline
 
 from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
 from .basis import CONDITION_LIMIT
@@ -221,6 +220,8 @@ def _design(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Return B-splines at ``values``, ``(n, p)``; a single constant where the interval is one point."""
     if knots[0] == knots[-1]:
         return np.ones((values.size, 1))
+    from scipy.interpolate import BSpline  # when the first spline is fitted: it takes long to import
+
     return BSpline.design_matrix(values, knots, DEGREE, extrapolate=True).toarray()
 
 
