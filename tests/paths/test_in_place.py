@@ -16,21 +16,22 @@ from acelib.paths import (
     reliability,
     repair,
     trace_layers,
+    treatment_effects,
 )
 
 
 class Form(nn.Module):
-    """Two convolutions, a pool and a layer, with one step before and one between."""
+    """Two convolutions, a residual sum, a pool and a layer, with one step before and one between."""
 
     def __init__(self, before, between):
         super().__init__()
         self.a, self.b, self.fc = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 1), nn.Linear(12, 2)
         self.relu, self.flat, self.same = nn.ReLU(inplace=True), nn.Flatten(), nn.Identity()
-        self.before, self.between = before, between
+        self.before, self.between, self.residual = before, between, 1
 
     def forward(self, x):
         h = self.between(self, self.a(self.before(self, x)))
-        return self.fc(self.flat(F.adaptive_avg_pool2d(torch.tanh(self.b(h)), 2)))
+        return self.fc(self.flat(F.adaptive_avg_pool2d(torch.tanh(self.b(h)) + self.residual * h, 2)))
 
 
 def plain_before(net, x):
@@ -110,12 +111,16 @@ def test_effects_equal_those_of_the_network_written_without(before, between):
     for a, b in zip(got.layers, right.layers, strict=True):
         assert (a.name, a.necessary) == (b.name, b.necessary)
         assert (a.differences - b.differences).abs().max() < 1e-10
+    for name in ("a", "b", "fc"):  # with all targets, also where the graph has none
+        one, other = treatment_effects(net, x, 1, name), treatment_effects(plain, y, 1, name)
+        assert (one.differences - other.differences).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("chunk_size", [7, None])
 @pytest.mark.parametrize("first", ["statements", "columns", "data"])
 def test_studies_and_maps_leave_the_inputs_alone(first, chunk_size):
     (net, x), (plain, _) = setting(BEFORE[first], BETWEEN["module and sum"]), setting()
+    net.residual = plain.residual = 0  # so that layer b has necessary nodes, which the maps need
     kept, labels = x.clone(), torch.arange(40) % 2
     graph = explanatory_graph(plain, kept.clone(), 0, allow_wrong=True)
     most = int(plain(kept.clone()).argmax(1).mode().values)
