@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .games import subset_of
 from .noise import FiniteNoise
 from .outcome import Outcome
+from .pickfreeze import constant, rounding
 from .scm import CausalModel, StructuralModel
 
 MAX_STATES = 1_000_000  # joint states of the noises that are enumerated
@@ -35,7 +36,10 @@ def grid_outputs(what: Outcome, noises: Sequence[FiniteNoise]) -> Tensor:
     """Return the outputs ``(g_1, .., g_k, outputs)`` at every joint state of the noises."""
     axes = torch.meshgrid(*(n.values for n in noises), indexing="ij")
     points = torch.stack([a.reshape(-1) for a in axes], dim=1).to(device=what.device, dtype=what.dtype)
-    return what.outputs(points).cpu().reshape(*axes[0].shape, -1)
+    outputs = what.outputs(points).cpu()
+    still = constant(torch.stack([outputs.amin(0), outputs.amax(0)]), rounding(outputs))
+    outputs = torch.where(still, outputs[:1], outputs)  # rounding errors are no variance
+    return outputs.reshape(*axes[0].shape, -1)
 
 
 def conditional_means(outputs: Tensor, noises: Sequence[FiniteNoise]) -> Iterator[tuple[Tensor, Tensor]]:

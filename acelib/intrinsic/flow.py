@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._warnings import ApproximationWarning, warn_caller
 from ._progress import progress_bar
 from .graph import CausalGraph, read_columns
 from .scm import CausalModel
@@ -99,6 +100,7 @@ class FlowModel(CausalModel):
             raise ValueError(
                 f"X must vary in every column, got constant {constant}; leave these nodes out of the graph"
             )
+        _warn_of_repeats(X, graph)
         generator = torch.Generator().manual_seed(seed or 0)
         transform = spline_transform(graph.adjacency(), hidden, bins, generator).to(DTYPE)
         rows = (X - location) / scale
@@ -164,6 +166,21 @@ class FlowModel(CausalModel):
     def __repr__(self) -> str:
         loss = f", {self.history[-1]:.4g} nats a row after {len(self.history)} epochs" if self.history else ""
         return f"FlowModel({dict(self.graph.parents)}{loss})"
+
+
+def _warn_of_repeats(X: Tensor, graph: CausalGraph) -> None:
+    """Warn of columns in which single values hold more than 2 % of the rows: flows are for continuous variables."""
+    found = []
+    for node, column in zip(graph.nodes, X.T, strict=True):
+        distinct, counts = column.unique(return_counts=True)
+        if int(counts.max()) > max(5, 0.02 * len(column)):
+            found.append(f"{node!r} ({len(distinct)} distinct values)")
+    if found:
+        warn_caller(
+            f"a flow is for continuous variables, but values repeat in {', '.join(found)}; contributions of these "
+            "nodes may be wrong, use StructuralModel with FiniteNoise for them",
+            ApproximationWarning,
+        )
 
 
 def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, generator: torch.Generator) -> nn.Module:

@@ -67,7 +67,7 @@ class CausalGraph:
 
     def check_order(self, order: Iterable[str]) -> tuple[str, ...]:
         """Return ``order`` as a tuple, or raise a ValueError where it is no topological order of this graph."""
-        order = tuple(order)
+        order = tuple(str(n) for n in order)
         if sorted(order) != sorted(self.nodes):
             raise ValueError(f"order must name every node once, {list(self.nodes)}, got {list(order)}")
         for child, parents in self._parents.items():
@@ -76,20 +76,20 @@ class CausalGraph:
                 raise ValueError(f"order must place causes first, got {child!r} before its parents {late}")
         return order
 
-    def check_known(self, given: Iterable[str], what: str) -> None:
+    def check_known(self, given: Iterable[Any], what: str) -> None:
         """Raise a ValueError where ``given`` (the argument ``what``) names something that is no node."""
-        unknown = [n for n in given if n not in self._parents]
+        unknown = [n for n in given if str(n) not in self._parents]
         if unknown:
             raise ValueError(f"{what} must name nodes of the graph, {list(self.nodes)}, got {unknown}")
 
     def index(self, node: str | int) -> int:
-        """Return the column of a node given by name or number.
+        """Return the column of a node given by name, or by number where no node has this number for a name.
 
         Raises:
             ValueError: if there is no such node.
         """
-        if isinstance(node, str) and node in self._parents:
-            return self.nodes.index(node)
+        if str(node) in self._parents:
+            return self.nodes.index(str(node))
         if not isinstance(node, str) and 0 <= int(node) < len(self):
             return int(node)
         raise ValueError(f"node must be one of {list(self.nodes)}, or its number, got {node!r}")
@@ -124,14 +124,12 @@ def read_columns(X: Any, graph: CausalGraph, names: Iterable[str] | None = None)
     Raises:
         ValueError: for missing or repeated columns, NaN, or a table of another shape.
     """
-    if names is None and hasattr(X, "columns"):
-        names = [str(c) for c in X.columns]
-    if hasattr(X, "columns"):
-        X = X.to_numpy(copy=True)  # a view of a frame is read-only, which torch cannot hold
+    if hasattr(X, "iloc"):
+        return _of_frame(X, graph, [str(c) for c in (X.columns if names is None else names)])
     table = as_float_tensor(X, "X")
     if table.ndim != 2:
         raise ValueError(f"X must be a table (rows, nodes), got shape {tuple(table.shape)}")
-    names = list(graph.nodes if names is None else names)
+    names = [str(n) for n in (graph.nodes if names is None else names)]
     if len(names) != table.shape[1]:
         raise ValueError(f"names must have one name per column of X, {table.shape[1]}, got {names}")
     missing = [n for n in graph.nodes if n not in names]
@@ -140,14 +138,41 @@ def read_columns(X: Any, graph: CausalGraph, names: Iterable[str] | None = None)
     return table[:, [names.index(n) for n in graph.nodes]]
 
 
+def _of_frame(X: Any, graph: CausalGraph, names: list[str]) -> Tensor:
+    """Return the columns of the graph's nodes from a data frame; what the other columns hold does not matter."""
+    if len(names) != X.shape[1]:
+        raise ValueError(f"names must have one name per column of X, {X.shape[1]}, got {names}")
+    missing = [n for n in graph.nodes if n not in names]
+    repeated = [n for n in graph.nodes if names.count(n) > 1]
+    if missing or repeated:
+        what = f"none for {missing}" if missing else f"several for {repeated}"
+        raise ValueError(f"X must have a column for every node, got {what} among {names}")
+    columns = []
+    for node in graph.nodes:
+        try:
+            columns.append(X.iloc[:, names.index(node)].to_numpy(dtype=float, na_value=float("nan")))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"X must have numbers in column {node!r}, got {error}; encode text as numbers") from error
+    return as_float_tensor(torch.stack([torch.tensor(c) for c in columns], dim=1), "X")
+
+
 def _checked(graph: Any) -> dict[str, tuple[str, ...]]:
     """Return the parents of every node as tuples of names, or raise a ValueError that names what is wrong."""
+    if hasattr(graph, "predecessors") and hasattr(graph, "nodes"):  # a networkx.DiGraph
+        graph = {node: list(graph.predecessors(node)) for node in graph.nodes}
     if not isinstance(graph, Mapping) or not graph:
         raise ValueError(f"graph must be a non-empty mapping {{child: [parents]}}, got {graph!r}; a root has []")
     checked: dict[str, tuple[str, ...]] = {}
     for child, parents in graph.items():
         if isinstance(parents, str):
             raise ValueError(f"graph must give {child!r} a list of parents, got {parents!r}; write [{parents!r}]")
+        if isinstance(parents, (set, frozenset)):
+            raise ValueError(
+                f"graph must give {child!r} its parents in an order, which is that of a mechanism's arguments, got the "
+                f"set {sorted(map(str, parents))}; write a list"
+            )
+        if str(child) in checked:
+            raise ValueError(f"graph must have different names for its nodes, got {child!r} twice as text")
         checked[str(child)] = tuple(str(p) for p in parents)
         if len(set(checked[str(child)])) != len(checked[str(child)]):
             raise ValueError(f"graph must name each parent of {child!r} once, got {list(checked[str(child)])}")

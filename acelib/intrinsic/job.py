@@ -94,7 +94,7 @@ class Job:
             columns = range(k) if inputs is None else [scm.graph.index(n) for n in inputs]
             place = scm.graph.index(target) if model is None else int(target)
             weights = linear_weights(model, place, list(columns), k)
-            if weights is not None:
+            if weights is not None and not scm.unknown_noises(weights):
                 values = scm.contributions(weights)[:, None]
                 return self._result(_certain(values), _certain(values.sum(0)), "closed form", 0)
         return None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .graph import CausalGraph, read_columns
-from .noise import EmpiricalNoise, FiniteNoise
+from .noise import EmpiricalNoise, variance_of
 from .scm import CausalModel
 
 
@@ -27,8 +27,7 @@ class LinearModel(CausalModel):
         coefficients: ``{child: {parent: coefficient}}``, one for every edge.
         intercepts: ``{node: number}``; 0 where missing.
         scales: ``{node: standard deviation of its noise}``; 1 where missing.
-        noise: ``{node: noise}`` as for ``StructuralModel``, with mean 0; normal where missing. Any but a FiniteNoise
-            must have variance 1.
+        noise: ``{node: noise}`` as for ``StructuralModel``, of any variance; normal where missing.
 
     Raises:
         ValueError: for an unknown node, an edge without coefficient or a coefficient without edge.
@@ -47,12 +46,15 @@ class LinearModel(CausalModel):
         noise: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(graph, noise or {})
+        given = noise if isinstance(noise, Mapping) else dict.fromkeys(self.graph.nodes, noise or "normal")
+        known = {str(node): variance_of(each) for node, each in given.items()}
+        self.noise_variances = torch.tensor([known.get(n, 1.0) for n in self.graph.nodes], dtype=torch.float64)
         for name, given in (("coefficients", coefficients), ("intercepts", intercepts), ("scales", scales)):
             self.graph.check_known(given or {}, name)
         k = len(self.graph)
         self.matrix = torch.zeros(k, k, dtype=torch.float64)
         for child, parents in self.graph.parents.items():
-            given = coefficients.get(child, {})
+            given = _named(_named(coefficients).get(child, {}))
             if set(given) != set(parents):
                 raise ValueError(
                     f"coefficients of {child!r} must be for its parents in the graph, {list(parents)}, got "
@@ -63,7 +65,7 @@ class LinearModel(CausalModel):
         self.intercepts, self.scales = self._vector(intercepts, 0.0), self._vector(scales, 1.0)
 
     def _vector(self, given: Mapping[str, float] | None, default: float) -> Tensor:
-        return torch.tensor([float((given or {}).get(n, default)) for n in self.graph.nodes], dtype=torch.float64)
+        return torch.tensor([float(_named(given or {}).get(n, default)) for n in self.graph.nodes], dtype=torch.float64)
 
     @classmethod
     def fit(
@@ -137,7 +139,18 @@ class LinearModel(CausalModel):
         References:
             Janzing et al. (2024), the linear case.
         """
-        return self.weights(target).square() * self._noise_variances()
+        weights = self.weights(target)
+        if unknown := self.unknown_noises(target):
+            raise ValueError(
+                f"noise must have a finite variance that is known for the closed form, got none for {unknown}; use "
+                "method='sampling', or a scipy distribution"
+            )
+        return weights.square() * self.noise_variances.nan_to_num(0.0)
+
+    def unknown_noises(self, target: str | Tensor) -> list[str]:
+        """Return the nodes that add to the target by a noise whose variance is infinite or cannot be known."""
+        weights = self.weights(target)
+        return [n for n, w, v in zip(self.nodes, weights, self.noise_variances, strict=True) if w != 0 and v.isnan()]
 
     def log_likelihood(self, X: Any, *, names: Iterable[str] | None = None) -> float:
         """Return the mean log density of rows ``(n, nodes)`` in nats under normal noises."""
@@ -145,9 +158,10 @@ class LinearModel(CausalModel):
         e = self.abduct(rows)
         return float(-0.5 * e.square().sum(1).mean() - self.scales.log().sum() - 0.5 * len(self.graph) * log(2 * pi))
 
-    def _noise_variances(self) -> Tensor:
-        known = [n.variance if isinstance(n, FiniteNoise) else 1.0 for n in self.noises.values()]
-        return torch.tensor([float(v) for v in known], dtype=torch.float64)
+
+def _named(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a mapping whose keys are names of nodes as text."""
+    return {str(node): value for node, value in given.items()}
 
 
 def _least_squares(design: Tensor, y: Tensor, node: str, parents: tuple[str, ...]) -> tuple[Tensor, Tensor]:

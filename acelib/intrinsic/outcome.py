@@ -85,7 +85,7 @@ def outcome(
             f"{type(scm).__name__}"
         )
     if model is None:
-        if not isinstance(target, str):
+        if target is None or not isinstance(target, str) and str(target) not in scm.graph.nodes:
             nodes = list(scm.graph.nodes)
             raise ValueError(f"target must name a node where model is None, one of {nodes}, got {target!r}")
         column = scm.graph.index(target)

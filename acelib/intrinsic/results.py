@@ -68,10 +68,10 @@ class IntrinsicContributions:
     models: Tensor | None = None
 
     def __getitem__(self, node: str | int) -> float:
-        """Return the contribution of one node, by name or column."""
+        """Return the contribution of one node, by name, or by column where no node has that number."""
         if isinstance(node, str) and node not in self.nodes:
             raise KeyError(f"node must be one of {list(self.nodes)}, got {node!r}")
-        return float(self.contributions[self.nodes.index(node) if isinstance(node, str) else node])
+        return float(self.contributions[self.nodes.index(str(node)) if str(node) in self.nodes else int(node)])
 
     @property
     def model_spread(self) -> Tensor | None:

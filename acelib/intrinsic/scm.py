@@ -48,6 +48,7 @@ class CausalModel(ABC):
         self.graph = CausalGraph.of(graph)
         each = noise if isinstance(noise, Mapping) else dict.fromkeys(self.graph.nodes, noise)
         self.graph.check_known(each, "noise")
+        each = {str(node): given for node, given in each.items()}
         self.noises = {node: inverse_cdf(each.get(node, "normal"), node) for node in self.graph.nodes}
 
     @property
@@ -109,7 +110,7 @@ class StructuralModel(CausalModel):
         noise: Any = "normal",
     ) -> None:
         super().__init__(graph, noise)
-        self.mechanisms = dict(mechanisms or {})
+        self.mechanisms = {str(node): function for node, function in (mechanisms or {}).items()}
         self.graph.check_known(self.mechanisms, "mechanisms")
         for node, parents in self.graph.parents.items():
             if node not in self.mechanisms:

@@ -12,22 +12,28 @@ Sobol' sequence, which are not independent; here they come from independent scra
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, Model
+from .._saved import load_json, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
 from .graph import CausalGraph
 from .outcome import Outcome, outcome
-from .pickfreeze import Plan, Replicates, first_total_plan, permutation_plan, replicate, subsets_plan
+from .pickfreeze import Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
 from .scm import StructuralModel
 
+FORMAT = "acelib.sobol/1"
+AT_ONCE = 4  # inputs up to which all subsets cost little more than first and total indices
+PROBE_ROWS = 16  # rows by which a model is recognised that has changed since
 Run = Callable[[Plan], Replicates]
 
 
@@ -49,6 +55,7 @@ class SobolIndices:
         num_rows: model rows evaluated, num_samples · (inputs + 2).
         scramblings: independent scramblings; their number minus 1 is the degrees of freedom.
         models: first and total ``(S, 2, inputs, outputs)`` for each model of a list; None for a single model.
+        further: averages behind the Shapley effects and closed indices where they were evaluated at once or loaded.
     """
 
     first: Tensor
@@ -62,27 +69,30 @@ class SobolIndices:
     num_rows: int
     scramblings: int
     models: Tensor | None = None
+    further: Replicates | None = field(default=None, repr=False, compare=False)
     _run: Run | None = field(default=None, repr=False, compare=False)
 
-    @cached_property
+    @property
     def shapley(self) -> Tensor:
-        """``(inputs, outputs)`` Shapley effects; they sum to 1 within their errors. Evaluated at the first access.
+        """``(inputs, outputs)`` Shapley effects; they sum to 1 within their errors.
 
-        All subsets are visited up to 12 inputs (num_samples · 2^inputs rows); beyond, one random order per point.
+        All subsets are visited up to 12 inputs (num_samples · 2^inputs rows); beyond, one random order per point. Up to
+        4 inputs this is done at once; beyond 4 at the first access, which raises a ValueError if the model gives other
+        outputs by then.
         """
         return self._shapley[0]
 
-    @cached_property
+    @property
     def shapley_stderr(self) -> Tensor:
         """``(inputs, outputs)`` standard errors of the Shapley effects."""
         return self._shapley[1]
 
     @property
     def closed(self) -> Mapping[tuple[int, ...], Tensor]:
-        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs. Evaluated at the first access.
+        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs; evaluated as for ``shapley``.
 
         Raises:
-            ValueError: for more than 12 inputs.
+            ValueError: for more than 12 inputs, or if the model gives other outputs by now.
         """
         return self._closed[0]
 
@@ -127,23 +137,51 @@ class SobolIndices:
             f"{', '.join(first)}; total {', '.join(total)}; largest stderr {error:.1g})"
         )
 
-    @cached_property
-    def _subsets(self) -> Replicates:
-        k = self.first.shape[0]
-        if k > MAX_EXACT:
-            raise ValueError(f"closed indices must be for at most {MAX_EXACT} inputs, got {k}; use first and total")
-        return self._rerun(subsets_plan(k))
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle holds: the numbers, with those evaluated later, without the model."""
+        state = dict(self.__dict__)
+        return {**state, "further": state.pop("_more", self.further), "_run": None}
 
-    def _rerun(self, plan: Plan) -> Replicates:
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the result to a JSON file (to a temporary name first) and return its path.
+
+        Shapley effects and closed indices are in it where they have been evaluated; NaN stands for itself.
+        """
+        state = self.__getstate__()
+        content = {one.name: _plain(state[one.name]) for one in fields(self) if one.name != "_run"}
+        return save_json(path, content, format=FORMAT)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> SobolIndices:
+        """Return the result that ``save`` wrote.
+
+        Raises:
+            ValueError: if the file is missing or is not one of ours.
+        """
+        content = load_json(path, format=FORMAT, what="saved Sobol' indices", remedy="save them again")
+        given = content.pop("further", None)
+        if set(content) != {one.name for one in fields(cls)} - {"_run", "further"}:
+            raise ValueError(f"{path} does not hold saved Sobol' indices (format {FORMAT}); save them again")
+        tensors = {name: _tensor(value) for name, value in content.items()}
+        further = None if given is None else Replicates(**{name: _tensor(value) for name, value in given.items()})
+        return cls(**tensors, further=further)
+
+    @cached_property
+    def _more(self) -> Replicates:
+        """The averages over all subsets of inputs, or over random orders where there are more than 12."""
+        if self.further is not None:
+            return self.further
         if self._run is None:
             raise ValueError("indices must come from sobol_indices to be evaluated further, got a copy without a model")
-        return self._run(plan)
+        k = self.first.shape[0]
+        return self._run(subsets_plan(k) if k <= MAX_EXACT else permutation_plan(k))
 
-    @cached_property
+    @property
     def _closed(self) -> tuple[dict[tuple[int, ...], Tensor], dict[tuple[int, ...], Tensor]]:
         k, outputs = self.first.shape
-        run = self._subsets
-        value, error = ratio_and_stderr(closed_values(run).transpose(0, 1), run.variance[:, None])
+        if k > MAX_EXACT:
+            raise ValueError(f"closed indices must be for at most {MAX_EXACT} inputs, got {k}; use first and total")
+        value, error = ratio_and_stderr(closed_values(self._more).transpose(0, 1), self._more.variance[:, None])
         names = [subset_of(bits, k) for bits in range(2**k)]
 
         def named(table: Tensor) -> dict[tuple[int, ...], Tensor]:
@@ -151,17 +189,23 @@ class SobolIndices:
 
         return named(value), named(error)
 
-    @cached_property
+    @property
     def _shapley(self) -> tuple[Tensor, Tensor]:
         k, outputs = self.first.shape
-        if k <= MAX_EXACT:
-            run = self._subsets
-            values = shapley_values(run, k)
-        else:
-            run = self._rerun(permutation_plan(k))
-            values = run.statistics
-        value, error = ratio_and_stderr(values, run.variance[:, None])
+        values = shapley_values(self._more, k) if k <= MAX_EXACT else self._more.statistics
+        value, error = ratio_and_stderr(values, self._more.variance[:, None])
         return value[:, :outputs], error[:, :outputs]
+
+
+def _plain(value: Any) -> Any:
+    """Return a tensor, or averages of them, as lists for JSON."""
+    if isinstance(value, Replicates):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return value.tolist() if isinstance(value, Tensor) else value
+
+
+def _tensor(value: Any) -> Any:
+    return torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
 
 
 def sobol_indices(
@@ -207,7 +251,16 @@ def sobol_indices(
     chunk = chunk_size or DEFAULT_CHUNK
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
+    sizes(num_samples, scramblings)
+    points = what.noise(torch.rand(PROBE_ROWS, num_inputs, generator=torch.Generator().manual_seed(0)).double())
+    seen = what.outputs(points)
+
     def run(plan: Plan) -> Replicates:
+        if not torch.allclose(what.outputs(points), seen, rtol=1e-6, atol=0.0, equal_nan=True):
+            raise ValueError(
+                "model must give the same outputs as when its indices were computed, got other ones; call "
+                "sobol_indices again"
+            )
         return replicate(
             what.mixed,
             plan,
@@ -219,7 +272,10 @@ def sobol_indices(
             progress=progress,
         )
 
-    return _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings, run)
+    result = _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings, run)
+    if num_inputs > AT_ONCE:
+        return result
+    return replace(result, further=run(subsets_plan(num_inputs)), _run=None)
 
 
 def shapley_values(run: Replicates, k: int) -> Tensor:

@@ -43,7 +43,7 @@ def _batch_norm(func, x, running_mean, running_var, weight=None, bias=None, trai
     """Return batch norm in evaluation mode: a constant scale and shift per channel."""
     if func is torch.batch_norm:  # its weights come before the statistics
         running_mean, running_var, weight, bias = weight, bias, running_mean, running_var
-    if training or running_mean is None:
+    if training or running_mean is None or running_var is None:
         raise MissingRule("batch_norm with the statistics of the batch")
     shape = (-1, *(1,) * (x.ndim - 2))
     scale = torch.rsqrt(running_var + eps) if weight is None else weight * torch.rsqrt(running_var + eps)
