@@ -66,6 +66,7 @@ def enumerate_variance(outputs: Tensor, noises: Sequence[FiniteNoise]) -> Tensor
     weights = torch.ones((), dtype=outputs.dtype)
     for noise in noises:
         weights = weights[..., None] * noise.probabilities
+    outputs = outputs - outputs.reshape(-1, outputs.shape[-1])[0]  # a constant is exactly 0 then
     centred = outputs - (weights.reshape(-1) @ outputs.reshape(-1, outputs.shape[-1]))
     return torch.stack([p @ mean.square() for mean, p in conditional_means(centred, noises)])
 

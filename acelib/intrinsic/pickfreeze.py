@@ -184,12 +184,8 @@ def replicate(
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
     generator = torch.Generator().manual_seed(seed or 0)
-    sums, shift, ends = (
-        torch.empty(0),
-        torch.empty(0),
-        torch.empty(0),
-    )  # made by the first block, which knows shape and device
-    unit = 1.0
+    # made by the first block, which knows shape and device
+    sums, shift, ends, unit = (torch.empty(0) for _ in range(4))
     blocks = scrambled_points(2 * k, n, scramblings, block, seed)
     for u, index in progress_bar(blocks, "pick-freeze", progress):
         points = torch.from_numpy(u)
@@ -199,7 +195,7 @@ def replicate(
         shift = f.mean((0, 1)) if first else shift
         low, high = f.amin((0, 1)), f.amax((0, 1))
         ends = torch.stack([low, high] if first else [torch.minimum(low, ends[0]), torch.maximum(high, ends[1])])
-        unit = min(unit, rounding(f))
+        unit = rounding(f) if first else torch.minimum(unit, rounding(f))
         f = f - shift  # centred by a constant: no digits are lost to a large mean
         parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
         if first:
@@ -211,12 +207,12 @@ def replicate(
     # E[mean(f - grand)^2] misses Var(grand), which the spread of the means over scramblings estimates
     variance = square - 2 * grand * mean + grand**2 + mean.var(0) / scramblings
     rows = plan.num_mixtures * n * scramblings
-    still = constant(ends.cpu(), unit)
+    still = constant(ends.cpu(), unit.cpu())
     variance = variance.masked_fill(still, 0.0)
     return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows)
 
 
-def constant(ends: Tensor, unit: float) -> Tensor:
+def constant(ends: Tensor, unit: Tensor) -> Tensor:
     """Return which outputs ``(outputs,)`` differ by rounding only, from their least and greatest values ``(2, ...)``.
 
     Their variance is that of rounding errors; it is taken for 0.
@@ -224,7 +220,8 @@ def constant(ends: Tensor, unit: float) -> Tensor:
     return (ends[1] - ends[0]) <= 32 * unit * ends.abs().amax(0)
 
 
-def rounding(values: Tensor) -> float:
-    """Return the unit of rounding of values that may have been computed in single precision."""
-    single = torch.equal(values.to(torch.float32).to(values.dtype), values)
-    return torch.finfo(torch.float32 if single else values.dtype).eps
+def rounding(values: Tensor) -> Tensor:
+    """Return each output's unit of rounding ``(outputs,)``, from values that may be of single precision."""
+    flat = values.reshape(-1, values.shape[-1])
+    single = (flat.to(torch.float32).to(flat.dtype) == flat).all(0)
+    return torch.where(single, torch.finfo(torch.float32).eps, torch.finfo(flat.dtype).eps)

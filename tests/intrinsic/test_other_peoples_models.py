@@ -1,0 +1,228 @@
+"""Causal models, tables and networks as other people write them: right, or refused in a sentence."""
+
+import copy
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acelib.intrinsic import (
+    CausalGraph,
+    FiniteNoise,
+    FlowModel,
+    LinearModel,
+    SobolIndices,
+    StructuralModel,
+    intrinsic_contributions,
+    sobol_indices,
+)
+from acelib.intrinsic.entropy import label_probabilities
+
+F64 = torch.float64
+
+CONSTANT = {
+    "softmax": lambda x: x.softmax(1).sum(1, keepdim=True),
+    "single precision": lambda x: x.float().softmax(1).sum(1, keepdim=True),
+    "unit vector": lambda x: torch.nn.functional.normalize(x, dim=1).square().sum(1, keepdim=True) * 1e6,
+    "angles": lambda x: (x.sin().square() + x.cos().square()).sum(1, keepdim=True) - 1e-3,
+    "zero": lambda x: x[:, :1] * 0,
+    "large": lambda x: (x[:, :1] - x[:, :1] + 1e12) * torch.ones(1, dtype=x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize("inputs", [2, 6])
+def test_an_output_constant_up_to_rounding_has_no_indices(name, inputs):
+    def model(x):
+        return torch.cat([CONSTANT[name](x).to(F64), x[:, :1] * 2 + x[:, 1:2]], dim=1)
+
+    r = sobol_indices(model, num_inputs=inputs, num_samples=1024)
+    assert r.first[:, 0].isnan().all() and r.total[:, 0].isnan().all() and r.variance[0] == 0
+    assert abs(float(r.first[0, 1]) - 0.8) < 0.01 and r.shapley[:, 0].isnan().all()
+    scm = StructuralModel({f"x{i}": [] for i in range(inputs)}, noise="uniform")
+    for context in ("shapley", "first", "total", "topological"):
+        c = intrinsic_contributions(scm, model, context=context, num_samples=512)
+        assert c.contributions.abs().max() == 0 and c.uncertainty == 0 and c.shares.isnan().all()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_small_and_rare_variation_is_no_rounding(scale, shift):
+    r = sobol_indices(lambda x: shift * scale * 1e3 + scale * (2 * x[:, :1] + x[:, 1:]), num_inputs=2, num_samples=1024)
+    assert abs(float(r.first[0, 0]) - 0.8) < 0.01
+    rare = sobol_indices(lambda x: (x[:, :1] < 0.002).double(), num_inputs=2, num_samples=2**14)
+    assert abs(float(rare.first[0, 0]) - 1) < 0.05
+
+
+def test_an_enumerated_constant_has_no_variance():
+    scm = StructuralModel({"a": [], "b": []}, noise=FiniteNoise([0.1, 0.7, 0.3]))
+    r = intrinsic_contributions(scm, lambda x: x.softmax(1).sum(1, keepdim=True))
+    assert r.method == "enumeration" and r.contributions.tolist() == [0, 0] and r.shares.isnan().all()
+
+
+NOISES = {
+    "uniform": ("uniform", 1 / 12),
+    "scipy": (scipy.stats.norm(2, 3), 9.0),
+    "skewed": (scipy.stats.gamma(2.0), 2.0),
+    "torch": (torch.distributions.Laplace(torch.tensor(0.0, dtype=F64), torch.tensor(2.0, dtype=F64)), 8.0),
+    "function": (lambda u: 3 * torch.special.ndtri(u) + 1, 9.0),
+    "finite": (FiniteNoise([0.0, 4.0]), 4.0),
+}
+
+
+@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("both", [False, True])
+def test_the_closed_form_knows_the_variance_of_its_noises(name, both):
+    noise, variance = NOISES[name]
+    model = LinearModel({"X": [], "Y": ["X"]}, {"Y": {"X": 2.0}}, noise=noise if both else {"X": noise})
+    exact = intrinsic_contributions(model, None, target="Y")
+    other = intrinsic_contributions(model, None, target="Y", method="sampling")
+    assert exact.method == "closed form" and abs(exact["X"] - 4 * variance) < 1e-6 * variance
+    assert abs(exact["Y"] - (variance if both else 1)) < 1e-6 * variance + 1e-12
+    assert abs(other["X"] - exact["X"]) < 0.03 * exact["X"] + 5 * float(other.stderr[0])
+
+
+def test_an_unknown_variance_has_no_closed_form():
+    model = LinearModel({"X": [], "Y": ["X"]}, {"Y": {"X": 1.0}}, noise={"X": lambda u: (u > 0.3).double()})
+    with pytest.raises(ValueError, match=r"finite variance that is known .* got none for \['X'\]"):
+        model.contributions("Y")
+    assert intrinsic_contributions(model, None, target="Y").method == "sampling"
+    cauchy = LinearModel({"X": [], "Y": ["X"]}, {"Y": {"X": 1.0}}, noise={"X": scipy.stats.cauchy()})
+    with pytest.raises(ValueError, match="finite variance"):
+        cauchy.contributions("Y")
+
+
+@pytest.mark.parametrize("name", ["Gamma", "Beta", "StudentT"])
+def test_a_noise_without_inverse_is_refused_by_the_name_of_its_node(name):
+    given = {"Gamma": (2.0, 1.0), "Beta": (2.0, 3.0), "StudentT": (3.0,)}[name]
+    noise = getattr(torch.distributions, name)(*map(torch.tensor, given))
+    with pytest.raises(ValueError, match="noise of 'dose' must have an inverse distribution function icdf"):
+        StructuralModel({"dose": []}, noise={"dose": noise})
+
+
+@pytest.mark.parametrize("other", ["text", "missing", "flag", "date", "mixed", "category"])
+def test_further_columns_of_a_table_do_not_matter(other):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    column = {
+        "text": [f"p{i}" for i in range(300)],
+        "missing": np.full(300, np.nan),
+        "flag": x > 0,
+        "date": pd.date_range("2020", periods=300),
+        "mixed": [1, "a", None] * 100,
+        "category": pd.Categorical(["u", "v", "w"] * 100),
+    }[other]
+    table = pd.DataFrame({"other": column, "y": 2 * x + rng.normal(size=300), "x": x})
+    model = LinearModel.fit(table, {"x": [], "y": ["x"]})
+    assert abs(float(model.matrix[1, 0]) - np.polyfit(table.x, table.y, 1)[0]) < 1e-9
+    assert math.isfinite(model.log_likelihood(table))
+    table = table.assign(x=table.x.astype("float32"), count=pd.array([1, 2, 3] * 100, dtype="Int64"))
+    LinearModel.fit(table, {"x": [], "count": [], "y": ["x", "count"]})
+    with pytest.raises((TypeError, ValueError), match=r"(?i)X .*'?(name|y|nan|inf)"):
+        LinearModel.fit(table.assign(y="a"), {"x": [], "y": ["x"]})
+
+
+@pytest.mark.parametrize("names", [(0, 1, 2), (3, 1, 2), ("0", "1", "2"), (np.int64(7), 5, "z")])
+def test_nodes_may_be_numbers(names):
+    a, b, c = names
+    graph = {a: [], b: [a], c: [a, b]}
+    scm = StructuralModel(graph, {b: lambda u, n: 2 * u + n, c: lambda u, v, n: u + v + n}, noise={a: "normal"})
+    r = intrinsic_contributions(scm, None, target=c, num_samples=2048)
+    assert [round(r[n]) for n in names] == [9, 1, 1]
+    linear = LinearModel(graph, {b: {a: 2.0}, c: {a: 1.0, b: 1.0}}, scales={a: 1.0}, noise={c: "normal"})
+    exact = intrinsic_contributions(linear, None, target=c, order=[a, b, c], context="topological")
+    assert [exact[n] for n in names] == [9.0, 1.0, 1.0]
+    frame = pd.DataFrame(linear.sample(500).numpy(), columns=list(names))
+    assert LinearModel.fit(frame[[c, a, b]], graph).nodes == tuple(map(str, names))
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_of_parents_are_refused(kind):
+    with pytest.raises(ValueError, match=r"must give 'z' its parents in an order.*write a list"):
+        StructuralModel({"x": [], "y": [], "z": kind({"x", "y"})}, {"z": lambda u, v, n: u - 3 * v + n})
+
+
+def test_a_networkx_graph_is_a_graph():
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.DiGraph([("x", "y"), ("x", "z"), ("y", "z")])
+    assert CausalGraph(graph).parents == {"x": (), "y": ("x",), "z": ("x", "y")}
+
+
+@pytest.mark.parametrize("kind", ["two values", "counts", "zero inflated", "continuous"])
+def test_a_flow_warns_of_values_that_repeat(kind):
+    pytest.importorskip("zuko")
+    rng = np.random.default_rng(0)
+    x = {
+        "two values": (rng.random(400) < 0.5) * 1.0,
+        "counts": rng.poisson(20, 400) * 1.0,
+        "zero inflated": np.maximum(rng.normal(size=400), 0),
+        "continuous": rng.normal(size=400),
+    }[kind]
+    table = torch.from_numpy(np.stack([x, x + rng.normal(size=400)], axis=1))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        FlowModel.fit(table, {"x": [], "y": ["x"]}, epochs=1)
+    said = [str(w.message) for w in seen if "distinct" in str(w.message)]
+    assert bool(said) == (kind != "continuous") and all("'x'" in s and "continuous" in s for s in said)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 30), st.sampled_from([torch.float16, torch.bfloat16, torch.float32]))
+def test_rounded_probabilities_are_probabilities(seed, classes, dtype):
+    """They come back as they are, to 8 units of rounding, and scores still go through the softmax."""
+    scores = torch.randn(5, classes, generator=torch.Generator().manual_seed(seed), dtype=F64) * 2
+    rounded = scores.softmax(1).to(dtype).to(F64)
+    found = label_probabilities(rounded, "softmax", 1)
+    torch.testing.assert_close(found, rounded, rtol=8 * torch.finfo(dtype).eps, atol=1e-12)
+    again = label_probabilities(scores, "softmax", 1)
+    torch.testing.assert_close(again, scores.softmax(1), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("inputs", [2, 4, 5, 13])
+def test_sobol_indices_belong_to_one_network_and_travel(inputs, tmp_path):
+    """After further training: the first network's Shapley effects, or a refusal; copies hold numbers only."""
+    net = torch.nn.Linear(inputs, 1).double()
+    with torch.no_grad():
+        net.weight.copy_(torch.arange(1.0, inputs + 1)[None])
+    right = torch.arange(1.0, inputs + 1, dtype=F64) ** 2
+    right = right / right.sum()
+    r = sobol_indices(net, num_inputs=inputs, num_samples=256)
+    early = pickle.loads(pickle.dumps(r))
+    if inputs > 4:
+        with pytest.raises(ValueError, match="copy without a model"):
+            _ = early.shapley
+        late = sobol_indices(net, num_inputs=inputs, num_samples=256)
+        late_value = r.shapley
+        with torch.no_grad():
+            net.weight.mul_(-torch.arange(1.0, inputs + 1)[None])
+        with pytest.raises(ValueError, match="must give the same outputs"):
+            _ = late.shapley
+    else:
+        with torch.no_grad():
+            net.weight.zero_()
+        late_value = r.shapley
+    assert (late_value[:, 0] - right).abs().max() < 0.15
+    for other in (pickle.loads(pickle.dumps(r)), copy.deepcopy(r), SobolIndices.load(r.save(tmp_path / "sobol.json"))):
+        for name in ("first", "first_stderr", "total", "mean", "variance", "shapley", "shapley_stderr"):
+            torch.testing.assert_close(getattr(other, name), getattr(r, name), rtol=0, atol=0, equal_nan=True)
+        assert (other.num_rows, other.num_samples, other.models) == (r.num_rows, r.num_samples, None)
+        if inputs <= 4:
+            assert other.closed.keys() == r.closed.keys()
+    assert len(pickle.dumps(r)) < 100_000
+    (tmp_path / "wrong.json").write_text('{"format": "acelib.sobol/1", "first": []}')
+    with pytest.raises(ValueError, match="does not hold saved Sobol' indices"):
+        SobolIndices.load(tmp_path / "wrong.json")
+
+
+def test_contributions_pickle():
+    scm = StructuralModel({"a": [], "b": ["a"]}, {"b": lambda a, n: a + n})
+    r = intrinsic_contributions(scm, None, target="b", num_samples=256)
+    other = pickle.loads(pickle.dumps(r))
+    assert torch.equal(other.contributions, r.contributions) and other.closed == r.closed
