@@ -180,7 +180,7 @@ def _misled(model, points, factor) -> bool:
     """Return whether forward over reverse differs from double backward, on a few rows along one direction.
 
     Torch computes some operations wrongly in forward mode without an error, ``scatter_reduce`` with products among
-    them. Where double backward cannot follow the model there is nothing to compare with.
+    them. Where one of the two cannot follow the model there is nothing to compare.
     """
     few = points[:PROBE_ROWS]
     s = factor[:PROBE_ROWS] if factor.ndim == 3 else factor.expand(len(few), *factor.shape)
@@ -188,10 +188,10 @@ def _misled(model, points, factor) -> bool:
     try:
         with twice_differentiable(recurrent=True):
             right = double_backward(model, few, direction[:, None])
+        with twice_differentiable(recurrent=False):
+            found = jvp_grad(model, few, direction[:, None])
     except (RuntimeError, NotImplementedError):
         return False
-    with twice_differentiable(recurrent=False):
-        found = jvp_grad(model, few, direction[:, None])
     slack = torch.finfo(right.dtype).eps ** 0.5 * right.abs().max()
     return bool(((found - right).abs() > slack + torch.finfo(right.dtype).eps).any())
 

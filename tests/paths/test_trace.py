@@ -150,7 +150,7 @@ def tied():
         (Twice(), "model must call each layer once in a forward pass, got 'layer' twice"),
         (tied(), "weights of its own in each layer, got the same in '0' and '2'"),
         (nn.Sequential(nn.Linear(3, 3), nn.Dropout()).train(), "training mode"),
-        (nn.Linear(3, 3).double(), "parameters of torch.float64"),
+        (nn.Linear(3, 3).double(), "torch.float64 parameters"),
     ],
 )
 def test_networks_that_cannot_be_explained(net, message):
