@@ -69,7 +69,7 @@ class SobolIndices:
     num_rows: int
     scramblings: int
     models: Tensor | None = None
-    further: Replicates | None = field(default=None, repr=False, compare=False)
+    further: Any = field(default=None, repr=False, compare=False)  # Replicates, which the reference does not list
     _run: Run | None = field(default=None, repr=False, compare=False)
 
     @property
