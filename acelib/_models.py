@@ -84,7 +84,7 @@ def check_mode(model: Model) -> None:
     module = _module(model)
     for name, part in module.named_modules() if module is not None else ():
         what = type(part).__name__ + (f" '{name}'" if name else "")
-        if part.training and _mode_matters(part):
+        if part.training and mode_matters(part):
             raise ValueError(
                 f"model must be in evaluation mode, got {what} in training mode; call model.eval() first "
                 "(acelib never switches modes itself)"
@@ -96,21 +96,43 @@ def check_mode(model: Model) -> None:
             )
 
 
+def parameter_dtype(model: Model) -> torch.dtype | None:
+    """Return the dtype of a module's first floating parameter; None for a plain function or one without."""
+    module = _module(model)
+    parameters = module.parameters() if module is not None else ()
+    return next((p.dtype for p in parameters if p.is_floating_point()), None)
+
+
 def _module(model: Model) -> nn.Module | None:
     """Return the module behind a callable: itself, or the one whose method it is; None for a plain function."""
     owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
     return owner if isinstance(owner, nn.Module) else None
 
 
-def _mode_matters(part: nn.Module) -> bool:
-    """Return whether a layer acts differently in training mode: by random numbers, or by the statistics of a batch."""
+def mode_matters(part: nn.Module) -> bool:
+    """Return whether a layer acts differently in training mode: by random numbers, batch statistics or new buffers.
+
+    Args:
+        part: a layer, without regard to its parts.
+
+    Example:
+        >>> assert mode_matters(nn.Dropout(0.1)) and not mode_matters(nn.Dropout(0.0))
+    """
     if isinstance(part, _DROPOUT) or type(part).__name__.startswith("Drop"):  # also DropPath of other libraries
         return getattr(part, "p", getattr(part, "drop_prob", 1)) != 0
-    if isinstance(part, nn.RNNBase | nn.MultiheadAttention):
-        return part.dropout > 0  # between its layers, or of its weights
+    if isinstance(part, nn.RNNBase):
+        return part.dropout > 0 and part.num_layers > 1  # between its layers
+    if isinstance(part, nn.MultiheadAttention):
+        return part.dropout > 0  # of its weights
     if isinstance(part, _INSTANCE_NORM):
         return part.track_running_stats
+    if type(part).__name__ == "_SpectralNorm" or any(type(h).__name__ == "SpectralNorm" for h in _pre_hooks(part)):
+        return True  # each call is a step of the power iteration, which changes the network
     return isinstance(part, (nn.RReLU, *_BATCH_NORM))
+
+
+def _pre_hooks(part: nn.Module) -> list[object]:
+    return list(part._forward_pre_hooks.values())
 
 
 def evaluate(model: Model, rows: Tensor, shape: Sequence[int]) -> Tensor:
@@ -121,8 +143,8 @@ def evaluate(model: Model, rows: Tensor, shape: Sequence[int]) -> Tensor:
         ValueError: if the model fails on rows of this shape, returns something else than ``(batch, outputs)``, or NaN.
     """
     with torch.no_grad():
-        out = model(rows.reshape(rows.shape[0], *shape))
-    return check_output(out, rows.shape[0])
+        out = check_output(model(rows.reshape(rows.shape[0], *shape)), rows.shape[0])
+    return out.detach()  # a network may switch gradients on by itself, and its graph would be kept
 
 
 def check_shape(out: Tensor, batch: int) -> Tensor:
@@ -165,7 +187,7 @@ def joint(models: Sequence[Model], columns: Sequence[int] | None = None) -> Mode
     index = None if columns is None else torch.as_tensor(columns)
 
     def call(x: Tensor) -> Tensor:
-        outs = [check_output(m(x), x.shape[0]) for m in models]
+        outs = [check_output(m(x), x.shape[0]) for m in models]  # none of them writes into x: see the entrance
         if len({o.shape[1] for o in outs}) > 1:
             raise ValueError(f"model must be a list with equally many outputs each, got {[o.shape[1] for o in outs]}")
         if index is not None:

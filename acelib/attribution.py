@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ._checks import as_float_tensor, as_generator
-from ._models import Model, as_models, evaluate, joint
+from ._models import Model
 from ._warnings import ApproximationWarning, warn_caller
-from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, interventional_expectation
+from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, interventional_expectation
+from .expectation.networks import admitted
 from .expectation.result import Expectation
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
@@ -81,11 +82,11 @@ class AverageCausalEffect:
         target_names: Sequence[str] | None = None,
     ) -> None:
         check_input_model(inputs)
-        self.models, self.inputs = as_models(model), inputs
+        check_method(method, budget)
         self.options: dict[str, Any] = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
         self.budget, self.seed = budget, seed
-        outputs = evaluate(joint(self.models), inputs.mean[None], inputs.shape).shape[1]
-        self.num_outputs = outputs if len(self.models) == 1 else outputs // (len(self.models) + 1)
+        networks = admitted(model, inputs, derivatives=method == "taylor")
+        self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
         names = [str(i) for i in range(self.num_outputs)] if target_names is None else [str(n) for n in target_names]
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")

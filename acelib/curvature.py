@@ -27,13 +27,14 @@ from ._directional import (
     missing_operation,
     twice_differentiable,
 )
-from ._models import DIFFERENTIATED_CHUNK, Model, as_chunk, check_mode, check_output, check_placement, check_shape
+from ._entrance import admit, two_rows
+from ._models import DIFFERENTIATED_CHUNK, Model, as_chunk, check_shape
 
 __all__ = ["ROUTES", "UnsupportedOperation", "half_trace"]
 
 ROUTES = ("auto", "collapsed", "jvp_grad", "double_backward", "hessian", "central_difference")
 DEFAULT_EPSILON = {torch.float64: 1e-4, torch.float32: 1e-2}
-PROBE_ROWS = 8  # rows of the plain forward call that checks the model before the long work starts
+COMPARED_ROWS = 8  # points at which forward over reverse is compared with double backward
 
 Second = Callable[[Model, Tensor, Tensor], Tensor]
 
@@ -111,16 +112,13 @@ def half_trace(
     held = _held_rows(points, feature, pinned)
     chunk = as_chunk(chunk_size, DIFFERENTIATED_CHUNK)
     step = _check_epsilon(epsilon, route, points.dtype)
-    model = _uncompiled(model)
-    check_mode(model)
-    check_placement([model], points)
+    admitted = admit(model, two_rows(points, points[0]), points.shape[1:], derivatives=route != "central_difference")
     # Outside gradients would only keep graphs through the parameters alive; the routes switch on what they need.
     with torch.inference_mode(False), torch.no_grad():
         points, factor = points.detach().clone(), factor.detach().clone()
-        outputs = _probe(model, points[:PROBE_ROWS], differentiable=route != "central_difference")
         if factor.shape[-1] == 0:
-            return points.new_zeros(len(points), outputs)
-        result = _evaluate(route, _shape_checked(model), points, factor, held, chunk, step).to(points.dtype)
+            return points.new_zeros(len(points), admitted.outputs)
+        result = _evaluate(route, _shape_checked(admitted), points, factor, held, chunk, step).to(points.dtype)
     bad = (~torch.isfinite(result)).nonzero()
     if len(bad):
         b, o = bad[0].tolist()
@@ -182,8 +180,8 @@ def _misled(model, points, factor) -> bool:
     Torch computes some operations wrongly in forward mode without an error, ``scatter_reduce`` with products among
     them. Where one of the two cannot follow the model there is nothing to compare.
     """
-    few = points[:PROBE_ROWS]
-    s = factor[:PROBE_ROWS] if factor.ndim == 3 else factor.expand(len(few), *factor.shape)
+    few = points[:COMPARED_ROWS]
+    s = factor[:COMPARED_ROWS] if factor.ndim == 3 else factor.expand(len(few), *factor.shape)
     direction = s @ torch.linspace(1, 2, s.shape[-1], dtype=s.dtype, device=s.device)
     try:
         with twice_differentiable(recurrent=True):
@@ -230,29 +228,6 @@ def _block_factor(factor, held, rows: slice, count: int) -> Tensor:
 def _shape_checked(model: Model) -> Model:
     """Return the model with the shape of every output checked: a wrong one would be summed into a wrong number."""
     return lambda rows: check_shape(model(rows), len(rows))
-
-
-def _probe(model: Model, points: Tensor, *, differentiable: bool) -> int:
-    """Return the number of outputs after one call on a few points, whose answer is checked."""
-    with torch.set_grad_enabled(differentiable):
-        y = check_output(model(points.clone().requires_grad_(differentiable).clone()), len(points))
-    if differentiable and not y.requires_grad:
-        # No gradient is right for a constant; for anything else zeros would be silently wrong.
-        nearby = points + torch.finfo(points.dtype).eps ** 0.5 * (1 + points.abs())
-        if not torch.equal(check_shape(model(nearby), len(points)), y):
-            raise ValueError(
-                "model must carry a gradient, got an output that changes with the input without one; remove "
-                "torch.no_grad(), detach() or NumPy calls from it, or use route='central_difference'"
-            )
-    return y.shape[1]
-
-
-def _uncompiled(model: Any) -> Model:
-    """Return the plain function behind torch.compile, whose kernels may drop tangents; the numbers are the same."""
-    if not callable(model):
-        raise TypeError(f"model must be a torch callable (batch, k) -> (batch, outputs), got {type(model).__name__}")
-    compiled: Any = model
-    return getattr(compiled, "_orig_mod", None) or getattr(compiled, "_torchdynamo_orig_callable", compiled)
 
 
 def _check_tensors(points: Any, factor: Any) -> tuple[Tensor, Tensor]:

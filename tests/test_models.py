@@ -114,22 +114,22 @@ def test_chunks_mean_the_same_everywhere():
 
 
 @pytest.mark.parametrize(
-    ("out", "error", "message"),
+    ("answer", "error", "message"),
     [
-        ([1.0], TypeError, "must return a tensor .*got list; pick the tensor"),
-        (torch.zeros(3), ValueError, r"= \(3, outputs\), got \(3,\); append .unsqueeze\(-1\)"),
-        (torch.zeros(2, 3), ValueError, r"= \(3, outputs\), got \(2, 3\)$"),
-        (torch.zeros(3, 1, dtype=torch.long), ValueError, "floating dtype, got torch.int64"),
-        (torch.full((3, 1), torch.inf), ValueError, "finite outputs, got NaN or Inf"),
+        (lambda x: [1.0], TypeError, "must return a tensor .*got list; pick the tensor"),
+        (lambda x: x[:, 0], ValueError, r"outputs\), got \(\d,\); append .unsqueeze\(-1\)"),
+        (lambda x: x[:1], ValueError, r"outputs\), got \(1, 4\)$"),
+        (lambda x: x.long(), ValueError, "floating dtype, got torch.int64"),
+        (lambda x: x / 0, ValueError, "finite outputs, got NaN or Inf"),
     ],
 )
-def test_outputs_that_are_refused(out, error, message):
+def test_outputs_that_are_refused(answer, error, message):
     """The row average and the curvature say the same sentence."""
     with pytest.raises(error, match=message):
-        check_output(out, 3)
+        check_output(answer(X[:3]), 3)
     for call in (
-        lambda: half_trace(lambda x: out, X[:3], torch.eye(4)),
-        lambda: interventional_expectation(lambda x: out, InputDistribution.fit(X[:3]), 0, [X[0, 0]]),
+        lambda: half_trace(answer, X[:3], torch.eye(4)),
+        lambda: interventional_expectation(answer, InputDistribution.fit(X[:3]), 0, [X[0, 0]]),
     ):
         with pytest.raises(error, match=message):
             call()

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from .._checks import as_generator
-from .._models import Model, as_chunk, as_models, check_placement, joint
+from .._models import Model, as_chunk, joint
 from .._warnings import ApproximationWarning, warn_caller
 from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
 from .estimators import Estimate, cubature, row_average, taylor
+from .networks import Networks, admitted
 from .result import Check, Expectation
 
 DEFAULT_BUDGET = 1_000_000  # model rows one call of method="auto" may spend
@@ -74,17 +75,49 @@ def interventional_expectation(
         >>> e = interventional_expectation(lambda x: x.prod(1, keepdim=True), InputDistribution.fit(X), 0, [0.0, 2.0])
         >>> assert e.values[:, 0].tolist() == [0.0, 6.0]  # 2 times the mean of the other input
     """
+    check_method(method, budget)
+    check_input_model(inputs)
+    networks = admitted(model, inputs, derivatives=method == "taylor")
+    return expectation_of(
+        networks,
+        feature,
+        values,
+        method=method,
+        budget=budget,
+        chunk_size=chunk_size,
+        seed=seed,
+        groups=groups,
+        progress=progress,
+        outputs=outputs,
+    )
+
+
+def check_method(method: str, budget: int) -> None:
+    """Raise a ValueError for an unknown method, or a budget below one row."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if budget < 1:
         raise ValueError(f"budget must be positive, the model rows that may be spent, got {budget}")
+
+
+def expectation_of(
+    networks: Networks,
+    feature: Feature,
+    values: Any,
+    *,
+    method: str,
+    budget: int,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+    groups: Any = None,
+    progress: bool = False,
+    outputs: Sequence[int] | None = None,
+) -> Expectation:
+    """Return what ``interventional_expectation`` returns, for networks that were admitted already."""
     chunk = as_chunk(chunk_size)
-    check_input_model(inputs)
-    models = as_models(model)
-    answer = inputs.do(feature, values)
-    answer.check_models(models)
-    check_placement(models, answer.values)
-    call = joint(models, outputs)
+    answer = networks.inputs.do(feature, values)
+    answer.check_models(networks.given)
+    call = joint(networks.models, outputs)
     labels = _labels(groups, answer)
     index = None if method == "monte_carlo" else subset(answer, budget, seed, labels)
 
@@ -107,7 +140,7 @@ def interventional_expectation(
         estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk)
         if answer.num_rows:
             check = average()
-    return _present(answer, estimate, check, method, len(models))
+    return _present(answer, estimate, check, method, len(networks.models))
 
 
 def subset(answer: Intervention, budget: int, seed: int | None, labels: Tensor | None = None) -> Tensor | None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._directional import twice_differentiable
+from .._entrance import Admitted
 from .._models import Model, accumulator_dtype, check_output, evaluate
 from ..curvature import half_trace
 from ..inputs.intervention import Intervention
@@ -98,10 +99,11 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     """
     dtype = accumulator_dtype(answer.means.device)
 
-    def flat(x: Tensor) -> Tensor:
+    def call(x: Tensor) -> Tensor:
         return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
 
     centre = torch.cat([evaluate(model, mu, answer.shape) for mu in answer.means.split(chunk)])
+    flat = Admitted(call, centre.shape[1])  # the network behind it passed the entrance
     curvature = half_trace(flat, answer.means, answer.factor, chunk_size=chunk)  # pinned rows are zero already
     slopes = torch.cat([_gradients(flat, mu) for mu in answer.means.split(chunk)])  # (m, outputs, k)
     factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._checks import as_generator
+from .._entrance import admit, two_rows
 from .._models import Model
 from ..curvature import half_trace
 
@@ -64,6 +65,7 @@ def residual_probe(
     directions = weights @ centred / len(rows) ** 0.5
     span = torch.linalg.qr(factor.to(points)).Q[:, : factor.shape[1]]
     directions = directions - (directions @ span) @ span.T
+    model = admit(model, two_rows(rows, rows[0]).to(points), rows.shape[1:], derivatives=True)
     options = {"feature": feature, "pinned": pinned, "chunk_size": chunk_size}
     terms = torch.stack([half_trace(model, points, v[:, None], **options) for v in directions])
     return terms.mean(0), terms.std(0) / probes**0.5

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .._entrance import admit
 from .._models import Model, accumulator_dtype, as_models, check_output, joint
 from .scm import CausalModel
 
@@ -97,17 +98,22 @@ def outcome(
     own_dtype, device = _placement(models)
     columns = None if inputs is None else [scm.graph.index(n) for n in inputs]
 
+    dtype = dtype or own_dtype
+    u = torch.linspace(0.3, 0.6, 2 * len(scm.graph), dtype=torch.float64).reshape(2, -1)
+    rows = scm.push(scm.noise(u).to(device=device, dtype=dtype))
+    rows = rows if columns is None else rows[:, columns]
+    admitted = [admit(m, rows, rows.shape[1:]) for m in models]
+
     def on(call: Model) -> Outcome:
         wrapped = call if columns is None else lambda x: call(x[:, columns])
-        return Outcome(scm, wrapped, f"output {target}", len(models), dtype or own_dtype, device, chunk)
+        return Outcome(scm, wrapped, f"output {target}", len(models), dtype, device, chunk)
 
     if target is None:
-        return on(joint(models))
-    probe = on(models[0])
-    width = probe.outputs(probe.noise(torch.full((2, len(scm.graph)), 0.5, dtype=torch.float64))).shape[1]
+        return on(joint(admitted))
+    width = admitted[0].outputs
     if target not in range(width):
         raise ValueError(f"target must be one of the model's {width} outputs, 0 to {width - 1}, got {target}")
-    return on(joint(models, [int(target)]))
+    return on(joint(admitted, [int(target)]))
 
 
 def _placement(models: Sequence[Model]) -> tuple[torch.dtype, torch.device]:

@@ -249,9 +249,9 @@ def sobol_indices(
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
     roots = StructuralModel(CausalGraph({f"x{i}": () for i in range(num_inputs)}), noise="uniform")
     chunk = chunk_size or DEFAULT_CHUNK
+    sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
-    sizes(num_samples, scramblings)
     points = what.noise(torch.rand(PROBE_ROWS, num_inputs, generator=torch.Generator().manual_seed(0)).double())
     seen = what.outputs(points)
 

@@ -19,7 +19,7 @@ from .batching import Recording, default_chunk, pieces
 from .edges import parent_signals
 from .graph import ExplanatoryGraph
 from .run import check_inputs
-from .trace import Layer, trace_layers
+from .trace import Layer, admitted_layers
 
 REDUCTIONS = ("mean", "top1", None)
 NORMALISATIONS = ("max", "minmax", None)
@@ -94,7 +94,7 @@ def node_maps(
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
     inputs = check_inputs(inputs, 1)
-    found = trace_layers(model, inputs)
+    found = admitted_layers(model, inputs)
     name = default_layer(graph) if layer is None else layer
     at = found.layer(name)
     if at.kind != "Conv2d":

@@ -18,7 +18,7 @@ from .batching import Recording, blocks, default_chunk, pieces
 from .edges import edge_weights, parent_signals, reaching
 from .results import TreatmentEffects
 from .significance import MIN_INPUTS, Test
-from .trace import INPUT, Layer, Trace, trace_layers
+from .trace import INPUT, Layer, Trace, admitted_layers
 
 EPSILON = 0.01  # half width of the interval that beta is drawn from
 RECORDED = 64_000_000  # activations of the widest tensor that one recorded pass may hold
@@ -66,7 +66,7 @@ class Run:
     def __init__(self, model: nn.Module, inputs: Tensor, target: int, *, chunk_size: int | None = None) -> None:
         self.inputs = check_inputs(inputs)
         self.model, self.chunk_size = model, check_chunk_size(chunk_size)
-        self.trace: Trace = trace_layers(model, self.inputs)
+        self.trace: Trace = admitted_layers(model, self.inputs)
         self.target = check_target(target, len(self.trace.outputs))
         widest = max(layer.width for layer in self.trace.layers)
         block = max(1, RECORDED // widest) if chunk_size is None else max(1, chunk_size // 2)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._entrance import admit, two_rows
 from .._models import check_mode, check_output, check_placement
 from .._warnings import warn_caller
 from ._attention import Parts, projections, routed
@@ -145,6 +146,22 @@ def trace_layers(model: nn.Module, inputs: Tensor) -> Trace:
         warn_caller(_left_out(model, left), UserWarning)
     ends = _per_column(watch.labels_of(out), 1, out.shape[1])
     return Trace(watch.finished(), ends, watch.overwrites(), watch.parts, left)
+
+
+def admitted_layers(model: nn.Module, inputs: Tensor) -> Trace:
+    """Return the layers of a network of the user's, after the checks of the entrance on two of the inputs.
+
+    Args:
+        model: as for ``trace_layers``.
+        inputs: ``(n, *shape)``.
+
+    Raises:
+        ValueError: as ``trace_layers``; or for a network that acts at random, or mixes the rows of a batch.
+    """
+    check_model(model, inputs)
+    few = inputs[:64].flatten(1)
+    admit(model, two_rows(few, few[0]), inputs.shape[1:])
+    return trace_layers(model, inputs)
 
 
 def _left_out(model: nn.Module, names: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .._checks import as_values
+from .._entrance import admit, two_rows
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant
@@ -114,6 +115,8 @@ class FeedbackSequences(InputModel):
         self.domain = _domains(rows, self.feature_names, names, domain)
         self._data, self._pins = rows, rows.new_zeros(0)
         self._mean = rows.flatten(1).to(accumulator_dtype(rows.device)).mean(0).to(rows.dtype)
+        few = rows[:64].flatten(1)
+        admit(self.model, two_rows(few, few[0]), self.model.shape)
         self._simulator = Simulator(self.model, _as_feed(feedback, names, _probe(source, rows)))
 
     def __repr__(self) -> str:
@@ -215,7 +218,7 @@ def _domains(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], do
 
 def _probe(model: SequenceModel, rows: Tensor) -> int:
     """Return the number of the model's outputs after checking that it resumes from its state."""
-    few = rows[:2, : min(3, rows.shape[1])]
+    few = rows[:2, : min(3, rows.shape[1])].clone()
     with torch.no_grad():
         whole, state = predictions(model, few)
         pieces, state = [], None

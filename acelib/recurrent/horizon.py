@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._entrance import admit, two_rows
 from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
 from .._warnings import ApproximationWarning, warn_caller
 from .networks import (
@@ -26,6 +27,7 @@ from .networks import (
     is_bidirectional,
     plain_kernels,
     predictions,
+    unfold,
 )
 
 MEASURES = ("norm", "determinant")
@@ -143,6 +145,7 @@ def time_lag(
     check_placement([model], x)
     targets = _targets(target_step, lengths, x.shape[1])
     kept = (targets >= 0).nonzero()[:, 0]
+    _admit(model, x, targets)
     sizes = torch.full((len(x), int(targets.max()) + 1), torch.nan, dtype=torch.float64)
     with torch.inference_mode(False), plain_kernels():
         for step in targets[kept].unique().tolist():
@@ -168,15 +171,23 @@ def _targets(target_step: int | None, lengths: Tensor, steps: int) -> Tensor:
     return targets
 
 
+def _admit(model: SequenceModel, x: Tensor, targets: Tensor) -> None:
+    """Raise the entrance's error where the network mixes sequences, acts at random, or hides its gradient."""
+    last = int(targets.max())
+    few = x[(targets == last).to(x.device)][:64, : last + 1]
+    rows = two_rows(few.flatten(1), few[0].flatten())
+    admit(unfold(model, steps=last + 1, features=x.shape[2]), rows, few.shape[1:], derivatives=True)
+
+
 def _jacobians(model: SequenceModel, x: Tensor, max_lag: int | None, chunk: int) -> Tensor:
     """Return ∂y_t/∂x_{t−k} for t the last step of ``x (n, t + 1, d)``: ``(n, lags, outputs, d)``."""
     with torch.no_grad():
-        outputs = predictions(model, x[:1])[0].shape[2]
+        outputs = predictions(model, x[:1].clone())[0].shape[2]
     parts = []
     for block in x.split(max(1, chunk // outputs)):
         rows = block.repeat(outputs, 1, 1).requires_grad_(True)  # outputs outer
         with torch.enable_grad():
-            last = predictions(model, rows)[0][:, -1]
+            last = predictions(model, rows.clone())[0][:, -1]  # a copy, into which the network may write
             chosen = torch.arange(outputs, device=x.device).repeat_interleave(len(block))
             y = last.gather(1, chosen[:, None]).sum()
             slope = None

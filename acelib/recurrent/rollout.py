@@ -33,7 +33,7 @@ class Simulator:
     def past(self, block: Tensor, first: int) -> Any:
         """Return the state after the steps before ``first`` of ``block (b, steps, d)``; None for the very beginning."""
         with torch.no_grad():
-            return predictions(self.model.source, block[:, :first])[1] if first else None
+            return predictions(self.model.source, block[:, :first].clone())[1] if first else None  # it may write there
 
     def run(
         self, block: Tensor, state: Any, pins: dict[int, tuple[list[int], Tensor]], *, first: int, outputs: bool
@@ -61,7 +61,7 @@ class Simulator:
                 if not outputs:
                     inputs.append(x.view(v, b, d))
                 if step < steps - 1 or outputs:
-                    y, state = predictions(self.model.source, x[:, None], state)
+                    y, state = predictions(self.model.source, x[:, None].clone(), state)
                     y = y[:, 0]
         return torch.stack(inputs, dim=2) if y is None or not outputs else y.view(v, b, -1)
 

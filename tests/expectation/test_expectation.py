@@ -300,7 +300,9 @@ def test_bad_calls_say_what_to_do():
     refuse("floating dtype", model=lambda x: x.long())
     refuse("finite outputs, got NaN or Inf", model=lambda x: x / 0)
     refuse(r"equally many outputs each, got \[3, 1\]", model=[lambda x: x, lambda x: x[:, :1]])
-    refuse("dtype of the inputs, torch.float64, got torch.float32 parameters", model=nn.Linear(3, 1))
+    refuse(
+        "dtype of the inputs, torch.float64, got torch.bfloat16 parameters", model=nn.Linear(3, 1, dtype=torch.bfloat16)
+    )
     refuse("device of the inputs, cpu, got meta", model=nn.Linear(3, 1, device="meta"))
     refuse(
         "evaluation mode, got Dropout '1' in training mode", model=nn.Sequential(nn.Linear(3, 2), nn.Dropout()).double()

@@ -209,9 +209,9 @@ def cost(n, m, back, target=9):
 
 
 def test_cost_is_linear_in_sequences_values_and_steps():
-    """Steps of the network, counted: n (T - tau) for the past, once, and n m (tau + 1) from the intervention on."""
+    """Steps of the network, counted: n (T - tau) for the past, once, n m (tau + 1) from then on, 4 to check."""
     for n, m, back in itertools.product([20, 40], [8, 16], [1, 3, 7]):
-        assert cost(n, m, back) == n * (9 - back) + n * m * (back + 1)
+        assert cost(n, m, back) == n * (9 - back) + n * m * (back + 1) + 4 * 10
 
 
 @pytest.mark.filterwarnings("ignore::acelib.ExtrapolationWarning")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..graph import ExplanatoryGraph
 from ..run import check_inputs, check_labels, outputs_of
-from ..trace import Trace, trace_layers
+from ..trace import Trace, admitted_layers
 from .masking import masked
 
 EDGES = ("nodes", "paths")
@@ -82,7 +82,7 @@ def held_out(
         raise ValueError(f"labels must hold class {graph.target}, which the graph explains, got none; give such inputs")
     if edges not in EDGES:
         raise ValueError(f"edges must be one of {', '.join(EDGES)}, got {edges!r}")
-    found = trace_layers(model, inputs)
+    found = admitted_layers(model, inputs)
     return HeldOut(model, found, graph, inputs, labels, study_layers(graph, layers), edges, chunk_size)
 
 

@@ -1,0 +1,87 @@
+"""The networks behind an expectation: each admitted once, and the input model in their floating dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._entrance import Admitted, admit, two_rows
+from .._models import Model, as_models, parameter_dtype
+from ..inputs.base import InputModel
+
+_CONVERTED = (torch.float32, torch.float64)
+
+
+class Networks(NamedTuple):
+    """Networks that may be averaged over the rows of an input model.
+
+    Attributes:
+        models: the admitted networks.
+        given: the same networks as the user gave them.
+        inputs: the input model in their dtype.
+        outputs: number of outputs of each.
+    """
+
+    models: list[Admitted]
+    given: list[Model]
+    inputs: InputModel
+    outputs: int
+
+
+def admitted(model: Model | Sequence[Model], inputs: InputModel, *, derivatives: bool = False) -> Networks:
+    """Return the networks after the checks of the entrance, which cost each of them at most six rows.
+
+    A table in float64, as numpy and pandas have it, meets networks in float32 more often than not. One rule: where the
+    parameters of the first network are float32 or float64 and the input model has the other of the two, the input model
+    is converted by its ``to``; networks are never changed.
+
+    Args:
+        model: one network, or a list of them with equally many outputs.
+        inputs: a causal input model.
+        derivatives: whether they will be differentiated with respect to their input.
+
+    Raises:
+        TypeError: if a model is no callable.
+        ValueError: see ``acelib._entrance.admit``; or if networks of a list have different numbers of outputs.
+    """
+    models = as_models(model)
+    inputs = in_dtype_of(models, inputs)
+    rows = probe_rows(inputs)
+    found = [admit(m, rows, inputs.shape, derivatives=derivatives) for m in models]
+    counts = [one.outputs for one in found]
+    if len(set(counts)) > 1:
+        raise ValueError(f"model must be a list with equally many outputs each, got {counts}")
+    return Networks(found, models, inputs, counts[0])
+
+
+def in_dtype_of(models: Sequence[Model], inputs: InputModel) -> InputModel:
+    """Return the input model in the dtype of the first network that has parameters; see ``admitted``."""
+    own = next((d for d in map(parameter_dtype, models) if d is not None), None)
+    convert: Any = getattr(inputs, "to", None)
+    if own in _CONVERTED and own != inputs.mean.dtype and inputs.mean.dtype in _CONVERTED and convert is not None:
+        return convert(own)
+    return inputs
+
+
+def probe_rows(inputs: InputModel) -> Tensor:
+    """Return two rows ``(2, k)`` of an input model: observed ones, or rows or means under an intervention.
+
+    Args:
+        inputs: a causal input model; one with pinned coordinates may have to simulate its rows, so few are asked for.
+    """
+    samples = None if inputs.fixed else inputs.samples
+    if samples is not None:
+        return two_rows(samples, samples[0])
+    free = [c for c in range(inputs.num_features) if c not in inputs.fixed]
+    if not free:
+        return two_rows(None, inputs.mean)
+    domain = inputs.domain[free[0]]
+    answer = inputs.do(free[0], [domain.low, domain.high])
+    if not answer.num_rows:
+        return answer.means
+    index = torch.arange(min(2, answer.num_rows), device=answer.values.device)
+    rows = torch.cat([block.flatten(0, 1) for _, block, _ in answer.rows(2, index)])
+    return two_rows(rows, rows[0])
