@@ -7,13 +7,12 @@ full Hessian, the slow oracle. The checks, the sum over directions and the choic
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from contextlib import AbstractContextManager
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ._process import forward_mode, plain_kernels
 
 
 class UnsupportedOperation(RuntimeError):
@@ -44,7 +43,8 @@ def jvp_grad(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         # create_graph: some operations (SiLU) use a fused backward without a forward-mode rule where it is off.
         return torch.stack([(pull(seed.expand_as(y), create_graph=True)[0] * tangents).sum(1) for seed in seeds], dim=1)
 
-    return torch.func.jvp(slopes, (rows,), (tangents,))[1].reshape(p, q, -1).detach()
+    with forward_mode():
+        return torch.func.jvp(slopes, (rows,), (tangents,))[1].reshape(p, q, -1).detach()
 
 
 def double_backward(model, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,8 @@ def _forward_over_reverse(model, point, chunk) -> torch.Tensor:
         return torch.func.jvp(jacobian, (point,), (unit,))[1]
 
     eye = torch.eye(len(point), dtype=point.dtype, device=point.device)
-    return torch.func.vmap(column, chunk_size=width)(eye).movedim(0, -1).detach()
+    with forward_mode():
+        return torch.func.vmap(column, chunk_size=width)(eye).movedim(0, -1).detach()
 
 
 def _reverse_over_reverse(model, point) -> torch.Tensor:
@@ -133,18 +134,9 @@ def _reverse_over_reverse(model, point) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@contextlib.contextmanager
-def twice_differentiable(*, recurrent: bool) -> Iterator[None]:
+def twice_differentiable(*, recurrent: bool) -> AbstractContextManager[None]:
     """Swap fused kernels that cannot be differentiated twice for plain ones while the context is active."""
-    kernels: Any = torch.backends  # torch types its switches as plain modules
-    with contextlib.ExitStack() as stack:
-        stack.callback(kernels.mha.set_fastpath_enabled, kernels.mha.get_fastpath_enabled())
-        kernels.mha.set_fastpath_enabled(False)
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        for backend in (kernels.cudnn, kernels.mkldnn) if recurrent else ():
-            stack.callback(setattr, backend, "enabled", backend.enabled)
-            backend.enabled = False
-        yield
+    return plain_kernels("mha", "attention", *(("cudnn", "mkldnn") if recurrent else ()))
 
 
 _NAMED = re.compile(r"(?:forward AD with|derivative for|Batching rule not implemented for) '?([\w.]+(?:::[\w.]+)*)")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._process import global_random_numbers
 from .._warnings import ApproximationWarning, warn_caller
 from ._progress import progress_bar
 from .graph import CausalGraph, read_columns
@@ -207,8 +208,7 @@ def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, gene
     k = len(adjacency)
     if k == 1:
         raise ValueError("graph must have at least two nodes for a flow, got 1; give its noise to StructuralModel")
-    with torch.random.fork_rng(devices=[]):  # zuko initialises from the global generator; leave it as it was
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    with global_random_numbers(int(torch.randint(2**62, (), generator=generator))):  # zuko takes no generator
         return MaskedAutoregressiveTransform(
             k,
             adjacency=adjacency,  # pyright: ignore[reportArgumentType]  # zuko asks for a BoolTensor, torch makes none

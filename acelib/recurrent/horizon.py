@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._entrance import admit, two_rows
 from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
+from .._process import plain_kernels
 from .._warnings import ApproximationWarning, warn_caller
 from .networks import (
     Recurrent,
@@ -25,7 +26,6 @@ from .networks import (
     as_sequences,
     checked_step,
     is_bidirectional,
-    plain_kernels,
     predictions,
     unfold,
 )
@@ -147,7 +147,7 @@ def time_lag(
     kept = (targets >= 0).nonzero()[:, 0]
     _admit(model, x, targets)
     sizes = torch.full((len(x), int(targets.max()) + 1), torch.nan, dtype=torch.float64)
-    with torch.inference_mode(False), plain_kernels():
+    with torch.inference_mode(False), plain_kernels("cudnn"):
         for step in targets[kept].unique().tolist():
             rows = (targets == step).nonzero()[:, 0]
             jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk)

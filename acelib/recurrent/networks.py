@@ -10,8 +10,8 @@ Sec. 4.5 and Cor. 1.1).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence, pad_sequence
 
 from .._checks import as_float_tensor
+from .._process import plain_kernels
 
 SequenceModel = Callable[..., Any]
 
@@ -102,7 +103,9 @@ class Unfolded(nn.Module):
                 f"rows must have shape (batch, {self.steps} * {len(self.channels)}), got {tuple(rows.shape)}; the "
                 f"model was unfolded for {self.steps} steps of {len(self.channels)} features"
             )
-        with plain_kernels(torch.is_grad_enabled() and rows.requires_grad):
+        # cuDNN's recurrent kernels have no backward pass in evaluation mode.
+        differentiated = torch.is_grad_enabled() and rows.requires_grad
+        with plain_kernels("cudnn") if differentiated else nullcontext():
             y, _ = predictions(self.source, rows.reshape(rows.shape[0], *self.shape), flat=self.step == self.steps - 1)
         return y if y.ndim == 2 else y[:, self.step]
 
@@ -178,18 +181,6 @@ def as_sequence_model(model: Any) -> SequenceModel:
     if not callable(model):
         raise TypeError(f"model must be a sequence model (x, state) -> (y, state), got {type(model).__name__}")
     return model
-
-
-@contextlib.contextmanager
-def plain_kernels(wanted: bool = True) -> Iterator[None]:
-    """Switch cuDNN off while the context is active: its recurrent kernels have no backward pass in evaluation mode."""
-    kernels: Any = torch.backends.cudnn  # torch types its switches as plain modules
-    before = kernels.enabled
-    kernels.enabled = before and not wanted
-    try:
-        yield
-    finally:
-        kernels.enabled = before
 
 
 def _unwrapped(model: Any) -> Any:
