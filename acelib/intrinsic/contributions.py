@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from .._models import DEFAULT_CHUNK, Model
+from .._checks import as_generator
+from .._models import Model, as_chunk
 from .entropy import CATEGORICAL
 from .games import CONTEXTS
 from .job import Job
@@ -90,13 +91,13 @@ def intrinsic_contributions(
     _check_choice("categorical", categorical, (None, *CATEGORICAL))
     if inner_samples < 4 or inner_samples & (inner_samples - 1):
         raise ValueError(f"inner_samples must be a power of two, at least 4, got {inner_samples}")
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+    chunk = as_chunk(chunk_size)
+    as_generator(seed)  # refuses what is no seed before any work
     sizes(num_samples, scramblings)
     whole_label = measure == "entropy" and model is not None
     if whole_label and target != 0:
         raise ValueError(f"target must be 0 for measure='entropy', which is that of the whole label, got {target!r}")
-    output, chunk = None if whole_label else target, chunk_size or DEFAULT_CHUNK
+    output = None if whole_label else target
     what = outcome(scm, model, target=output, inputs=inputs, dtype=dtype, chunk=chunk)
     names = scm.graph.order if order is None else scm.graph.check_order(order)
     job = Job(

@@ -16,6 +16,7 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from .._checks import as_generator
 from ._progress import progress_bar
 from .games import MAX_EXACT, allocate, subsets_needed
 from .outcome import Outcome
@@ -105,7 +106,7 @@ def replicate_entropy(
         seed: seed of scramblings and permutations; None means 0.
         progress: show a progress bar.
     """
-    k, rng = len(order), np.random.default_rng(seed or 0)
+    k, rng = len(order), np.random.default_rng(as_generator(seed).initial_seed())
     outer = max(4, sizes(num_samples, scramblings) // inner_samples)
     numbers, totals, tables, rows = [], [], [], 0
     for _ in progress_bar(range(scramblings), "entropy", progress):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._checks import as_generator
 from .._process import global_random_numbers
 from .._warnings import ApproximationWarning, warn_caller
 from ._progress import progress_bar
@@ -102,7 +103,7 @@ class FlowModel(CausalModel):
                 f"X must vary in every column, got constant {constant}; leave these nodes out of the graph"
             )
         _warn_of_repeats(X, graph)
-        generator = torch.Generator().manual_seed(seed or 0)
+        generator = as_generator(seed)
         transform = spline_transform(graph.adjacency(), hidden, bins, generator).to(DTYPE)
         rows = (X - location) / scale
         history = _train(

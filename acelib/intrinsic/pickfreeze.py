@@ -20,6 +20,7 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from .._checks import as_generator
 from ._progress import progress_bar
 from .games import subset_masks
 
@@ -147,7 +148,7 @@ def scrambled_points(
         block: most points at a time, a power of two.
         seed: seed of the scramblings; None means 0.
     """
-    rng = np.random.default_rng(seed or 0)
+    rng = np.random.default_rng(as_generator(seed).initial_seed())
     pieces, together = max(1, n // block), max(1, block // n)
     for start in range(0, scramblings, together):
         group = range(start, min(start + together, scramblings))
@@ -183,7 +184,7 @@ def replicate(
     """
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
-    generator = torch.Generator().manual_seed(seed or 0)
+    generator = as_generator(seed)
     # made by the first block, which knows shape and device
     sums, shift, ends, unit = (torch.empty(0) for _ in range(4))
     blocks = scrambled_points(2 * k, n, scramblings, block, seed)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._checks import as_generator
 from .graph import CausalGraph
 from .noise import drive, inverse_cdf
 
@@ -72,7 +73,7 @@ class CausalModel(ABC):
             seed: seed of the draws; None means 0.
             dtype: dtype of the uniform points, and so of the draws.
         """
-        generator = torch.Generator().manual_seed(seed or 0)
+        generator = as_generator(seed)
         return self.push(self.noise(torch.rand(n, len(self.graph), generator=generator, dtype=dtype)))
 
     def __repr__(self) -> str:

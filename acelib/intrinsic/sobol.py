@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._models import DEFAULT_CHUNK, Model
+from .._checks import as_generator
+from .._models import Model, as_chunk
 from .._saved import load_json, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
@@ -245,10 +246,9 @@ def sobol_indices(
     """
     if num_inputs < 1:
         raise ValueError(f"num_inputs must be at least 1, got {num_inputs}")
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+    chunk = as_chunk(chunk_size)
+    as_generator(seed)  # refuses what is no seed before any work
     roots = StructuralModel(CausalGraph({f"x{i}": () for i in range(num_inputs)}), noise="uniform")
-    chunk = chunk_size or DEFAULT_CHUNK
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 

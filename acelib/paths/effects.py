@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .._checks import as_generator
 from .results import TreatmentEffects
-from .run import EPSILON, Run, bar, draw_betas, seed_generator
+from .run import EPSILON, Run, bar, draw_betas
 from .significance import Test
 from .trace import Layer
 
@@ -73,7 +74,7 @@ def treatment_effects(
     run = Run(model, inputs, target, chunk_size=chunk_size)
     at = run.trace.layer(layer)
     chosen = _chosen(at, targets)
-    betas = draw_betas(at.num_nodes, intervention, epsilon, seed_generator(seed))
+    betas = draw_betas(at.num_nodes, intervention, epsilon, as_generator(seed))
     with bar(progress, at.num_nodes * run.num_inputs, "rows") as step:
         return run.effects(at, chosen, betas, rule, step)
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._checks import as_generator
 from .._saved import load_json, save_json
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
@@ -27,7 +28,6 @@ from .run import (
     check_target,
     draw_betas,
     outputs_of,
-    seed_generator,
 )
 from .significance import Test
 from .trace import Source
@@ -176,7 +176,7 @@ def explanatory_graph(
         >>> assert graph.layers[1].targets == graph.layers[0].necessary
     """
     rule = Test(alpha, test, correction)
-    draw_betas(1, intervention, epsilon, seed_generator(seed))  # refuses bad values before any work
+    draw_betas(1, intervention, epsilon, as_generator(seed))  # refuses bad values before any work
     if labels is not None:
         inputs = correctly_classified(model, inputs, labels, target, chunk_size=chunk_size)
     run = Run(model, inputs, target, chunk_size=chunk_size)
@@ -198,7 +198,7 @@ def descend(
     progress: bool = False,
 ) -> ExplanatoryGraph:
     """Return the graph of a prepared run by Algorithm 1; the options are those of ``explanatory_graph``."""
-    cost, generator = predict_cost(run.trace, run.num_inputs), seed_generator(seed)
+    cost, generator = predict_cost(run.trace, run.num_inputs), as_generator(seed)
     wanted: list[Source] = list(run.trace.outputs[run.target])
     found: list[TreatmentEffects] = []
     with bar(progress, cost.total, "rows x layers") as step:

@@ -5,7 +5,6 @@ Also the checks, draws and constants that all path interventions share.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import as_float_tensor
+from .._models import as_chunk
+from .._warnings import warn_caller
 from .batching import Recording, blocks, default_chunk, pieces
 from .edges import edge_weights, parent_signals, reaching
 from .results import TreatmentEffects
@@ -65,11 +66,11 @@ class Run:
 
     def __init__(self, model: nn.Module, inputs: Tensor, target: int, *, chunk_size: int | None = None) -> None:
         self.inputs = check_inputs(inputs)
-        self.model, self.chunk_size = model, check_chunk_size(chunk_size)
+        self.model, self.chunk_size = model, None if chunk_size is None else as_chunk(chunk_size)
         self.trace: Trace = admitted_layers(model, self.inputs)
         self.target = check_target(target, len(self.trace.outputs))
         widest = max(layer.width for layer in self.trace.layers)
-        block = max(1, RECORDED // widest) if chunk_size is None else max(1, chunk_size // 2)
+        block = max(1, RECORDED // widest) if self.chunk_size is None else max(1, self.chunk_size // 2)
         self._blocks = list(blocks(len(self.inputs), block))
         self._single = self._record(self._blocks[0]) if len(self._blocks) == 1 else None
         self.outputs = torch.cat([r.outputs for r in self.recordings()])
@@ -167,11 +168,6 @@ def _missing(layer: Layer, necessary: Sequence[int], targets: Sequence[int]) -> 
     return tuple((necessary[j], targets[t]) for t, j in absent.nonzero().tolist())
 
 
-def seed_generator(seed: int | None) -> torch.Generator:
-    """Return a generator; None and 0 are the same stream."""
-    return torch.Generator().manual_seed(0 if seed is None else seed)
-
-
 def draw_betas(count: int, intervention: str | float, epsilon: float, generator: torch.Generator) -> Tensor:
     """Return the factors ``(count,)`` on the weights: zeros, or draws from U(b - epsilon, b + epsilon), float64.
 
@@ -193,20 +189,9 @@ def outputs_of(model: nn.Module, inputs: Tensor, chunk_size: int | None = None) 
 
     Each call gets a copy, into which the network may write.
     """
-    size = check_chunk_size(chunk_size) or ROWS
     with torch.no_grad():
-        return torch.cat([model(part.clone()) for part in inputs.split(size)]).double().cpu()
-
-
-def check_chunk_size(chunk_size: int | None) -> int | None:
-    """Return ``chunk_size``.
-
-    Raises:
-        ValueError: if it is not positive.
-    """
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be positive, got {chunk_size}")
-    return chunk_size
+        parts = inputs.split(as_chunk(chunk_size, ROWS))
+        return torch.cat([model(part.clone()) for part in parts]).double().cpu()
 
 
 def check_inputs(inputs: Any, minimum: int = MIN_INPUTS) -> Tensor:
@@ -253,7 +238,7 @@ def warn_probabilities(outputs: Tensor) -> None:
     """Warn where the outputs look like probabilities: effects are meant on the values before the softmax."""
     sums = outputs.sum(1)
     if outputs.shape[1] > 1 and bool((outputs >= 0).all()) and bool((sums - 1).abs().max() < 1e-4):
-        warnings.warn(
+        warn_caller(
             "model seems to return probabilities; path effects are defined on the outputs before the softmax",
-            stacklevel=4,
+            UserWarning,
         )

@@ -5,7 +5,6 @@ It also has the grey shading and the warning of curves whose intervened rows lea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 
-from .._warnings import SupportWarning
+from .._warnings import SupportWarning, warn_caller
 
 # Okabe and Ito's palette, without the yellow, which is too light for lines
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = (
@@ -108,11 +107,10 @@ def warn_off_support(support: Any, name: str) -> None:
     """Warn with a SupportWarning where most rows of the mean over the values leave the data."""
     share = float(np.nanmean(support)) if not np.isnan(support).all() else 0.0
     if share > OFF_SUPPORT:
-        warnings.warn(
+        warn_caller(
             f"{share:.0%} of the rows under do({name}) leave the data: the curve is mostly the network's "
             "behaviour on inputs it never met",
             SupportWarning,
-            stacklevel=3,
         )
 
 

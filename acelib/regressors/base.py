@@ -13,7 +13,6 @@ term is the lack of fit, measured by what the curve gets wrong at each sampled v
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
-from .._warnings import ExtrapolationWarning
+from .._warnings import ExtrapolationWarning, warn_caller
 from .samples import Array, Samples, check_array, gaps, outside, to_numpy
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
@@ -214,11 +213,10 @@ class Regressor(ABC):
 
     def _warn_outside(self, values: np.ndarray, name: str) -> None:
         if outside(values, self.low, self.high).any():
-            warnings.warn(
+            warn_caller(
                 f"{name} reaches from {values.min():.6g} to {values.max():.6g}, beyond the range "
                 f"[{self.low:.6g}, {self.high:.6g}] of this regressor; values there are extrapolated",
                 ExtrapolationWarning,
-                stacklevel=4,
             )
 
     def _evaluate(self, alphas: Array, offset: np.ndarray, return_std: bool, band: str) -> Any:

@@ -257,7 +257,7 @@ def test_saved_shown_and_drawn(tmp_path):
         (dict(method="guess"), "method must be one of"),
         (dict(categorical="label"), "categorical must be one of"),
         (dict(inner_samples=100), "inner_samples must be a power of two"),
-        (dict(chunk_size=0), "chunk_size must be at least 1, got 0"),
+        (dict(chunk_size=0), "chunk_size must be positive, .*got 0"),
         (dict(num_samples=0), "num_samples must be at least 1, got 0"),
         (dict(target=3), "target must be one of the model's 1 outputs, 0 to 0, got 3"),
         (dict(target="R"), "target must be the number of an output"),

@@ -235,12 +235,18 @@ def test_table_picture_and_repr():
         (dict(num_inputs=0), "num_inputs must be at least 1"),
         (dict(num_inputs=2, num_samples=0), "num_samples must be at least 1, got 0"),
         (dict(num_inputs=2, scramblings=4), "scramblings must be at least 16"),
-        (dict(num_inputs=2, chunk_size=0), "chunk_size must be at least 1, got 0"),
+        (dict(num_inputs=2, chunk_size=0), "chunk_size must be positive, .*got 0"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         sobol_indices(ishigami, **options)
+
+
+def test_a_seed_or_chunk_that_is_no_integer_is_refused_before_any_work():
+    for options in (dict(seed=0.5), dict(seed="a"), dict(chunk_size=2.5)):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} must be an integer"):
+            sobol_indices(None, num_inputs=2, **options)
 
 
 def test_bad_models():

@@ -146,8 +146,15 @@ def test_bad_input_gets_one_clear_sentence(changes, message):
 
 
 def test_probabilities_are_warned_about():
-    with pytest.warns(UserWarning, match="before the softmax"):
+    with pytest.warns(UserWarning, match="before the softmax") as seen:
         treatment_effects(nn.Sequential(nn.Linear(3, 2), nn.Softmax(1)), uniform(30, 3), 0, "0")
+    assert [w.filename for w in seen] == [__file__]  # the line that asked, not one of the package
+
+
+@pytest.mark.parametrize("options", [dict(seed=0.5), dict(seed="a"), dict(chunk_size=2.5)])
+def test_a_seed_or_chunk_that_is_no_integer_is_refused(options):
+    with pytest.raises(TypeError, match=f"{next(iter(options))} must be an integer"):
+        treatment_effects(lively(mlp()), uniform(30, 3, 2, 2), 0, "3", **options)
 
 
 def test_attenuations_are_seeded_and_stay_in_their_interval():

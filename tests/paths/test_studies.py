@@ -212,7 +212,7 @@ def test_bad_studies_are_refused(call, message):
 def test_an_empty_chunk_is_refused_everywhere_in_the_same_words(call):
     net, x, y = two_streams()
     graph = explanatory_graph(net, x, 0, labels=y)
-    with pytest.raises(ValueError, match="chunk_size must be positive, got 0"):
+    with pytest.raises(ValueError, match="chunk_size must be positive, .*got 0"):
         call(net, graph, x, y)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._checks import as_generator
 from ..batching import Recording
 from ..graph import ExplanatoryGraph
-from ..run import seed_generator
 from .held_out import HeldOut, check_shares, held_out, wilson
 from .masking import ranked, share_of, weighted_activations
 
@@ -140,7 +140,7 @@ def fidelity(
     values = check_shares(shares)
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    choosers = _choosers(data, seed_generator(seed))
+    choosers = _choosers(data, as_generator(seed))
     results: dict[str, list[dict[str, Any]]] = {ranking: [] for ranking in RANKINGS}
     sizes = []
     for share in shares:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._checks import as_generator
 from ..graph import descend
 from ..results import TreatmentEffects
-from ..run import EPSILON, Run, seed_generator
+from ..run import EPSILON, Run
 from ..significance import Test
 from ..trace import Layer
 
@@ -145,7 +146,7 @@ def reliability(
     for name, value, least in (("runs", runs, 1), ("every", every, 1), ("knots", knots, 2), ("checks", checks, 0)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
-    run, generator = Run(model, inputs, target, chunk_size=chunk_size), seed_generator(seed)
+    run, generator = Run(model, inputs, target, chunk_size=chunk_size), as_generator(seed)
     first = descend(run, rule, low, epsilon=epsilon, seed=seed)
     centres = torch.linspace(low, high, -(-runs // every), dtype=torch.float64).repeat_interleave(every)[:runs]
     grid = torch.linspace(max(0.0, low - epsilon), min(1.0, high + epsilon), knots, dtype=torch.float64)
