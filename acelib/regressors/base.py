@@ -4,25 +4,41 @@ Every regressor is a linear smoother. Once its hyperparameters are chosen, its w
 sampled expectations ``y``, its prediction is ``B(α) w`` and its baseline is ``b w``, with a fixed row ``b``. Then
 
     ACE(α) = (B(α) − b) w                                        (the paper's Eq. 1)
-    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)²
+    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)² + baseline_misfit²
 
 where ``Σ`` is the covariance of the sampling errors of ``y``. The same rows serve every α, so these errors are
-strongly correlated and the baseline's error partly cancels the curve's: only the full ``Σ`` shows that. The second
-term is the lack of fit, measured by what the curve gets wrong at each sampled value when that value is held out.
+strongly correlated and the baseline's error partly cancels the curve's: only the full ``Σ`` shows that. The other
+terms are the lack of fit at α and in the baseline, taken as independent; ``acelib.regressors.misfit`` derives them.
+
+What a standard deviation contains, where ``Σ`` was given:
+
+========================  ==============  ===============================  ==========================================
+                          sampling error  lack of fit                      not contained
+========================  ==============  ===============================  ==========================================
+``predict``, ``ace``      yes             yes                              error of the interval or the data that the
+                                                                           baseline is over; bias of the expectations
+``baseline_std``          yes             yes                              the same
+``band="bayesian"``       no              noise and posterior of the fit   sampling error, and the same
+``CausalTable``           yes             none: nothing is smoothed        the choice of values, and the same
+========================  ==============  ===============================  ==========================================
+
+Sampling errors that are independent from one α to the next enter both terms, and the bands are then too wide, by a
+factor of 2 to 3; those of averages over the same rows change smoothly with α and do not.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
 from .._warnings import ExtrapolationWarning, warn_caller
-from .samples import Array, Samples, check_array, gaps, outside, to_numpy
+from .misfit import average_misfit, misfit, side_by_side, spread_over
+from .samples import Array, Samples, check_array, outside, to_numpy
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 """``"uniform"``, ``("data", values)`` or a number."""
@@ -42,6 +58,7 @@ class Regressor(ABC):
         held_out: leave-one-out residuals at ``alphas``, ``(m,)``: sampled minus predicted without that value.
         baseline_weights: the row ``b`` that turns weights into the baseline, ``(p,)``.
         baseline_kind: ``"uniform"``, ``"data"`` or the chosen value.
+        baseline_misfit: the lack of fit in the baseline, in units of the output.
     """
 
     family: ClassVar[str]
@@ -55,6 +72,7 @@ class Regressor(ABC):
     held_out: np.ndarray
     baseline_weights: np.ndarray
     baseline_kind: str | float
+    baseline_misfit: float = 0.0
 
     @property
     def baseline(self) -> float:
@@ -65,15 +83,10 @@ class Regressor(ABC):
     def baseline_std(self) -> float:
         """Standard error of the baseline, a float in units of the output.
 
-        It is the sampling error. For a chosen value the lack of fit there is added. In an average over the interval
-        or the data the misfit changes sign along the curve and cancels, but not within a sparse gap: there an average
-        over the interval gets the misfit by the gap's share, see ``gap_misfit``.
+        It has the sampling error and ``baseline_misfit``: the lack of fit at a chosen value, or in an average, where it
+        changes sign from gap to gap and mostly cancels.
         """
-        variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights
-        if not isinstance(self.baseline_kind, str):
-            variance += self.misfit(self.baseline_kind) ** 2
-        elif self.baseline_kind == "uniform":
-            variance += self.gap_misfit() ** 2
+        variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights + self.baseline_misfit**2
         return float(np.sqrt(max(variance, 0.0)))
 
     @property
@@ -84,30 +97,14 @@ class Regressor(ABC):
     def misfit(self, alphas: Array) -> np.ndarray:
         """Return the lack of fit at ``alphas``, numpy of the same shape, in units of the output.
 
-        It is the root mean square of the held-out residuals over each sampled value and its neighbours on both sides,
-        interpolated between the sampled values. A kink then widens the band where it is and not elsewhere; one number
-        for the whole curve would leave the kink itself uncovered.
+        It is what held-out values show around each sampled value, wider where the curve can run away between the values
+        or beyond them; see ``acelib.regressors.misfit``.
 
         Args:
             alphas: interventional values, any shape.
         """
-        order = np.argsort(self.alphas)
-        squares = np.pad(self.held_out[order] ** 2, 1, mode="reflect" if order.size > 1 else "edge")
-        local = np.sqrt((squares[:-2] + squares[1:-1] + squares[2:]) / 3)
-        return np.interp(to_numpy(alphas), self.alphas[order], local)
-
-    def gap_misfit(self) -> float:
-        """Return the error of an average over the interval from gaps between sparse values, in units of the output.
-
-        A gap is sparse when it is longer than 4 mean gaps or than half the interval. It adds its share of the interval
-        times the largest held-out residual of the two values on each side, gaps independently; 0 on even grids.
-        """
-        values, shares, sparse = gaps(self.alphas, self.low, self.high)
-        if not sparse.any():
-            return 0.0
-        residual = np.pad(np.abs(self.held_out[np.argsort(self.alphas)]), 1, mode="edge")
-        around = np.lib.stride_tricks.sliding_window_view(residual, 4).max(axis=1)
-        return float(np.linalg.norm((shares * around)[sparse]))
+        values = to_numpy(alphas)
+        return self._misfit(values.ravel(), self._basis(values.ravel())).reshape(values.shape)
 
     def predict(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
         """Return E[y | do(x = α)] from the curve, float64 of ``alphas``' shape, in units of the output.
@@ -115,8 +112,10 @@ class Regressor(ABC):
         Args:
             alphas: interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
             return_std: whether ``(mean, std)`` is returned in place of the mean.
-            band: ``"sampling"`` for the sampling error of the rows plus the lack of fit; ``"bayesian"`` for the
-                predictive deviation of the Bayesian fit, as in the paper, which is no error bar (polynomials only).
+            band: ``"sampling"`` for an error bar, of the sampling error of the rows and the lack of fit;
+                ``"bayesian"`` for the predictive deviation of the Bayesian fit, as in the paper, which is no error
+                bar (polynomials only). Neither contains a bias of the expectations or the error of an interval taken
+                from data.
 
         Raises:
             ValueError: if ``alphas`` has NaN or Inf, or ``band`` is unknown.
@@ -129,8 +128,8 @@ class Regressor(ABC):
     def ace(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
         """Return the average causal effect E[y | do(x = α)] − baseline, float64 of ``alphas``' shape.
 
-        It is in units of the output. Its error bar is that of the difference: what the curve and its baseline get wrong
-        together cancels.
+        It is in units of the output. Its error bar is that of the difference: sampling errors that the curve and its
+        baseline share cancel, and the lack of fit at ``alphas`` and in the baseline adds up.
 
         Args:
             alphas: interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
@@ -155,8 +154,7 @@ class Regressor(ABC):
         Raises:
             ValueError: if ``baseline`` is none of these.
         """
-        row, kind = self._baseline_row(baseline)
-        return replace(self, baseline_weights=row, baseline_kind=kind)
+        return set_baseline([self], baseline)[0]
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve of ``ace`` with its band; return the axes.
@@ -189,10 +187,10 @@ class Regressor(ABC):
                 f"data must hold a regressor of family {cls.family!r}, got {data.get('family')!r}; use "
                 "regressor_from_dict, which picks the class"
             )
-        missing = [f.name for f in fields(cls) if f.name not in data]
+        missing = [f.name for f in fields(cls) if f.name not in data and f.default is MISSING]
         if missing:
             raise ValueError(f"data must hold what {cls.__name__}.to_dict wrote, got none of {', '.join(missing)}")
-        entries: dict[str, Any] = {f.name: data[f.name] for f in fields(cls)}
+        entries: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         for name, value in entries.items():
             if isinstance(value, list):
                 entries[name] = np.array(value, dtype=np.float64)
@@ -205,6 +203,19 @@ class Regressor(ABC):
     @abstractmethod
     def _uniform_row(self) -> np.ndarray:
         """Return the row that averages the curve over U(low, high), ``(p,)``, by exact integration."""
+
+    def _triangle(self) -> np.ndarray:
+        """Return R of the basis at the sampled values, ``(p, p)``, up to signs of its rows."""
+        return np.linalg.qr(self._basis(self.alphas))[1]
+
+    def _misfit(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the misfit at ``values (n,)``, where the basis is ``rows (n, p)``."""
+        return misfit(side_by_side([self], self._triangle()), values, rows)[0]
+
+    def _average_misfit(self, curves: Sequence[Regressor], values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the misfit of the weighted average of each of ``curves``, which share this one's basis, ``(P,)``."""
+        fits = side_by_side(curves, self._triangle())
+        return average_misfit(fits, weights, values, self._basis(values))
 
     def _bayesian_variance(self, rows: np.ndarray) -> np.ndarray:
         raise ValueError(
@@ -225,33 +236,35 @@ class Regressor(ABC):
         values = check_array(alphas, "alphas")
         flat = values.ravel()
         self._warn_outside(flat, "alphas")
-        rows = self._basis(flat) - offset
+        basis = self._basis(flat)
+        rows = basis - offset
         mean = _like(rows @ self.weights, values.shape, alphas)
         if not return_std:
             return mean
         if band == "bayesian":
             variance = self._bayesian_variance(rows)
         else:
-            variance = quadratic_form(rows, self.weight_covariance) + self.misfit(flat) ** 2
-            if offset is self.baseline_weights and self.baseline_kind == "uniform":
-                variance += self.gap_misfit() ** 2
+            variance = quadratic_form(rows, self.weight_covariance) + self._misfit(flat, basis) ** 2
+            if offset is self.baseline_weights:
+                variance += self.baseline_misfit**2
         return mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas)
 
-    def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float]:
-        """Return the row that turns weights into this baseline, and what ``baseline_kind`` says of it."""
+    def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float, tuple[np.ndarray, ...]]:
+        """Return the row that turns weights into this baseline, its kind, and the values it averages with weights."""
         if isinstance(baseline, str) and baseline == "uniform":
-            return self._uniform_row(), "uniform"
+            return self._uniform_row(), "uniform", spread_over(self.alphas, self.low, self.high)
         if isinstance(baseline, tuple | list) and len(baseline) == 2 and isinstance(baseline[0], str):
             if baseline[0] == "data":
                 values = check_array(baseline[1], "the baseline's data").ravel()
                 if values.size == 0:
                     raise ValueError("baseline must be ('data', values) with at least one value, got none")
                 self._warn_outside(values, "the baseline's data")
-                return self._basis(values).mean(axis=0), "data"
+                points = spread_over(self.alphas, self.low, self.high, values)
+                return self._basis(values).mean(axis=0), "data", points
         elif not isinstance(baseline, str | bool | tuple | list | None) and np.ndim(baseline) == 0:
             point = check_array(baseline, "baseline").ravel()
             self._warn_outside(point, "baseline")
-            return self._basis(point)[0], float(point[0])
+            return self._basis(point)[0], float(point[0]), (point, np.ones(1))
         raise ValueError(f"baseline must be 'uniform', ('data', values) or a number, got {baseline!r}")
 
     def _describe(self) -> str:
@@ -264,8 +277,12 @@ Curve = TypeVar("Curve", bound=Regressor)
 
 def set_baseline(curves: Sequence[Curve], baseline: Baseline) -> list[Curve]:
     """Return the curves with this baseline; they share one working basis, so its row is computed once."""
-    row, kind = curves[0]._baseline_row(baseline)
-    return [replace(curve, baseline_weights=row, baseline_kind=kind) for curve in curves]
+    row, kind, (values, weights) = curves[0]._baseline_row(baseline)
+    misfits = curves[0]._average_misfit(curves, values, weights)
+    return [
+        replace(curve, baseline_weights=row, baseline_kind=kind, baseline_misfit=float(size))
+        for curve, size in zip(curves, misfits, strict=True)
+    ]
 
 
 def fit_by_choice(

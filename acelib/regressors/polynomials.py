@@ -172,6 +172,9 @@ class CausalRegressor(Regressor):
         design = legendre(values, self.low, self.high, self.order)
         return solve_triangular(self.triangle, design.T, trans=1).T
 
+    def _triangle(self) -> np.ndarray:
+        return np.sqrt(self.alphas.size) * np.eye(self.order + 1)  # the basis is orthogonal over the sampled values
+
     def _uniform_row(self) -> np.ndarray:
         # Every Legendre polynomial but the constant integrates to zero over the interval.
         return solve_triangular(self.triangle, np.eye(1, self.order + 1)[0], trans=1)

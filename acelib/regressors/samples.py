@@ -74,16 +74,9 @@ class Samples:
     def covered(self) -> tuple[float, float]:
         """Return the part of the interval that the values cover, with ends that they miss by less than their spacing.
 
-        Such an end is missed by at most the gap beside it, or by at most 5 % of the interval.
+        See ``covered``.
         """
-        values = np.sort(self.alphas)
-        if values.size < 2:
-            return self.low, self.high
-        slack = np.maximum([values[1] - values[0], values[-1] - values[-2]], UNCOVERED * (self.high - self.low))
-        slack = slack * (1 + ROUNDING)
-        low = self.low if values[0] - self.low <= slack[0] else float(values[0])
-        high = self.high if self.high - values[-1] <= slack[1] else float(values[-1])
-        return low, high
+        return covered(self.alphas, self.low, self.high)
 
     def warn_uncovered(self) -> None:
         """Warn where the interval reaches beyond the part that the values cover."""
@@ -234,6 +227,21 @@ def outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return which values lie outside [low, high] by more than rounding, bool of ``values``' shape."""
     slack = ROUNDING * (high - low if high > low else abs(low))
     return (values < low - slack) | (values > high + slack)
+
+
+def covered(alphas: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Return the part of [low, high] that ``alphas (m,)`` cover, with ends that they miss by less than their spacing.
+
+    Such an end is missed by at most the gap beside it, or by at most 5 % of the interval.
+    """
+    values = np.sort(alphas)
+    if values.size < 2:
+        return low, high
+    slack = np.maximum([values[1] - values[0], values[-1] - values[-2]], UNCOVERED * (high - low))
+    slack = slack * (1 + ROUNDING)
+    first = low if values[0] - low <= slack[0] else float(values[0])
+    last = high if high - values[-1] <= slack[1] else float(values[-1])
+    return first, last
 
 
 def gaps(alphas: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ quantiles of the sampled values, and their number has the smallest generalised c
 
     GCV(K) = m (RSS + m σ₀²) / (m − p)²,   p = K + 4 weights,
 
-with σ₀ the noise floor: below it a smaller residual is rounding, not fit.
+with σ₀ the noise floor: below it a smaller residual is rounding, not fit. Where every cubic runs away within a sparse
+gap between the values, one polynomial of a lower degree takes its place.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class SplineRegressor(Regressor):
     """A causal regressor made of cubic pieces; it follows kinks and steps better than one polynomial.
 
     Attributes:
-        knots: the full knot vector, ends repeated four times, ``(p + 4,)``. They end where the sampled values end
-            if the interval reaches far beyond; there the curve is constant.
+        knots: the full knot vector, ends repeated ``degree + 1`` times, ``(p + degree + 1,)``. They end where the
+            sampled values end if the interval reaches far beyond; there the curve is constant.
         scores: generalised cross-validation score of every number of interior knots tried, ``(tried,)``.
 
     References:
@@ -134,8 +135,13 @@ class SplineRegressor(Regressor):
             parts = zip(index, _select(samples, candidates[number], index), strict=True)
             return [cls(scores=scores[i], knots=candidates[number][0], **part) for i, part in parts]
 
-        chosen = np.where(_sound(samples, candidates), scores, np.inf).argmin(axis=1)
-        return fit_by_choice(chosen, make, baseline)
+        sound = _sound(samples, candidates)
+        if not sound.any(axis=1).all():
+            lower = [_factors(samples.alphas, low, high, 0, degree) for degree in range(DEGREE)]
+            candidates, sound = candidates + lower, np.c_[sound, _sound(samples, lower)]
+        every = np.stack([_score(samples.expectations, q, floor) for _, q, _ in candidates], axis=1)
+        every[:, scores.shape[1] :][sound[:, : scores.shape[1]].any(axis=1)] = np.inf
+        return fit_by_choice(np.where(sound, every, np.inf).argmin(axis=1), make, baseline)
 
     @property
     def coefficients(self) -> np.ndarray:
@@ -143,21 +149,27 @@ class SplineRegressor(Regressor):
         return self.weights
 
     @property
+    def degree(self) -> int:
+        """Degree of the pieces: 3, or less where no cubic stays near its samples between sparse values."""
+        return self.knots.size - self.weights.size - 1 if self.low < self.high else 0
+
+    @property
     def num_knots(self) -> int:
         """Number of interior knots."""
-        return max(self.weights.size - DEGREE - 1, 0)
+        return self.weights.size - self.degree - 1
 
     def _basis(self, values: np.ndarray) -> np.ndarray:
         first, last = self.knots[0], self.knots[-1]
         values = np.where((values >= self.low) & (values < first), first, values)
         values = np.where((values <= self.high) & (values > last), last, values)
-        return _design(values, self.knots)
+        return _design(values, self.knots, self.degree)
 
     def _uniform_row(self) -> np.ndarray:
         if self.low == self.high:
             return np.ones(1)
         # A B-spline of degree d on the knots t_j .. t_{j+d+1} integrates to (t_{j+d+1} − t_j) / (d + 1).
-        row = (self.knots[DEGREE + 1 :] - self.knots[: -DEGREE - 1]) / (DEGREE + 1)
+        order = self.degree + 1
+        row = (self.knots[order:] - self.knots[:-order]) / order
         # Beyond the outer knots the curve stays at its end values, the first and the last weight.
         row[0] += self.knots[0] - self.low
         row[-1] += self.high - self.knots[-1]
@@ -193,36 +205,39 @@ def _candidates(alphas: np.ndarray, low: float, high: float, most: int) -> list[
     """Return knot vector and QR factors of the design for every number of interior knots up to ``most``."""
     found = []
     for number in range(most + 1):
-        inner = np.quantile(alphas, np.linspace(0, 1, number + 2)[1:-1])
-        knots = np.r_[[low] * (DEGREE + 1), inner, [high] * (DEGREE + 1)]
-        q, triangle = np.linalg.qr(_design(alphas, knots))
-        if number and np.linalg.cond(triangle) > CONDITION_LIMIT:
+        candidate = _factors(alphas, low, high, number, DEGREE)
+        if number and np.linalg.cond(candidate[2]) > CONDITION_LIMIT:
             break
-        found.append((knots, q, triangle))
+        found.append(candidate)
     return found
 
 
-def _sound(samples: Samples, candidates: list[tuple[np.ndarray, ...]]) -> np.ndarray:
-    """Return for which curves and numbers of knots the spline stays near its samples in sparse gaps, ``(P, tried)``.
+def _factors(alphas: np.ndarray, low: float, high: float, number: int, degree: int) -> tuple[np.ndarray, ...]:
+    """Return knot vector and QR factors of the design for this ``number`` of interior knots."""
+    inner = np.quantile(alphas, np.linspace(0, 1, number + 2)[1:-1])
+    knots = np.r_[[low] * (degree + 1), inner, [high] * (degree + 1)]
+    return knots, *np.linalg.qr(_design(alphas, knots, degree))
 
-    No interior knot always counts as sound, so that one is left.
-    """
+
+def _sound(samples: Samples, candidates: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+    """Return which candidates stay near the samples of each curve in sparse gaps, ``(P, tried)``; a constant does."""
     at = samples.in_gaps()
     sound = np.ones((len(samples.expectations), len(candidates)), dtype=bool)
     for number, (knots, q, triangle) in enumerate(candidates):
-        if number and at.size:
-            rows = _design(np.clip(at, knots[0], knots[-1]), knots) @ np.linalg.solve(triangle, q.T)
+        if len(triangle) > 1 and at.size:
+            design = _design(np.clip(at, knots[0], knots[-1]), knots, knots.size - len(triangle) - 1)
+            rows = design @ np.linalg.solve(triangle, q.T)
             sound[:, number] = ~samples.overshoots(samples.expectations @ rows.T)
     return sound
 
 
-def _design(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
+def _design(values: np.ndarray, knots: np.ndarray, degree: int = DEGREE) -> np.ndarray:
     """Return B-splines at ``values``, ``(n, p)``; a single constant where the interval is one point."""
     if knots[0] == knots[-1]:
         return np.ones((values.size, 1))
     from scipy.interpolate import BSpline  # when the first spline is fitted: it takes long to import
 
-    return BSpline.design_matrix(values, knots, DEGREE, extrapolate=True).toarray()
+    return BSpline.design_matrix(values, knots, degree, extrapolate=True).toarray()
 
 
 def _score(expectations: np.ndarray, q: np.ndarray, floor: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ E[y | do(x = α)] itself, and its uniform baseline is the plain mean over the li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -88,6 +89,14 @@ class CausalTable(Regressor):
 
     def _uniform_row(self) -> np.ndarray:
         return np.full(self.alphas.size, 1 / self.alphas.size)
+
+    def _misfit(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return zeros ``(n,)``: a table smooths nothing."""
+        return np.zeros(values.size)
+
+    def _average_misfit(self, curves: Sequence[Regressor], values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return zeros ``(P,)``: a table smooths nothing."""
+        return np.zeros(len(curves))
 
     def _warn_outside(self, values: np.ndarray, name: str) -> None:
         """Raise nothing and warn of nothing: ``_basis`` refuses a value outside the table."""

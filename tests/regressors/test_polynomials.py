@@ -297,19 +297,20 @@ def test_misfit_is_the_local_rms_of_the_held_out_residuals(noisy):
 
 
 def test_the_sampling_band_is_the_covariance_pushed_through_the_fit(noisy):
-    """Var = L(α) Σ L(α)ᵀ + misfit² from the literal smoother, for the curve, the ACE and the baseline (1e-10)."""
+    """Var = L(α) Σ L(α)ᵀ from the literal smoother and the misfits, for the curve, the ACE and the baseline (1e-10)."""
     curve, covariance = noisy
     at = np.linspace(-2.0, 4.5, 31)
     ratio = curve.noise_variance / curve.weight_variance
     rows = literal_smoother(curve.alphas, curve.order, ratio, at)
     nodes, gauss = np.polynomial.legendre.leggauss(30)
     mean_row = gauss / 2 @ literal_smoother(curve.alphas, curve.order, ratio, (nodes + 1) / 2 * 6.5 - 2.0)
-    for method, row in ((curve.predict, rows), (curve.ace, rows - mean_row)):
+    for method, row, more in ((curve.predict, rows, 0), (curve.ace, rows - mean_row, curve.baseline_misfit)):
         mean, std = method(at, return_std=True)
         np.testing.assert_allclose(mean, row @ curve.expectations, atol=1e-10)
-        expected = np.einsum("ij,jk,ik->i", row, covariance, row) + curve.misfit(at) ** 2
+        expected = np.einsum("ij,jk,ik->i", row, covariance, row) + curve.misfit(at) ** 2 + more**2
         np.testing.assert_allclose(std**2, expected, atol=1e-10)
-    assert curve.baseline_std == pytest.approx(np.sqrt(mean_row @ covariance @ mean_row), rel=1e-9)
+    expected = mean_row @ covariance @ mean_row + curve.baseline_misfit**2
+    assert curve.baseline_std == pytest.approx(np.sqrt(expected), rel=1e-9)
 
 
 def test_the_bayesian_band_is_bishops_predictive_variance(noisy):
@@ -332,5 +333,7 @@ def test_the_bayesian_band_is_bishops_predictive_variance(noisy):
 def test_no_covariance_leaves_only_the_lack_of_fit():
     alphas = np.linspace(0, 1, 20)
     curve = CausalRegressor.fit(alphas, np.abs(alphas - 0.5))
-    np.testing.assert_allclose(curve.ace(alphas, return_std=True)[1], curve.misfit(alphas), rtol=1e-12)
-    assert curve.baseline_std == 0
+    np.testing.assert_allclose(curve.predict(alphas, return_std=True)[1], curve.misfit(alphas), rtol=1e-12)
+    both = np.hypot(curve.misfit(alphas), curve.baseline_misfit)
+    np.testing.assert_allclose(curve.ace(alphas, return_std=True)[1], both, rtol=1e-12)
+    assert curve.baseline_std == pytest.approx(curve.baseline_misfit, rel=1e-12)

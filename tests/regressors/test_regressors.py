@@ -54,14 +54,14 @@ def test_baselines_equal_numerical_averages(noisy):
 
 @pytest.mark.parametrize("value", [1.25, np.float64(1.25), np.array(1.25), torch.tensor(1.25)])
 def test_a_chosen_point_has_no_effect_and_no_sampling_error(noisy, value):
-    """ACE(x̂) = 0, and its deviation is the lack of fit alone; the baseline's deviation is the curve's at x̂."""
+    """ACE(x̂) = 0, and its deviation is the lack of fit alone, twice; the baseline's deviation is the curve's at x̂."""
     curve, covariance = noisy
     point = CausalRegressor.fit(
         curve.alphas, curve.expectations, covariance=covariance, low=-2.0, high=4.5, baseline=value
     )
     mean, std = point.ace(1.25, return_std=True)
     assert abs(mean) < 1e-12
-    assert std == pytest.approx(curve.misfit(1.25), rel=1e-9)
+    assert std == pytest.approx(np.sqrt(2) * curve.misfit(1.25), rel=1e-9)
     assert point.baseline_std == pytest.approx(curve.predict(1.25, return_std=True)[1], rel=1e-9)
 
 
