@@ -55,7 +55,8 @@ class Regressor(ABC):
         high: upper end of the feature's interval.
         weights: the fitted weights in the family's working basis, ``(p,)``.
         weight_covariance: their sampling covariance ``L Σ Lᵀ``, ``(p, p)``; zero where none was given.
-        held_out: leave-one-out residuals at ``alphas``, ``(m,)``: sampled minus predicted without that value.
+        held_out: leave-one-out residuals at ``alphas``, ``(m,)``: sampled minus predicted without that value, and
+            without others that lie much closer to it than to the rest.
         baseline_weights: the row ``b`` that turns weights into the baseline, ``(p,)``.
         baseline_kind: ``"uniform"``, ``"data"`` or the chosen value.
         baseline_misfit: the lack of fit in the baseline, in units of the output.
@@ -325,6 +326,30 @@ def leave_one_out(residuals: np.ndarray, leverage: np.ndarray) -> np.ndarray:
     stays at 1e-10.
     """
     return residuals / np.maximum(1 - leverage, 1e-10)
+
+
+def leave_clusters_out(
+    held_out: np.ndarray, residuals: np.ndarray, basis: np.ndarray, shrink: np.ndarray, clusters: np.ndarray
+) -> np.ndarray:
+    """Return the held-out residuals ``(n, m)`` where values of one cluster are held out together.
+
+    They are ``(I − H)⁻¹ e`` with H and e of the cluster: a value whose twin stays in would predict it too well.
+
+    Args:
+        held_out: of ``leave_one_out``, ``(n, m)``; kept for values without others in their cluster.
+        residuals: ``(n, m)``.
+        basis: Q with ``H = Q diag(shrink) Qᵀ``, ``(m, p)``.
+        shrink: ``(n, p)``.
+        clusters: number of the cluster of every value, ``(m,)``.
+    """
+    labels, counts = np.unique(clusters, return_counts=True)
+    for label in labels[counts > 1]:
+        members = np.flatnonzero(clusters == label)
+        part = basis[members]
+        sizes, axes = np.linalg.eigh(np.einsum("ip,np,jp->nij", part, shrink, part))
+        along = np.einsum("nij,ni->nj", axes, residuals[:, members]) / np.maximum(1 - sizes, 1e-10)
+        held_out[:, members] = np.einsum("nij,nj->ni", axes, along)
+    return held_out
 
 
 def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
+from .base import Baseline, Regressor, fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
 from .basis import legendre, orthogonal_basis, sound_order
 from .samples import Array, Samples, check_samples, one_curve, solve_triangular
 
@@ -83,7 +83,7 @@ class CausalRegressor(Regressor):
             high: upper end of the interval; the largest α where it is None.
             max_order: largest order considered. At most m − 1, at most the largest order whose Legendre design over
                 ``alphas`` has a condition number up to 1e8, and none that can run away between sparse values; see
-                ``sound_order``.
+                ``sound_order``. Values that were sampled several times with a little jitter count once.
             baseline: ``"uniform"``, ``("data", values)`` or a number; see ``with_baseline``.
             noise_floor: smallest σ the fit may choose, in units of the expectations. The default is 1e-6 of their
                 range, and never below 16 units of rounding of the largest.
@@ -139,7 +139,9 @@ class CausalRegressor(Regressor):
             raise ValueError(f"max_order must be an integer of at least 0, got {max_order!r}")
         samples = check_samples(alphas, expectations, covariance, low, high)
         samples.warn_uncovered()
-        basis, triangle = orthogonal_basis(samples.alphas, samples.low, samples.high, int(max_order))
+        places = samples.clusters.max() + 1
+        most = max_order if places == samples.alphas.size else min(max_order, max(places - 2, 1))
+        basis, triangle = orthogonal_basis(samples.alphas, samples.low, samples.high, int(most))
         fits = fit_orders(samples, basis, noise_floor)
         orders = sound_orders(samples, triangle, fits)
 
@@ -330,7 +332,9 @@ def _select(samples: Samples, basis: np.ndarray, fits: Orders, order: int, index
     weights = shrink * fits.weights[index, : order + 1]
     squares = fits.scale[index] ** 2
     covariance = samples.push(phi.T / num_points, index) * (shrink[:, :, None] * shrink[:, None, :])
-    held_out = leave_one_out(samples.expectations[index] - weights @ phi.T, shrink @ (phi**2).T / num_points)
+    residuals = samples.expectations[index] - weights @ phi.T
+    held_out = leave_one_out(residuals, shrink @ (phi**2).T / num_points)
+    held_out = leave_clusters_out(held_out, residuals, phi / np.sqrt(num_points), shrink, samples.clusters)
     shared = shared_entries(samples, order + 1)
     return [
         {

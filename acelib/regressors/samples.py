@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ GROWTH_LIMIT = 16.0
 
 On a dense uniform grid a polynomial of order p reaches p + 1, so the usual orders up to 15 pass there.
 """
+
+CLUSTER = 0.1
+"""Values within this share of the gaps around them are a cluster: they say one thing about the curve, not several."""
 
 SPARSE = 4.0
 """A gap between sampled values that is longer than so many mean gaps is sparse."""
@@ -53,6 +57,11 @@ class Samples:
     covariance: np.ndarray | None
     low: float
     high: float
+
+    @cached_property
+    def clusters(self) -> np.ndarray:
+        """Number of the cluster of every value, ``(m,)``; on ordinary grids each value is a cluster of its own."""
+        return clusters(self.alphas)
 
     def floor(self, noise_floor: Array | None = None) -> np.ndarray:
         """Return the smallest believable noise of each curve, ``(P,)``, in units of the output.
@@ -255,6 +264,27 @@ def gaps(alphas: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.nd
         return values, np.zeros(max(values.size - 1, 0)), np.zeros(max(values.size - 1, 0), dtype=bool)
     shares = np.diff(np.r_[low, values[1:-1], high]) / (high - low)
     return values, shares, shares > min(SPARSE / shares.size, 0.5) * (1 + ROUNDING)
+
+
+def clusters(alphas: np.ndarray) -> np.ndarray:
+    """Return the number of the cluster that each of ``alphas (m,)`` belongs to, ``(m,)``.
+
+    A cluster is a run of at most a third of the values that spans less than a tenth of the gap on either side, such as
+    values that were sampled twice with a little jitter. All other values are clusters of their own.
+    """
+    order = np.argsort(alphas)
+    values = alphas[order]
+    steps = np.r_[np.inf, np.diff(values), np.inf]
+    first = np.arange(values.size)  # of the run that each value is in
+    size = max(2, values.size // 3) if values.size > 2 and steps[1:-1].min() < CLUSTER * steps[1:-1].max() else 1
+    for length in range(size, 1, -1):
+        spans = values[length - 1 :] - values[: values.size - length + 1]
+        for start in np.flatnonzero(spans < CLUSTER * np.minimum(steps[: spans.size], steps[length:])):
+            if first[start] == start:
+                first[start : start + length] = first[start]
+    labels = np.empty_like(first)
+    labels[order] = np.unique(first, return_inverse=True)[1]
+    return labels
 
 
 def between(alphas: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, fit_by_choice, leave_one_out, shared_entries
+from .base import Baseline, Regressor, fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
 from .basis import CONDITION_LIMIT
 from .samples import GROWTH_LIMIT, Array, Samples, between, check_samples, growth, one_curve
 
@@ -126,7 +126,7 @@ class SplineRegressor(Regressor):
             )
         samples.warn_uncovered()
         low, high = _ends(samples)
-        most = _most_knots(max_knots, num_points)
+        most = _most_knots(max_knots, int(samples.clusters.max()) + 1)
         candidates = _candidates(samples.alphas, low, high, most)
         floor = samples.floor(noise_floor)
         scores = np.stack([_score(samples.expectations, q, floor) for _, q, _ in candidates], axis=1)
@@ -192,7 +192,7 @@ def _ends(samples: Samples) -> tuple[float, float]:
 
 
 def _most_knots(max_knots: Any, num_points: int) -> int:
-    """Return the largest number of interior knots to try."""
+    """Return the largest number of interior knots to try, for values that lie in so many places."""
     default = max(min((num_points - 4) // 2, 30), 0)
     if max_knots is None:
         return default
@@ -252,7 +252,9 @@ def _select(samples: Samples, candidate: tuple[np.ndarray, ...], index: np.ndarr
     _, q, triangle = candidate
     smoother = np.linalg.solve(triangle, q.T)
     outputs = samples.expectations[index]
-    held_out = leave_one_out(outputs - (outputs @ q) @ q.T, (q**2).sum(axis=1))
+    residuals = outputs - (outputs @ q) @ q.T
+    held_out = leave_one_out(residuals, (q**2).sum(axis=1))
+    held_out = leave_clusters_out(held_out, residuals, q, np.ones((len(outputs), q.shape[1])), samples.clusters)
     covariances = samples.push(smoother, index)
     shared = shared_entries(samples, len(smoother))
     return [

@@ -20,6 +20,9 @@ from .samples import Array, check_samples, one_curve
 class CausalTable(Regressor):
     """A causal regressor for a finite set of values: one expectation for each, no values in between.
 
+    Its error bars are the sampling errors of these expectations; there is no lack of fit. A baseline over data takes
+    the shares of the values among them as given: how far those shares are from a population's is in no error bar.
+
     Example:
         >>> table = CausalTable.fit([0.0, 1.0], [0.2, 0.8])
         >>> assert abs(table.baseline - 0.5) < 1e-12

@@ -16,7 +16,7 @@ from acelib import ExtrapolationWarning
 from acelib.regressors import CausalRegressor, SplineRegressor
 from acelib.regressors.basis import orthogonal_basis, sound_order
 from acelib.regressors.polynomials import fit_orders, sound_orders
-from acelib.regressors.samples import check_samples
+from acelib.regressors.samples import check_samples, clusters
 
 LAWS = {
     "lognormal": lambda rng: np.exp(rng.normal(size=2000)),
@@ -135,6 +135,90 @@ def test_the_limits_do_not_bite_on_even_grids(num, spacing):
     basis, triangle = orthogonal_basis(alphas, -1.0, 1.0, 15)
     fits = fit_orders(samples, basis)
     assert sound_orders(samples, triangle, fits).tolist() == fits.order.tolist() == [curve.order]
+
+
+def literal_clusters(alphas):
+    """The largest runs of at most a third of the values that span less than a tenth of the gaps beside them."""
+    values = sorted(alphas)
+    found = {value: (value,) for value in values}
+    for size in range(2, max(2, len(values) // 3) + 1):
+        for start in range(len(values) - size + 1):
+            run = values[start : start + size]
+            beside = [run[0] - values[start - 1]] if start else []
+            beside += [values[start + size] - run[-1]] if start + size < len(values) else []
+            if len(values) > 2 and run[-1] - run[0] < 0.1 * min(beside):
+                found |= dict.fromkeys(run, tuple(run))
+    runs = sorted(set(found.values()))
+    return [runs.index(found[value]) for value in alphas]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 40),
+    st.sampled_from(["even", "chebyshev", "normal", "cauchy", "twins", "nested", "geometric"]),
+)
+def test_clusters_equal_the_literal_ones(seed, num, kind):
+    rng = np.random.default_rng(seed)
+    alphas = {
+        "even": lambda: np.linspace(0, 1, num),
+        "chebyshev": lambda: np.cos(np.pi * np.arange(num) / max(num - 1, 1)),
+        "normal": lambda: rng.normal(size=num),
+        "cauchy": lambda: rng.standard_cauchy(size=num),
+        "twins": lambda: np.r_[rng.normal(size=num), np.linspace(0, 9, num) + 10.0 ** rng.uniform(-12, -1)],
+        "nested": lambda: rng.integers(0, 4, num) + rng.integers(0, 3, num) * 1e-2 + rng.integers(0, 3, num) * 1e-4,
+        "geometric": lambda: np.geomspace(10.0 ** -rng.uniform(1, 12), 1, num),
+    }[kind]()
+    alphas = rng.permutation(np.unique(alphas))
+    assert clusters(alphas).tolist() == literal_clusters(alphas.tolist())
+    if kind in ("even", "chebyshev"):
+        assert clusters(alphas).max() == alphas.size - 1
+
+
+@pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
+@pytest.mark.parametrize("jitter", [1e-12, 1e-6, 1e-3])
+@pytest.mark.parametrize(("places", "copies"), [(8, 2), (15, 2), (12, 3), (30, 2)])
+def test_values_sampled_twice_do_not_vouch_for_each_other(family, jitter, places, copies):
+    """Left out alone, each would be predicted by its twin; at least 93 % of the domain must be covered."""
+    grid, where = np.linspace(-1, 1, 401), np.linspace(-0.61, 0.59, 9)
+    values = (
+        np.linspace(-1, 1, places)[:, None]
+        + jitter * np.arange(copies) * np.where(np.arange(places) % 2, 1, -1)[:, None]
+    )
+    alphas = np.unique(np.clip(values, -1, 1))
+    for function in (lambda a, s: np.abs(a - s), lambda a, s: (a > s) * 1.0, lambda a, s: np.tanh(4 * (a - s))):
+        inside, above = [], []
+        for s in where:
+            curve = family.fit(alphas, function(alphas, s), low=-1.0, high=1.0)
+            truth = function(grid, s)
+            right = (truth.sum() - truth[[0, -1]].mean()) / 400
+            effect, std = curve.ace(grid, return_std=True)
+            inside.append(
+                np.abs(effect - truth + right) <= 1.96 * std + 3e-3
+            )  # of a range near 1; the trapezia's error
+            above.append(std.max())
+        assert np.mean(inside) >= 0.93 and max(above) <= 2.5
+
+
+@pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
+def test_clusters_are_held_out_together(family):
+    """Against literal refits without the whole cluster, with basis and shrinkage held fixed (1e-7 of the range)."""
+    rng = np.random.default_rng(3)
+    alphas = np.r_[np.linspace(0, 10, 14), 2.31 + np.array([0, 1e-3, 3e-3]), 7.7]
+    curve = family.fit(alphas, np.sin(alphas) + 0.05 * rng.normal(size=18))
+    labels = clusters(curve.alphas)
+    assert np.bincount(labels).max() == 4 and labels.max() == 13
+    design = curve._basis(curve.alphas)
+    ratio = 0.0
+    if family is CausalRegressor:
+        assert curve.order <= 12 and curve.weight_variance > 0
+        ratio = curve.noise_variance / curve.weight_variance
+    penalty = ratio * np.diag(np.r_[0.0, np.ones(design.shape[1] - 1)])
+    for label in range(14):
+        keep = labels != label
+        weights = np.linalg.solve(design[keep].T @ design[keep] + penalty, design[keep].T @ curve.expectations[keep])
+        expected = (curve.expectations - design @ weights)[~keep]
+        np.testing.assert_allclose(curve.held_out[~keep], expected, atol=1e-7 * max(1, np.abs(expected).max()))
 
 
 @settings(max_examples=50, deadline=None)
