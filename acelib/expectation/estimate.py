@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import as_generator
+from .._checks import as_count, as_generator, as_labels
 from .._models import Model, as_chunk, joint
 from .._warnings import ApproximationWarning, warn_caller
 from ..inputs.base import Feature, InputModel, check_input_model
@@ -41,6 +41,7 @@ def interventional_expectation(
     groups: Any = None,
     progress: bool = False,
     outputs: Sequence[int] | None = None,
+    rows: int | None = None,
 ) -> Expectation:
     """Return E[y | do(feature = value)] for every value and output, with standard errors.
 
@@ -57,10 +58,13 @@ def interventional_expectation(
         budget: model rows "auto" and the checks may spend.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
         seed: seed of the subset; None means 0, so that results repeat.
-        groups: ``(n,)`` labels of dependent rows (windows of one flight): errors are then cluster-robust, and a
-            subset takes whole groups. Default: the groups of the input model.
+        groups: ``(n,)`` labels of dependent rows (windows of one flight), numbers, texts or others: errors are then
+            cluster-robust, and a subset takes whole groups. Default: the groups of the input model.
         progress: show a progress bar.
         outputs: only these columns of the model's output.
+        rows: at most how many rows are averaged, or checked against, by any method, whatever the budget: the same ones
+            for every feature, however many values are asked. Of rows with weights those of weight 0 are left out, the
+            others are drawn alike and keep their weights. Default: what ``method`` and ``budget`` say.
 
     Raises:
         TypeError: for inputs that are no causal input model, or a model that is no callable.
@@ -84,6 +88,7 @@ def interventional_expectation(
         values,
         method=method,
         budget=budget,
+        rows=rows,
         chunk_size=chunk_size,
         seed=seed,
         groups=groups,
@@ -92,12 +97,11 @@ def interventional_expectation(
     )
 
 
-def check_method(method: str, budget: int) -> None:
-    """Raise a ValueError for an unknown method, or a budget below one row."""
+def check_method(method: str, budget: Any) -> int:
+    """Return the budget, or raise a ValueError for an unknown method or a budget below one row."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if budget < 1:
-        raise ValueError(f"budget must be positive, the model rows that may be spent, got {budget}")
+    return as_count(budget, "budget", "the model rows that may be spent")
 
 
 def expectation_of(
@@ -107,6 +111,7 @@ def expectation_of(
     *,
     method: str,
     budget: int,
+    rows: int | None = None,
     chunk_size: int | None = None,
     seed: int | None = None,
     groups: Any = None,
@@ -114,12 +119,16 @@ def expectation_of(
     outputs: Sequence[int] | None = None,
 ) -> Expectation:
     """Return what ``interventional_expectation`` returns, for networks that were admitted already."""
+    budget = check_method(method, budget)
     chunk = as_chunk(chunk_size)
+    as_generator(seed)  # for its checks
     answer = networks.inputs.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
-    labels = _labels(groups, answer)
-    index = None if method == "monte_carlo" else subset(answer, budget, seed, labels)
+    labels = answer.groups if groups is None else as_labels(groups, answer.num_rows).to(answer.values.device)
+    if rows is None and method == "monte_carlo":
+        rows = max(2, answer.num_rows)
+    index = subset(answer, budget, seed, labels, rows)
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
@@ -143,32 +152,31 @@ def expectation_of(
     return _present(answer, estimate, check, method, len(networks.models))
 
 
-def subset(answer: Intervention, budget: int, seed: int | None, labels: Tensor | None = None) -> Tensor | None:
+def subset(
+    answer: Intervention, budget: int, seed: int | None, labels: Tensor | None = None, rows: int | None = None
+) -> Tensor | None:
     """Return the seeded row numbers that fit ``budget`` model rows, at least 100; None where all rows fit.
 
     Dependent rows stay together: with ``labels (n,)`` whole groups are drawn, until the next would exceed the budget.
+    A number of ``rows`` goes before the budget. Rows of weight 0 are left out.
     """
     wanted = max(MIN_ROWS, budget // len(answer))
-    if answer.num_rows <= wanted:
-        return None
+    if rows is not None:
+        wanted = as_count(rows, "rows", "the rows that are averaged, with an error bar", minimum=2)
+    weights = answer.weights
+    present = None if weights is None or bool((weights > 0).all()) else weights.nonzero()[:, 0]
+    if (answer.num_rows if present is None else len(present)) <= wanted:
+        return present
     generator = as_generator(seed)
     if labels is None:
-        return torch.randperm(answer.num_rows, generator=generator)[:wanted].to(answer.values.device)
-    sizes = labels.bincount().cpu()
+        order = torch.randperm(answer.num_rows, generator=generator).to(answer.values.device)
+        return (order if weights is None or present is None else order[weights[order] > 0])[:wanted]
+    which: Tensor = labels if present is None else labels[present].unique(return_inverse=True)[1]
+    sizes = which.bincount().cpu()
     order = torch.randperm(len(sizes), generator=generator)
     count = max(2, int((sizes[order].cumsum(0) <= wanted).sum()))
-    return torch.isin(labels, order[:count].to(labels.device)).nonzero()[:, 0]
-
-
-def _labels(groups: Any, answer: Intervention) -> Tensor | None:
-    if groups is None:
-        return answer.groups
-    _, labels = torch.unique(torch.as_tensor(groups), return_inverse=True)
-    if labels.shape != (answer.num_rows,):
-        raise ValueError(f"groups must hold one label per row, ({answer.num_rows},), got {tuple(labels.shape)}")
-    if int(labels.max()) < 1:
-        raise ValueError("groups must hold at least two groups, got a single group; it has no error between groups")
-    return labels.to(answer.values.device)
+    chosen = torch.isin(which, order[:count].to(which.device)).nonzero()[:, 0]
+    return chosen if present is None else present[chosen]
 
 
 def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, method: str, count: int) -> Expectation:

@@ -72,11 +72,13 @@ def _whole_blocks(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
     if answer.base_rows is not None and answer.base_rows.shape[1] >= SHARED_FROM and len(answer) <= chunk:
-        rows = answer.base_rows if index is None else answer.base_rows[index]
-        for part in rows.split(chunk // len(answer)):
+        every = answer.base_rows.new_ones(len(answer.base_rows)) if answer.weights is None else answer.weights
+        rows, every = (answer.base_rows, every) if index is None else (answer.base_rows[index], every[index])
+        size = chunk // len(answer)
+        for part, weights in zip(rows.split(size), every.split(size), strict=True):
             out = shared_rows(model, part, answer.columns, answer.values, shape=answer.shape)
             check_output(out.flatten(0, 1), out.shape[0] * out.shape[1])
-            yield out, torch.ones(len(part), dtype=out.dtype, device=out.device)
+            yield out, weights
         return
     parts: list[Tensor] = []
     done = 0

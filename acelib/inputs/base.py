@@ -7,15 +7,16 @@ of ``InputModel`` with two methods and touches no estimator.
 from __future__ import annotations
 
 import difflib
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, overload
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from .._checks import as_values
+from .._checks import as_index, as_values
+from .._tables import by_name, is_frame
 from .._warnings import ExtrapolationWarning, warn_caller
 from .domain import Domain
 from .intervention import Intervention
@@ -121,7 +122,7 @@ class InputModel(ABC):
         """Return values as ``(m, width)``, checked, in the dtype and on the device of ``mean``.
 
         Args:
-            values: numbers, an array or a tensor.
+            values: numbers, an array, a tensor, a series or a data frame.
             width: number of coordinates that are set together.
         """
         return as_values(values, width, dtype=self.mean.dtype, device=self.mean.device)
@@ -155,12 +156,14 @@ class InputModel(ABC):
             return columns
         if isinstance(feature, str):
             return (_position(feature, self.feature_names),)
-        try:
-            index = operator.index(feature)  # pyright: ignore[reportArgumentType]  (refused just below)
-        except TypeError:
-            raise TypeError(f"feature must be a name, an index or a tuple of them, got {feature!r}") from None
+        index = as_index(feature)
+        if index is None:
+            raise TypeError(f"feature must be a name, an index or a tuple of them, got {feature!r}")
         if not -self.num_features <= index < self.num_features:
-            raise ValueError(f"feature must be an index below {self.num_features}, got {index}: it is out of range")
+            name = f"; {str(index)!r} is a name, as text" if str(index) in self.feature_names else ""
+            raise ValueError(
+                f"feature must be an index below {self.num_features}, got {index}: it is out of range{name}"
+            )
         return (index % self.num_features,)
 
     def label(self, feature: Feature) -> str:
@@ -199,7 +202,8 @@ class InputModel(ABC):
             raise ValueError("feature must be a mapping with at least one feature, got {}")
         chosen: dict[int, float] = {}
         for feature, value in pins.items():
-            columns, values = self._read(feature, value if isinstance(value, list | tuple | Tensor) else [value])
+            many = isinstance(value, list | tuple | Tensor) or hasattr(value, "iloc")
+            columns, values = self._read(feature, value if many else [value])
             if values.shape[0] != 1:
                 raise ValueError(f"do({{{feature!r}: ...}}) must hold one value per input, got {values.shape[0]}")
             twice = [self.feature_names[c] for c in columns if c in chosen]
@@ -216,18 +220,29 @@ class InputModel(ABC):
             raise ValueError(
                 f"feature must not be pinned by an earlier do(), got {again}; use the original input model"
             )
+        values = by_name(values, [self.feature_names[c] for c in columns], self.feature_names)
         values = self.read_values(values, len(columns))
         self.check_values(columns, values)
         return columns, values
 
 
 def check_input_model(inputs: Any) -> None:
-    """Raise a TypeError where ``inputs`` is no causal input model."""
-    if not isinstance(inputs, InputModel):
-        raise TypeError(
-            f"inputs must be a causal input model such as InputDistribution.fit(X), got {type(inputs).__name__}; "
-            "a kind of your own is a subclass of acelib.InputModel"
-        )
+    """Raise a TypeError where ``inputs`` is no causal input model, which says what to pass instead."""
+    if isinstance(inputs, InputModel):
+        return
+    hint = ""
+    if isinstance(inputs, type):
+        hint = "; this is the class itself, call its fit(X)"
+    elif isinstance(inputs, Dataset):
+        hint = "; pass InputDistribution.fit(DataLoader(X, batch_size=256)) with your data set as X"
+    elif isinstance(inputs, Tensor | DataLoader | list | tuple) or hasattr(inputs, "__array__") or is_frame(inputs):
+        hint = "; pass InputDistribution.fit(X) with your data as X"
+    elif callable(inputs):
+        hint = "; a model comes first, the inputs second"
+    raise TypeError(
+        f"inputs must be a causal input model such as InputDistribution.fit(X), got {type(inputs).__name__}; "
+        f"a kind of your own is a subclass of acelib.InputModel{hint}"
+    )
 
 
 def _position(name: str, names: Sequence[str]) -> int:

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import as_float_tensor
 from .._checks import feature_names as check_names
+from .._tables import as_float_tensor, frame_names, is_frame
 from .base import InputModel
-from .domain import Domain, Interval, as_domains, warn_constant
+from .domain import Domain, FiniteSet, Interval, as_domains, warn_constant
 from .intervention import TableIntervention
-from .moments import factorise_rows, factorise_stream, is_batches
+from .moments import factorise_rows, factorise_stream
+from .reading import as_weights, is_batches, warn_merged
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,10 +35,11 @@ class InputDistribution(InputModel):
         samples: ``(n, k)`` rows, or None where only moments are known.
         feature_names: k names.
         shape: the shape of one input as the model wants it.
-        num_observed: rows behind the moments, None where unknown.
+        num_observed: rows behind the moments, None where unknown; with weights their effective number, (Σw)² / Σw².
         explained: share of the variance that ``factor`` holds (below 1 where ``rank`` truncated it).
         fixed: coordinates that earlier interventions have pinned.
         observed: ``(n, k)`` the data before anything was pinned, which intervened rows are compared with.
+        weights: ``(n,)`` weights of the samples, with a mean of 1; None where all are the same.
 
     References:
         Chattopadhyay et al. (2019), Prop. 2 and Cor. 2.1.
@@ -56,10 +58,11 @@ class InputDistribution(InputModel):
     samples: Tensor | None
     feature_names: tuple[str, ...]
     shape: tuple[int, ...]
-    num_observed: int | None = None
+    num_observed: float | None = None
     explained: float = 1.0
     fixed: tuple[int, ...] = ()
     observed: Tensor | None = None
+    weights: Tensor | None = None
 
     @classmethod
     def fit(
@@ -69,34 +72,50 @@ class InputDistribution(InputModel):
         rank: int | float | None = None,
         domain: Any = None,
         *,
+        weights: Any = None,
         max_rows: int = 10_000,
         seed: int | None = 0,
     ) -> InputDistribution:
         """Return the input distribution of a table, a tensor of inputs, or a stream of batches.
 
+        Nothing is shared with the caller: X may be overwritten afterwards.
+
         Args:
             X: ``(n, *shape)`` tensor, array or data frame, n >= 2; or an iterable of such batches (of the first
-                element of each, where batches are tuples), which streams the moments and keeps a reservoir of rows.
+                element of each, where batches are tuples), such as a DataLoader, which streams the moments and keeps
+                a reservoir of rows. Columns of a frame may be boolean, nullable or objects, if they hold numbers.
             feature_names: one per flattened input; a data frame brings its own.
-            rank: keep this many columns of the factor, or, for a float below 1, as many as explain that share of
-                the variance. None keeps all.
-            domain: ``(low, high)``, a set of values, a mapping from names to these, or one per feature; default is
-                the range of the samples.
+            rank: keep this many columns of the factor, or, for a float up to 1, as many as explain that share of
+                the variance; None and 1.0 keep all.
+            domain: ``(low, high)``, a set of values, a mapping from names to these, or one per feature. By default a
+                column of a table is a finite set where it holds 0 and 1, or two values or at most 12 whole numbers,
+                each of which makes up 1 % of the rows and comes twice; else it is the range of the samples. Images
+                and sequences have ranges only.
+            weights: ``(n,)`` weight of each row, at least 0: averages are Σ w y / Σ w, and so are mean and covariance.
+                A row of weight 2 counts like two equal rows in all values; the errors are those of this ratio, for
+                rows that are independent draws, whose weights say how much each stands for.
             max_rows: size of the reservoir for a stream: a random subset of its rows.
             seed: seed of the reservoir; None means 0.
 
         Raises:
-            TypeError: if X is not numeric.
-            ValueError: for fewer than two rows, NaN or Inf, wrong names, rank or domain.
+            TypeError: if X is not numeric; of a table the column is named.
+            ValueError: for fewer than two rows, NaN or Inf, wrong names, rank, domain or weights, or whole numbers
+                that float64 does not hold.
         """
-        if feature_names is None and hasattr(X, "columns"):
-            feature_names = [str(c) for c in X.columns]
         if is_batches(X):
+            if weights is not None:
+                raise ValueError(
+                    "weights must be left out for a stream of batches, got some; give the rows as one table"
+                )
             parts = factorise_stream(X, rank=rank, max_rows=max_rows, seed=seed)
         else:
-            parts = factorise_rows(as_float_tensor(X, "X"), rank=rank)
+            table = as_float_tensor(X, "X", copy=True)
+            weights = as_weights(weights, X, table)
+            parts = factorise_rows(table, rank=rank, weights=weights)
+        if feature_names is None:
+            feature_names = frame_names(X) if is_frame(X) else parts.names
         names = check_names(feature_names, parts.mean.shape[0])
-        domains = as_domains(domain, names, parts.low, parts.high)
+        domains = as_domains(domain, names, parts.low, parts.high, parts.sets)
         warn_constant(names, domains)
         return cls(
             parts.mean,
@@ -107,7 +126,8 @@ class InputDistribution(InputModel):
             parts.shape,
             parts.count,
             parts.explained,
-            observed=parts.rows,
+            observed=parts.rows if weights is None else parts.rows[weights > 0],
+            weights=weights,
         )
 
     @classmethod
@@ -120,7 +140,7 @@ class InputDistribution(InputModel):
         high: Any,
         feature_names: Iterable[str] | None = None,
         shape: Sequence[int] | None = None,
-        num_observed: int | None = None,
+        num_observed: float | None = None,
     ) -> InputDistribution:
         """Return an input distribution without rows, from shipped statistics.
 
@@ -135,11 +155,11 @@ class InputDistribution(InputModel):
         Raises:
             ValueError: if the shapes do not fit together or low exceeds high.
         """
-        mean = as_float_tensor(mean, "mean")
+        mean = as_float_tensor(mean, "mean", copy=True)
         shape = tuple(mean.shape if shape is None else shape)
         mean = mean.reshape(-1)
         k = mean.shape[0]
-        factor = as_float_tensor(factor, "factor", dtype=mean.dtype, device=mean.device)
+        factor = as_float_tensor(factor, "factor", dtype=mean.dtype, device=mean.device, copy=True)
         if factor.ndim != 2 or factor.shape[0] != k:
             raise ValueError(f"factor must have shape (k, R) = ({k}, R), got {tuple(factor.shape)}")
         if torch.Size(shape).numel() != k:
@@ -153,9 +173,13 @@ class InputDistribution(InputModel):
 
     def __repr__(self) -> str:
         rows = "no rows" if self.samples is None else f"{self.samples.shape[0]} rows"
+        if self.weights is not None:
+            rows += f" with weights, worth {self.num_observed:.0f}"
         names = ", ".join(self.feature_names[:6]) + (", ..." if self.num_features > 6 else "")
+        sets = sum(isinstance(domain, FiniteSet) for domain in self.domain)
+        finite = f"{sets} of {self.num_features} features are finite sets, " if sets else ""
         return (
-            f"InputDistribution({self.num_features} features ({names}), {rows}, rank {self.factor.shape[1]}, "
+            f"InputDistribution({self.num_features} features ({names}), {rows}, {finite}rank {self.factor.shape[1]}, "
             f"{self.explained:.1%} of the variance, {self.mean.dtype}, {self.mean.device})"
         )
 
@@ -165,9 +189,22 @@ class InputDistribution(InputModel):
         return self.factor @ self.factor.T
 
     def to(self, target: str | torch.device | torch.dtype) -> InputDistribution:
-        """Return the same distribution on another device or in another floating dtype."""
+        """Return the same distribution on another device or in another floating dtype.
+
+        A warning names the features whose values the new dtype no longer tells apart.
+
+        Raises:
+            ValueError: for a dtype that is not floating.
+        """
+        if isinstance(target, torch.dtype) and not target.is_floating_point:
+            raise ValueError(f"target must be a device or a floating dtype, got {target}")
         moved = {n: getattr(self, n) for n in ("mean", "factor", "samples", "observed")}
-        return replace(self, **{n: None if t is None else t.to(target) for n, t in moved.items()})
+        result = replace(self, **{n: None if t is None else t.to(target) for n, t in moved.items()})
+        if self.weights is not None:  # of the dtype of sums, whatever that of the rows
+            result = replace(result, weights=self.weights.to(result.mean.device))
+        if self.samples is not None and result.samples is not None:
+            warn_merged(self.samples, result.samples, self.feature_names)
+        return result
 
     def answer(self, columns: tuple[int, ...], values: Tensor, name: str) -> TableIntervention:
         """Return the answer of Cor. 2.1: mu_i = a, row and column i of the covariance 0, the columns overwritten."""
@@ -183,6 +220,7 @@ class InputDistribution(InputModel):
             num_observed=self.num_observed,
             fixed=self.fixed,
             truncated=self.explained <= 1 - 1e-9,
+            weights=self.weights,
         )
 
     def pin(self, pins: Mapping[int, float]) -> InputDistribution:

@@ -120,19 +120,30 @@ def as_domain(spec: Any, name: str) -> Domain:
     """Return an Interval for a pair ``(low, high)``, a FiniteSet for a set, and domains as they are."""
     if isinstance(spec, Interval | FiniteSet):
         return spec
-    if isinstance(spec, set | frozenset):
-        return FiniteSet(tuple(spec))
-    if isinstance(spec, tuple) and len(spec) == 2:
-        return Interval(float(spec[0]), float(spec[1]))
+    if isinstance(spec, set | frozenset) or (isinstance(spec, tuple) and len(spec) == 2):
+        try:
+            numbers = [float(value) for value in spec]
+        except (TypeError, ValueError):
+            numbers = None
+        if numbers is not None:
+            return Interval(*numbers) if isinstance(spec, tuple) else FiniteSet(numbers)
     raise ValueError(f"domain of {name!r} must be a pair (low, high) or a set of values, got {spec!r}")
 
 
-def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tuple[Domain, ...]:
-    """Return one domain per feature from a user's ``domain=`` argument; the sample range where none is given.
+def as_domains(
+    spec: Any, names: Sequence[str], low: Tensor, high: Tensor, sets: Mapping[int, FiniteSet] | None = None
+) -> tuple[Domain, ...]:
+    """Return one domain per feature from a user's ``domain=`` argument; where none is given, that of the sample.
 
-    ``spec`` is None, one pair or set for all features, a mapping from names to pairs or sets, or one per feature.
+    Args:
+        spec: None, one pair or set for all features, a mapping from names to pairs or sets, or one per feature.
+        names: k names.
+        low, high: ``(k,)`` range of the sample.
+        sets: the columns whose sample is a finite set, by number; the others have their range.
     """
-    default = [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    default: list[Domain] = [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    for column, values in (sets or {}).items():
+        default[column] = values
     if spec is None:
         return tuple(default)
     if isinstance(spec, Mapping):
@@ -140,7 +151,8 @@ def as_domains(spec: Any, names: Sequence[str], low: Tensor, high: Tensor) -> tu
         if unknown:
             raise ValueError(f"domain must name features out of {list(names)[:20]}, got {unknown}")
         return tuple(as_domain(spec[n], n) if n in spec else d for n, d in zip(names, default, strict=True))
-    pair = isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(v, int | float) for v in spec)
+    pair = isinstance(spec, tuple) and len(spec) == 2 and all(getattr(v, "ndim", 0) == 0 for v in spec)
+    pair = pair and all(hasattr(v, "__float__") for v in spec)
     if pair or isinstance(spec, set | frozenset | Interval | FiniteSet):
         return tuple(as_domain(spec, n) for n in names)
     if isinstance(spec, list | tuple) and len(spec) == len(names):

@@ -41,6 +41,7 @@ class Intervention(ABC):
         num_observed: rows behind the moments; inf where they are known exactly, None where it is unknown.
         base_rows: ``(n, k)`` the rows before the columns are set, where setting them is all that the intervention does;
             then a first layer can be shared between the values. Else None.
+        weights: ``(n,)`` weights of ``base_rows``; None where all are 1.
         residual: rows ``(n, k)`` and the truncated factor before the columns are pinned ``(k, R)``, to probe what the
             truncation cut off; None where nothing was.
         groups: ``(num_rows,)`` labels of rows that are not independent draws (one draw with each of its classes); None
@@ -57,6 +58,7 @@ class Intervention(ABC):
     num_rows: int
     num_observed: float | None
     base_rows: Tensor | None = None
+    weights: Tensor | None = None
     residual: tuple[Tensor, Tensor] | None = None
     groups: Tensor | None = None
 
@@ -109,6 +111,7 @@ class TableIntervention(Intervention):
         observed: ``(N, k)`` data that the rows are compared with, or None.
         fixed: coordinates that earlier interventions have pinned.
         truncated: whether ``base_factor`` leaves out a part of the rows' covariance.
+        weights: ``(n,)`` weights of the rows, at least two of them positive, or None.
     """
 
     name: str
@@ -122,6 +125,7 @@ class TableIntervention(Intervention):
     num_observed: float | None = None
     fixed: tuple[int, ...] = ()
     truncated: bool = False
+    weights: Tensor | None = None
 
     def __repr__(self) -> str:
         return f"TableIntervention(do({self.name}), {len(self)} values, {self.num_rows or 'no'} rows)"
@@ -153,7 +157,13 @@ class TableIntervention(Intervention):
     @property
     def residual(self) -> tuple[Tensor, Tensor] | None:
         """The rows and the truncated factor, where the truncation left out a part."""
-        return (self.base_rows, self.base_factor) if self.truncated and self.base_rows is not None else None
+        if not self.truncated or self.base_rows is None:
+            return None
+        rows = self.base_rows
+        if self.weights is not None:  # rows without weights that have the mean and the covariance of those with
+            apart = (rows - self.mean) * self.weights.sqrt()[:, None]
+            rows = torch.cat([self.mean + apart, self.mean - apart])
+        return rows, self.base_factor
 
     def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
         """Return an iterator of blocks of rows with the columns overwritten, see ``Intervention.rows``."""
@@ -162,11 +172,13 @@ class TableIntervention(Intervention):
                 "method must be 'taylor' or 'cubature' for an input model with moments and no rows to average over; "
                 "build it with InputDistribution.fit for an average"
             )
-        return self._overwritten(self.base_rows if index is None else self.base_rows[index], chunk)
+        every = self.base_rows.new_ones(self.num_rows) if self.weights is None else self.weights
+        chosen = (self.base_rows, every) if index is None else (self.base_rows[index], every[index])
+        return self._overwritten(*chosen, chunk)
 
-    def _overwritten(self, chosen: Tensor, chunk: int) -> Iterator[Block]:
-        for rows in chosen.split(max(1, chunk // len(self))):
-            weights = torch.ones(rows.shape[0], dtype=rows.dtype, device=rows.device)
+    def _overwritten(self, chosen: Tensor, every: Tensor, chunk: int) -> Iterator[Block]:
+        size = max(1, chunk // len(self))
+        for rows, weights in zip(chosen.split(size), every.split(size), strict=True):
             for which in torch.arange(len(self), device=rows.device).split(max(1, chunk // rows.shape[0])):
                 block = rows.expand(len(which), *rows.shape).clone()
                 for position, column in enumerate(self.columns):
@@ -178,7 +190,7 @@ class TableIntervention(Intervention):
         if self.base_rows is None or self.observed is None:
             return super().support()
         every = self.columns + self.fixed
-        return off_support(self.observed, self.base_rows, every, self.means[:, list(every)])
+        return off_support(self.observed, self.base_rows, every, self.means[:, list(every)], weights=self.weights)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

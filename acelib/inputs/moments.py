@@ -10,17 +10,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import as_float_tensor, as_generator
+from .._checks import as_count, as_generator, as_index
 from .._models import accumulator_dtype
+from .._tables import as_float_tensor, frame_names, is_frame
+from .domain import FiniteSet
+from .finite_sets import Levels
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean ``(k,)``, factor ``(k, R)`` and range of flattened rows, with the rows or a reservoir of them."""
+    """Mean ``(k,)``, factor ``(k, R)`` and range of flattened rows, with the rows or a reservoir of them.
+
+    ``count`` is the number of rows, with weights their effective number; ``sets`` are the columns of a table that are
+    finite sets; ``names`` are those of data frames.
+    """
 
     mean: Tensor
     factor: Tensor
@@ -28,58 +34,68 @@ class Moments:
     low: Tensor
     high: Tensor
     shape: tuple[int, ...]
-    count: int
+    count: float
     explained: float
+    sets: dict[int, FiniteSet]
+    names: tuple[str, ...] | None = None
 
 
-def is_batches(X: Any) -> bool:
-    """Return whether X is an iterable of batches rather than one table."""
-    if isinstance(X, Tensor | np.ndarray) or hasattr(X, "__array__") or hasattr(X, "columns"):
-        return False
-    if isinstance(X, list | tuple):
-        first = X[0] if X else None
-        return isinstance(first, Tensor | np.ndarray) and first.ndim >= 2
-    return isinstance(X, Iterable)
+def factorise_rows(X: Tensor, *, rank: int | float | None, weights: Tensor | None = None) -> Moments:
+    """Return the moments of ``X (n, *shape)``; by singular values where there are fewer rows than features.
 
-
-def factorise_rows(X: Tensor, *, rank: int | float | None) -> Moments:
-    """Return the moments of ``X (n, *shape)``; by singular values where there are fewer rows than features."""
+    Args:
+        X: the rows, which the moments keep.
+        rank: as in ``InputDistribution.fit``.
+        weights: ``(n,)`` weights of the rows, with a mean of 1; None where all are the same.
+    """
     if X.ndim < 2 or X.shape[0] < 2:
-        raise ValueError(f"X must have shape (n, ...) with at least n = 2 rows, got {tuple(X.shape)}")
+        hint = "; give one feature as X[:, None]" if X.ndim == 1 else ""
+        raise ValueError(f"X must have shape (n, ...) with at least n = 2 rows, got {tuple(X.shape)}{hint}")
     shape = tuple(X.shape[1:])
     rows = X.reshape(X.shape[0], -1)
     if rows.shape[1] == 0:
         raise ValueError(f"X must have at least one feature, got shape {tuple(X.shape)}: no features")
     wide = rows.to(accumulator_dtype(rows.device))
-    mean = wide.mean(0)
-    centred = wide - mean
     n, k = rows.shape
+    if weights is None:
+        mean, count, present = wide.mean(0), n, rows
+        spread = centred = wide - mean
+    else:
+        w = weights.to(wide)
+        mean, count, present = w @ wide / n, float(w.sum() ** 2 / w.square().sum()), rows[weights > 0]
+        centred = wide - mean
+        spread = centred * w[:, None]
     if n <= k:
-        _, singular, right = torch.linalg.svd(centred, full_matrices=False)
+        roots = centred if weights is None else centred * weights.to(wide).sqrt()[:, None]
+        _, singular, right = torch.linalg.svd(_finite(roots), full_matrices=False)
         variances, vectors = singular.square() / n, right.T
     else:
-        variances, vectors = _eigen(centred.T @ centred / n)
-    factor, explained = _truncate(variances, vectors, rank)
-    low, high = rows.amin(0).double().cpu(), rows.amax(0).double().cpu()
-    return Moments(mean.to(rows.dtype), factor.to(rows.dtype), rows, low, high, shape, n, explained)
+        variances, vectors = _eigen(spread.T @ centred / n)
+    factor, explained = _truncate(_finite(variances), vectors, rank)
+    ends = present.amin(0).cpu().double(), present.amax(0).cpu().double()
+    levels = Levels()
+    if len(shape) == 1:  # images and sequences have levels of grey and of loudness, no codes
+        levels.add(present)
+    return Moments(mean.to(rows.dtype), factor.to(rows.dtype), rows, *ends, shape, count, explained, levels.sets())
 
 
 def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_rows: int, seed: int | None) -> Moments:
     """Return the moments of a stream, merged batch by batch, with a seeded reservoir of at most ``max_rows`` rows.
 
     Args:
-        batches: of rows ``(b, *shape)``, or of tuples that begin with them.
+        batches: of rows ``(b, *shape)``, or of tuples that begin with them. Data frames are put together by name.
         rank: as in ``InputDistribution.fit``.
         max_rows: most rows that are kept; every subset of that size is equally likely.
         seed: seed of the subset; None means 0.
     """
-    if max_rows < 2:
-        raise ValueError(f"max_rows must be at least 2, got {max_rows}")
-    generator = as_generator(seed)
+    max_rows = as_count(max_rows, "max_rows", "the rows that are kept of a stream", minimum=2)
+    generator, levels = as_generator(seed), Levels()
     total: _Scatter | None = None
     reservoir: _Reservoir | None = None
     shape: tuple[int, ...] = ()
-    for batch in _tensors(batches):
+    names: tuple[str, ...] | None = None
+    for batch, found in _tensors(batches):
+        names = found
         rows = batch.reshape(batch.shape[0], -1)
         if total is None or reservoir is None:
             shape, total, reservoir = tuple(batch.shape[1:]), _scatter(rows), _Reservoir(rows, max_rows, generator)
@@ -88,12 +104,15 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
         else:
             total = _merged(total, _scatter(rows))
             reservoir.add(rows)
+        if len(shape) == 1:
+            levels.add(rows)
     if total is None or reservoir is None or total.count < 2:
         raise ValueError(f"X must hold at least 2 rows, got a stream of {0 if total is None else total.count}")
     factor, explained = _truncate(*_eigen(total.scatter / total.count), rank)
     dtype = reservoir.rows.dtype
-    ends = total.low.double().cpu(), total.high.double().cpu()
-    return Moments(total.mean.to(dtype), factor.to(dtype), reservoir.rows, *ends, shape, total.count, explained)
+    ends = total.low.cpu().double(), total.high.cpu().double()
+    moments = total.mean.to(dtype), factor.to(dtype), reservoir.rows
+    return Moments(*moments, *ends, shape, total.count, explained, levels.sets(), names)
 
 
 @dataclass(frozen=True)
@@ -131,6 +150,7 @@ class _Reservoir:
 
     def add(self, rows: Tensor) -> None:
         """Add a batch of rows ``(b, k)``; new ones replace those that drop out."""
+        self.rows = self.rows.to(torch.promote_types(self.rows.dtype, rows.dtype))  # later batches may need float64
         keys = torch.rand(len(rows), generator=self.generator, dtype=torch.float64)
         free = self.most - len(self.rows)
         if free:
@@ -139,23 +159,38 @@ class _Reservoir:
         kept = torch.zeros(len(self.keys) + len(keys), dtype=torch.bool)
         kept[torch.cat([self.keys, keys]).topk(len(self.keys)).indices] = True
         out, new = ~kept[: len(self.keys)], kept[len(self.keys) :]
-        self.rows[out.to(rows.device)], self.keys[out] = rows[new.to(rows.device)], keys[new]
+        self.rows[out.to(rows.device)], self.keys[out] = rows[new.to(rows.device)].to(self.rows.dtype), keys[new]
 
 
-def _tensors(batches: Iterable[Any]) -> Iterator[Tensor]:
-    for batch in batches:
-        if isinstance(batch, tuple | list) and batch:
-            batch = batch[0]  # (inputs, targets), as a DataLoader yields
+def _tensors(batches: Iterable[Any]) -> Iterator[tuple[Tensor, tuple[str, ...] | None]]:
+    """Yield the batches as tensors, columns of data frames in the order of the first, with their names."""
+    names: tuple[str, ...] | None = None
+    for given in batches:
+        batch: Any = given[0] if isinstance(given, tuple | list) and given else given  # (inputs, targets) of a loader
+        if is_frame(batch):
+            found = frame_names(batch)
+            names = names or found
+            if set(found) != set(names):
+                differ = sorted(set(found) ^ set(names))[:5]
+                raise ValueError(f"X must hold batches with the same columns, got {differ} in some of them only")
+            batch = batch[[batch.columns[found.index(each)] for each in names]]
         tensor = as_float_tensor(batch, "X (one batch)")
         if tensor.ndim < 2:
             raise ValueError(f"X must hold batches of shape (b, ...), got {tuple(tensor.shape)}")
         if tensor.shape[0]:
-            yield tensor
+            yield tensor, names
 
 
 def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    variances, vectors = torch.linalg.eigh(covariance)
+    variances, vectors = torch.linalg.eigh(_finite(covariance))
     return variances.flip(0).clamp_min(0), vectors.flip(1)
+
+
+def _finite(second: Tensor) -> Tensor:
+    """Return second moments as they are, or raise a ValueError where they are beyond the largest float."""
+    if not bool(torch.isfinite(second).all()):
+        raise ValueError("X must have variances that a float holds, got ones beyond the largest; rescale its columns")
+    return second
 
 
 def _truncate(variances: Tensor, vectors: Tensor, rank: int | float | None) -> tuple[Tensor, float]:
@@ -163,15 +198,15 @@ def _truncate(variances: Tensor, vectors: Tensor, rank: int | float | None) -> t
     total = variances.sum()
     noise = variances.max() * len(variances) * torch.finfo(variances.dtype).eps
     keep = max(1, int((variances > noise).sum()))
-    if isinstance(rank, float) and rank < 1:
-        if rank <= 0:
-            raise ValueError(f"rank must lie in (0, 1) as a share of the variance, got {rank}")
+    if rank is not None and hasattr(rank, "__float__") and as_index(rank) is None and not isinstance(rank, bool):
+        rank = float(rank)  # of numpy or torch
+    if isinstance(rank, float):
+        if not 0 < rank <= 1:
+            raise ValueError(f"rank must be a positive integer, or a share of the variance in (0, 1], got {rank}")
         shares = variances.cumsum(0) / total.clamp_min(torch.finfo(total.dtype).tiny)
-        keep = min(keep, int((shares < rank).sum()) + 1)
+        keep = min(keep, int((shares < rank).sum()) + 1) if rank < 1 else keep
     elif rank is not None:
-        if int(rank) != rank or rank < 1:
-            raise ValueError(f"rank must be a positive integer or a share below 1, got {rank}")
-        keep = min(keep, int(rank))
+        keep = min(keep, as_count(rank, "rank", "the columns of the factor"))
     vectors = vectors[:, :keep]
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     vectors = vectors * torch.where(largest < 0, -1.0, 1.0)  # eigenvectors have no sign of their own: fix one

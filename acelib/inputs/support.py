@@ -23,7 +23,13 @@ QUANTILE = 0.99
 
 
 def off_support(
-    observed: Tensor, rows: Tensor, columns: tuple[int, ...], values: Tensor, *, seed: int | None = 0
+    observed: Tensor,
+    rows: Tensor,
+    columns: tuple[int, ...],
+    values: Tensor,
+    *,
+    weights: Tensor | None = None,
+    seed: int | None = 0,
 ) -> Tensor:
     """Return the share of intervened rows that leave the data, one per value: ``(m,)`` float64, 0 to 1.
 
@@ -32,6 +38,7 @@ def off_support(
         rows: ``(n, k)`` rows before the intervention (the data, or data with other coordinates pinned).
         columns: the coordinates that are set.
         values: ``(m, len(columns))`` what they are set to.
+        weights: ``(n,)`` weights of the rows in the share; None where all are the same.
         seed: seed of the subsets that bound the cost (500 rows against 2000 observed ones); None means 0.
 
     Example:
@@ -41,15 +48,19 @@ def off_support(
         >>> assert share.item() > 0.9  # but not after do(x0 = 0.5)
     """
     scale, observed, limit = distance_limit(observed.to(torch.float64), seed=seed)
-    rows = rows[seeded_subset(rows.shape[0], seed=(seed or 0) + 1).to(rows.device)].to(torch.float64) / scale
+    every = torch.arange(len(rows)) if weights is None else weights.cpu().nonzero()[:, 0]
+    index = every[seeded_subset(len(every), seed=(seed or 0) + 1)].to(rows.device)
+    weights = None if weights is None else weights[index].double()
+    rows = rows[index].to(torch.float64) / scale
     rest = torch.ones(observed.shape[1], dtype=torch.bool, device=observed.device)
     rest[list(columns)] = False
     base = _squared(rows[:, rest], observed[:, rest])
-    pinned, index = observed[:, list(columns)], list(columns)
+    pinned, at = observed[:, list(columns)], list(columns)
     shares = []
-    for value in values.to(torch.float64) / scale[index]:
+    for value in values.to(torch.float64) / scale[at]:
         nearest = (base + (pinned - value).square().sum(1)).min(1).values.sqrt()
-        shares.append((nearest > limit * (1 + 1e-12)).double().mean())
+        left = (nearest > limit * (1 + 1e-12)).double()
+        shares.append(left.mean() if weights is None else weights @ left / weights.sum())
     return torch.stack(shares)
 
 

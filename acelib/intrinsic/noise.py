@@ -34,7 +34,7 @@ class FiniteNoise:
     """
 
     def __init__(self, values: Any, probabilities: Any = None) -> None:
-        self.values = torch.as_tensor(values, dtype=torch.float64)
+        self.values = torch.as_tensor(values, dtype=torch.float64).clone()  # whatever the caller writes there later
         count = self.values.numel()
         if self.values.ndim != 1 or not count or not torch.isfinite(self.values).all():
             raise ValueError(f"values must be a non-empty list of finite numbers, got {self.values.tolist()}")
