@@ -37,6 +37,17 @@ def as_float_tensor(
         TypeError: if it is not numeric, complex, sparse or without values; of a table the column is named.
         ValueError: if it holds NaN, Inf or missing entries, or whole numbers that no floating dtype holds.
     """
+    return as_table(value, name, dtype=dtype, device=device, copy=copy)[0]
+
+
+def as_table(
+    value: Any, name: str, *, dtype: torch.dtype | None = None, device: Any = None, copy: bool = False
+) -> tuple[Tensor, list[bool]]:
+    """Return the tensor of ``as_float_tensor`` and which columns came as whole numbers: one entry for each or for all.
+
+    Truth values count as whole numbers; floating ones do not, whatever their values. The arguments are those of
+    ``as_float_tensor``.
+    """
     read, whole = _read(value, name)
     tensor = read.to(dtype=dtype or read.dtype, device=device)
     bad = ~torch.isfinite(tensor)
@@ -46,9 +57,10 @@ def as_float_tensor(
             f"{name} must be finite, got {count} NaN{missing} of {tensor.numel()} entries{_columns(bad, value)}; clean "
             "or impute them first"
         )
-    if whole and tensor.dtype != read.dtype:
+    if any(whole) and tensor.dtype != read.dtype:
         _warn_rounded(read, tensor, name)
-    return tensor.clone() if copy and _same_memory(tensor, value, read) else tensor
+    own = is_frame(value) or tensor.untyped_storage().data_ptr() != read.untyped_storage().data_ptr()
+    return tensor.clone() if copy and not own else tensor, whole
 
 
 def is_frame(value: Any) -> bool:
@@ -66,6 +78,19 @@ def frame_names(frame: Any, name: str = "X") -> tuple[str, ...]:
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ValueError(f"{name} must have distinct column names, got {twice} more than once; rename or drop columns")
     return names
+
+
+def in_order(frame: Any, names: Sequence[str], name: str) -> Any:
+    """Return a data frame with its columns in the order of ``names``.
+
+    Raises:
+        ValueError: if it has other columns.
+    """
+    found = frame_names(frame, name)
+    if set(found) != set(names):
+        differ = sorted(set(found) ^ set(names))[:SHOWN]
+        raise ValueError(f"{name} must have the same columns in every part, got {differ} in some of them only")
+    return frame[[frame.columns[found.index(each)] for each in names]]
 
 
 def by_name(values: Any, wanted: Sequence[str], known: Sequence[str]) -> Any:
@@ -97,8 +122,16 @@ def by_name(values: Any, wanted: Sequence[str], known: Sequence[str]) -> Any:
     return values.iloc[:, places] if is_frame(values) else values.iloc[places]
 
 
-def _read(value: Any, name: str) -> tuple[Tensor, bool]:
-    """Return a floating tensor that holds the values exactly, and whether they came as whole numbers."""
+def _read(value: Any, name: str) -> tuple[Tensor, list[bool]]:
+    """Return a floating tensor that holds the values exactly, and whether they came as whole numbers, or which."""
+    if is_frame(value):
+        return _of_frame(value, name)
+    tensor, whole = _of_one_kind(value, name)
+    return tensor, [whole]
+
+
+def _of_one_kind(value: Any, name: str) -> tuple[Tensor, bool]:
+    """Return the numbers of what is no frame, exactly, and whether they came as whole numbers."""
     if isinstance(value, Tensor):
         return _of_tensor(value, name)
     if isinstance(value, list | tuple) and any(isinstance(one, Tensor) for one in value):
@@ -110,8 +143,6 @@ def _read(value: Any, name: str) -> tuple[Tensor, bool]:
         raise TypeError(f"{name} must be numeric (tensor, array or numbers), got {type(value).__name__}")
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name} must be dense, got a sparse {type(value).__name__}; use {name}.toarray()")
-    if is_frame(value):
-        return _of_frame(value, name)
     array = _as_array(value)
     labels: Any = value.index if hasattr(value, "iloc") and len(value) else None
 
@@ -227,17 +258,17 @@ def _of_objects(array: np.ndarray, name: str, kind: str, where: Callable[[int], 
     return np.array([int(e) if whole else float(e) for e in found], np.int64 if whole else float).reshape(array.shape)
 
 
-def _of_frame(frame: Any, name: str) -> tuple[Tensor, bool]:
-    """Return the numbers of a data frame, whose columns may be of different kinds, and whether some are whole."""
+def _of_frame(frame: Any, name: str) -> tuple[Tensor, list[bool]]:
+    """Return the numbers of a data frame, whose columns may be of different kinds, and which of them are whole."""
     columns = [_column(frame, place, str(label), name) for place, label in enumerate(frame.columns)]
     if not columns:
-        return torch.zeros(len(frame), 0), False
+        return torch.zeros(len(frame), 0), []
     dtypes = [tensor.dtype for tensor, whole in columns if not whole] or [columns[0][0].dtype]
     dtype = reduce(torch.promote_types, dtypes)
     for tensor, _ in columns:  # whole numbers follow the other columns where these can hold them
         if bool((tensor.to(dtype).double() != tensor.double()).logical_and(tensor.isfinite()).any()):
             dtype = torch.promote_types(dtype, tensor.dtype)
-    return torch.stack([tensor.to(dtype) for tensor, _ in columns], dim=1), any(whole for _, whole in columns)
+    return torch.stack([tensor.to(dtype) for tensor, _ in columns], dim=1), [whole for _, whole in columns]
 
 
 def _column(frame: Any, place: int, label: str, name: str) -> tuple[Tensor, bool]:
@@ -290,8 +321,3 @@ def _warn_rounded(exact: Tensor, rounded: Tensor, name: str) -> None:
             "subtract an origin first",
             ApproximationWarning,
         )
-
-
-def _same_memory(tensor: Tensor, value: Any, read: Tensor) -> bool:
-    """Return whether a tensor may share its memory with what the caller holds."""
-    return tensor.untyped_storage().data_ptr() == read.untyped_storage().data_ptr() and not is_frame(value)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .._checks import feature_names as check_names
-from .._tables import as_float_tensor, frame_names, is_frame
+from .._tables import as_float_tensor, as_table, frame_names, is_frame
 from .base import InputModel
 from .domain import Domain, FiniteSet, Interval, as_domains, warn_constant
 from .intervention import TableIntervention
@@ -87,10 +87,9 @@ class InputDistribution(InputModel):
             feature_names: one per flattened input; a data frame brings its own.
             rank: keep this many columns of the factor, or, for a float up to 1, as many as explain that share of
                 the variance; None and 1.0 keep all.
-            domain: ``(low, high)``, a set of values, a mapping from names to these, or one per feature. By default a
-                column of a table is a finite set where it holds 0 and 1, or two values or at most 12 whole numbers,
-                each of which makes up 1 % of the rows and comes twice; else it is the range of the samples. Images
-                and sequences have ranges only.
+            domain: ``(low, high)``, a set of values, a mapping from names to these, or one per feature. By default the
+                range of the samples, but a finite set for columns of a table that hold 0 and 1, or two values or, in
+                columns of integers, at most 12, each of which makes up 1 % of the rows and comes twice.
             weights: ``(n,)`` weight of each row, at least 0: averages are Σ w y / Σ w, and so are mean and covariance.
                 A row of weight 2 counts like two equal rows in all values; the errors are those of this ratio, for
                 rows that are independent draws, whose weights say how much each stands for.
@@ -109,9 +108,9 @@ class InputDistribution(InputModel):
                 )
             parts = factorise_stream(X, rank=rank, max_rows=max_rows, seed=seed)
         else:
-            table = as_float_tensor(X, "X", copy=True)
+            table, whole = as_table(X, "X", copy=True)
             weights = as_weights(weights, X, table)
-            parts = factorise_rows(table, rank=rank, weights=weights)
+            parts = factorise_rows(table, rank=rank, weights=weights, whole=whole)
         if feature_names is None:
             feature_names = frame_names(X) if is_frame(X) else parts.names
         names = check_names(feature_names, parts.mean.shape[0])

@@ -6,7 +6,7 @@ equals its row average exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .._checks import as_count, as_generator, as_index
 from .._models import accumulator_dtype
-from .._tables import as_float_tensor, frame_names, is_frame
+from .._tables import as_table, frame_names, in_order, is_frame
 from .domain import FiniteSet
 from .finite_sets import Levels
 
@@ -40,13 +40,16 @@ class Moments:
     names: tuple[str, ...] | None = None
 
 
-def factorise_rows(X: Tensor, *, rank: int | float | None, weights: Tensor | None = None) -> Moments:
+def factorise_rows(
+    X: Tensor, *, rank: int | float | None, weights: Tensor | None = None, whole: Sequence[bool] = (False,)
+) -> Moments:
     """Return the moments of ``X (n, *shape)``; by singular values where there are fewer rows than features.
 
     Args:
         X: the rows, which the moments keep.
         rank: as in ``InputDistribution.fit``.
         weights: ``(n,)`` weights of the rows, with a mean of 1; None where all are the same.
+        whole: which columns came as whole numbers, or whether all did.
     """
     if X.ndim < 2 or X.shape[0] < 2:
         hint = "; give one feature as X[:, None]" if X.ndim == 1 else ""
@@ -75,7 +78,7 @@ def factorise_rows(X: Tensor, *, rank: int | float | None, weights: Tensor | Non
     ends = present.amin(0).cpu().double(), present.amax(0).cpu().double()
     levels = Levels()
     if len(shape) == 1:  # images and sequences have levels of grey and of loudness, no codes
-        levels.add(present)
+        levels.add(present, whole)
     return Moments(mean.to(rows.dtype), factor.to(rows.dtype), rows, *ends, shape, count, explained, levels.sets())
 
 
@@ -94,7 +97,7 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
     reservoir: _Reservoir | None = None
     shape: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
-    for batch, found in _tensors(batches):
+    for batch, whole, found in _tensors(batches):
         names = found
         rows = batch.reshape(batch.shape[0], -1)
         if total is None or reservoir is None:
@@ -105,7 +108,7 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
             total = _merged(total, _scatter(rows))
             reservoir.add(rows)
         if len(shape) == 1:
-            levels.add(rows)
+            levels.add(rows, whole)
     if total is None or reservoir is None or total.count < 2:
         raise ValueError(f"X must hold at least 2 rows, got a stream of {0 if total is None else total.count}")
     factor, explained = _truncate(*_eigen(total.scatter / total.count), rank)
@@ -162,23 +165,19 @@ class _Reservoir:
         self.rows[out.to(rows.device)], self.keys[out] = rows[new.to(rows.device)].to(self.rows.dtype), keys[new]
 
 
-def _tensors(batches: Iterable[Any]) -> Iterator[tuple[Tensor, tuple[str, ...] | None]]:
-    """Yield the batches as tensors, columns of data frames in the order of the first, with their names."""
+def _tensors(batches: Iterable[Any]) -> Iterator[tuple[Tensor, list[bool], tuple[str, ...] | None]]:
+    """Yield the batches as tensors, which columns are whole, and names; columns of frames in the order of the first."""
     names: tuple[str, ...] | None = None
     for given in batches:
         batch: Any = given[0] if isinstance(given, tuple | list) and given else given  # (inputs, targets) of a loader
         if is_frame(batch):
-            found = frame_names(batch)
-            names = names or found
-            if set(found) != set(names):
-                differ = sorted(set(found) ^ set(names))[:5]
-                raise ValueError(f"X must hold batches with the same columns, got {differ} in some of them only")
-            batch = batch[[batch.columns[found.index(each)] for each in names]]
-        tensor = as_float_tensor(batch, "X (one batch)")
+            names = names or frame_names(batch)
+            batch = in_order(batch, names, "X")
+        tensor, whole = as_table(batch, "X (one batch)")
         if tensor.ndim < 2:
             raise ValueError(f"X must hold batches of shape (b, ...), got {tuple(tensor.shape)}")
         if tensor.shape[0]:
-            yield tensor, names
+            yield tensor, whole, names
 
 
 def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:

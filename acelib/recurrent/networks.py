@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence, pad_sequence
 
-from .._checks import as_float_tensor
 from .._process import plain_kernels
+from .._tables import as_float_tensor, frame_names, in_order, is_frame
 
 SequenceModel = Callable[..., Any]
 
@@ -236,7 +236,7 @@ def as_sequences(sequences: Any, lengths: Any = None) -> tuple[Tensor, Tensor]:
     """Return padded sequences ``(n, T, d)`` and their lengths ``(n,)``.
 
     Args:
-        sequences: ``(n, T, d)``, a PackedSequence, or a list of ``(T_i, d)``.
+        sequences: ``(n, T, d)``, a PackedSequence, or a list of ``(T_i, d)``, data frames by name.
         lengths: ``(n,)`` for padded sequences; default all of them whole. What lies beyond is never read.
 
     Raises:
@@ -247,6 +247,9 @@ def as_sequences(sequences: Any, lengths: Any = None) -> tuple[Tensor, Tensor]:
             raise ValueError("lengths must not be given with a PackedSequence, which holds its own")
         sequences, lengths = pad_packed_sequence(sequences, batch_first=True)
     elif isinstance(sequences, list | tuple):
+        if sequences and all(map(is_frame, sequences)):  # by name, whatever the order of the columns
+            names = frame_names(sequences[0], "sequences")
+            sequences = [in_order(frame, names, "sequences") for frame in sequences]
         parts = [as_float_tensor(s, f"sequences[{i}]") for i, s in enumerate(sequences)]
         if lengths is not None:
             raise ValueError("lengths must not be given with a list of sequences, which have their own")

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from acelib import AverageCausalEffect, InputDistribution, interventional_expectation
+from acelib import (
+    AverageCausalEffect,
+    FeedbackSequences,
+    FiniteSet,
+    InputDistribution,
+    Interval,
+    interventional_expectation,
+)
+from acelib.recurrent import Recurrent
 
 RNG = np.random.default_rng(0)
 PLAIN = pd.DataFrame(
@@ -49,8 +57,9 @@ def test_a_frame_is_its_numbers(kind):
     expected = np.stack([np.array([float(v) for v in frame[c]]) for c in PLAIN.columns], axis=1)
     assert inputs.feature_names == ("age", "smokes", "kids", "dose")
     assert np.array_equal(inputs.samples.numpy(), expected)
-    again = InputDistribution.fit(inputs.samples, feature_names=PLAIN.columns)
-    assert inputs.domain == again.domain and torch.equal(inputs.mean, again.mean)
+    assert np.allclose(inputs.mean.numpy(), expected.mean(0), rtol=1e-6)
+    kids = Interval(0.0, 3.0) if kind == "decimals" else FiniteSet(range(4))
+    assert inputs.domain[1:3] == (FiniteSet((0, 1)), kids) and isinstance(inputs.domain[0], Interval)
 
 
 def test_get_dummies_in_every_form():
@@ -133,7 +142,10 @@ REFUSED = {
     "meta": (lambda f: torch.ones(3, 2, device="meta"), "meta"),
     "a sparse tensor": (lambda f: torch.eye(3).to_sparse(), "to_dense"),
     "float8": (lambda f: torch.eye(3).to(torch.float8_e4m3fn), r"to\(torch.float32\)"),
-    "streams of other columns": (lambda f: [f, f.rename(columns={"age": "old"})], "same columns, got .'age', 'old'."),
+    "streams of other columns": (
+        lambda f: [f, f.rename(columns={"age": "old"})],
+        "same columns in every part, got .'age', 'old'.",
+    ),
 }
 
 
@@ -254,3 +266,17 @@ def test_data_in_place_of_an_input_model(what):
 def test_inputs_and_model_swapped():
     with pytest.raises(TypeError, match="a model comes first, the inputs second"):
         AverageCausalEffect(InputDistribution.fit(PLAIN), nn.Linear(4, 1))
+
+
+def test_sequences_of_frames_are_put_together_by_name():
+    """A frame with its columns in another order is the same sequence."""
+    parts = [pd.DataFrame(RNG.random((4, 2)), columns=["u", "v"]) for _ in range(3)]
+    torch.manual_seed(0)
+    net = Recurrent(nn.RNN(2, 3, batch_first=True), nn.Linear(3, 2)).double()
+    one, other = (
+        FeedbackSequences(net, each, target_step=3, domain=(-9, 9))
+        for each in (parts, [parts[0], *(p[["v", "u"]] for p in parts[1:])])
+    )
+    assert torch.equal(one.samples, other.samples)
+    with pytest.raises(ValueError, match="sequences must have the same columns"):
+        FeedbackSequences(net, [parts[0], parts[1].rename(columns={"u": "w"})], target_step=3)
