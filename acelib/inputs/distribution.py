@@ -111,6 +111,7 @@ class InputDistribution(InputModel):
             table, whole = as_table(X, "X", copy=True)
             weights = as_weights(weights, X, table)
             parts = factorise_rows(table, rank=rank, weights=weights, whole=whole)
+            weights = None if weights is None else _beside(parts.rows, weights)
         if feature_names is None:
             feature_names = frame_names(X) if is_frame(X) else parts.names
         names = check_names(feature_names, parts.mean.shape[0])
@@ -199,8 +200,8 @@ class InputDistribution(InputModel):
             raise ValueError(f"target must be a device or a floating dtype, got {target}")
         moved = {n: getattr(self, n) for n in ("mean", "factor", "samples", "observed")}
         result = replace(self, **{n: None if t is None else t.to(target) for n, t in moved.items()})
-        if self.weights is not None:  # of the dtype of sums, whatever that of the rows
-            result = replace(result, weights=self.weights.to(result.mean.device))
+        if self.weights is not None:
+            result = replace(result, weights=_beside(result.mean, self.weights))
         if self.samples is not None and result.samples is not None:
             warn_merged(self.samples, result.samples, self.feature_names)
         return result
@@ -232,3 +233,8 @@ class InputDistribution(InputModel):
             samples = samples.clone()
             samples[:, index] = values
         return replace(self, mean=mean, factor=factor, samples=samples, fixed=self.fixed + tuple(pins))
+
+
+def _beside(rows: Tensor, weights: Tensor) -> Tensor:
+    """Return weights on the device of the rows, in their dtype, but float32 for those in half precision."""
+    return weights.to(torch.promote_types(rows.dtype, torch.float32)).to(rows.device)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import as_float_tensor, as_generator
+from .._checks import as_count, as_float_tensor, as_generator
 from .base import InputModel
 from .domain import FiniteSet, Interval
 from .intervention import Block, Intervention, blocks
@@ -129,8 +129,8 @@ class LatentPrior(InputModel):
                 raise ValueError(f"{name} must be a number of latents, 0 or more, got {size}")
         if not continuous + categories:
             raise ValueError("continuous and categories must hold at least one latent, got 0 and 0")
-        if draws < 2:
-            raise ValueError(f"draws must be at least 2, for an error bar, got {draws}")
+        continuous, categories = int(continuous), int(categories)
+        draws = as_count(draws, "draws", "for an error bar", minimum=2)
         if not (math.isfinite(reach) and reach > 0):
             raise ValueError(f"reach must be a positive number of standard deviations, got {reach}")
         self.continuous, self.categories = continuous, categories

@@ -65,7 +65,7 @@ def factorise_rows(
         spread = centred = wide - mean
     else:
         w = weights.to(wide)
-        mean, count, present = w @ wide / n, float(w.sum() ** 2 / w.square().sum()), rows[weights > 0]
+        mean, count, present = w @ wide / n, float(w.sum() ** 2 / w.square().sum()), rows[(weights > 0).to(rows.device)]
         centred = wide - mean
         spread = centred * w[:, None]
     if n <= k:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .._models import accumulator_dtype
 from .._tables import as_float_tensor, is_frame
 from .._warnings import ApproximationWarning, warn_caller
 
@@ -60,7 +59,7 @@ def _check_equal(shape: tuple[int, ...], count: int, named: bool) -> None:
 
 
 def as_weights(weights: Any, X: Any, table: Tensor) -> Tensor | None:
-    """Return weights ``(n,)`` of the rows of a table, with a mean of 1; None where all are the same.
+    """Return weights ``(n,)`` of the rows, float64 on the CPU, with a mean of 1; None where all are the same.
 
     Args:
         weights: what the user gave, or None.
@@ -89,7 +88,7 @@ def as_weights(weights: Any, X: Any, table: Tensor) -> Tensor | None:
     if bool((w == w[0]).all()):
         return None
     w = w / w.max()  # first, so that the sum of large ones is finite
-    return (w / w.mean()).to(accumulator_dtype(table.device)).to(table.device)
+    return w / w.mean()
 
 
 def warn_merged(before: Tensor, after: Tensor, names: tuple[str, ...]) -> None:

@@ -147,13 +147,7 @@ def _of_frame(X: Any, graph: CausalGraph, names: list[str]) -> Tensor:
     if missing or repeated:
         what = f"none for {missing}" if missing else f"several for {repeated}"
         raise ValueError(f"X must have a column for every node, got {what} among {names}")
-    columns = []
-    for node in graph.nodes:
-        try:
-            columns.append(X.iloc[:, names.index(node)].to_numpy(dtype=float, na_value=float("nan")))
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"X must have numbers in column {node!r}, got {error}; encode text as numbers") from error
-    return as_float_tensor(torch.stack([torch.tensor(c) for c in columns], dim=1), "X")
+    return as_float_tensor(X.iloc[:, [names.index(node) for node in graph.nodes]], "X")
 
 
 def _checked(graph: Any) -> dict[str, tuple[str, ...]]:

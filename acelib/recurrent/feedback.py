@@ -12,11 +12,10 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import as_values
+from .._checks import as_index, as_values
 from .._entrance import admit, two_rows
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
@@ -163,8 +162,9 @@ class FeedbackSequences(InputModel):
         Raises:
             ValueError: for a step, channel, name or index that is not there.
         """
-        if isinstance(feature, tuple) and len(feature) == 2 and isinstance(feature[0], int | np.integer):
-            step = checked_step(int(feature[0]), self.shape[0], f"the step of feature {feature}")
+        first = as_index(feature[0]) if isinstance(feature, tuple) and len(feature) == 2 else None
+        if isinstance(feature, tuple) and first is not None:
+            step = checked_step(first, self.shape[0], f"the step of feature {feature}")
             return (step * self.shape[1] + _channel(feature[1], self.model.channels),)
         return super().feature(feature)
 
@@ -283,6 +283,7 @@ def _channel(channel: Any, channels: tuple[str, ...]) -> int:
     """Return the number of a channel given by name or number."""
     if isinstance(channel, str) and channel in channels:
         return channels.index(channel)
-    if isinstance(channel, int | np.integer) and -len(channels) <= channel < len(channels):
-        return int(channel) % len(channels)
+    number = as_index(channel)
+    if number is not None and -len(channels) <= number < len(channels):
+        return number % len(channels)
     raise ValueError(f"channel must be one of the {len(channels)} channels {list(channels)[:20]}, got {channel!r}")

@@ -149,7 +149,8 @@ def test_a_subset_is_drawn_among_the_rows_that_count():
 def test_weights_follow_to_another_dtype_and_into_blocks():
     x, w = data(), whole_weights()
     inputs = InputDistribution.fit(x, weights=w).to(torch.float32)
-    assert inputs.mean.dtype == torch.float32 and torch.allclose(inputs.weights, w / w.mean())
+    assert inputs.mean.dtype == inputs.weights.dtype == torch.float32
+    assert torch.allclose(inputs.weights.double(), w / w.mean())
     given = torch.cat([weights for _, _, weights in inputs.do({1: 0.0}).do(0, [0.0]).rows(7)])
     assert torch.equal(given, inputs.weights)
     assert "40 rows with weights, worth" in repr(inputs)
@@ -167,14 +168,26 @@ def test_support_is_a_weighted_share():
 
 
 def test_a_truncated_factor_is_probed_with_weights():
-    """For f = |x|^2 / 2 the dropped term is half the weighted variance that the rank leaves out."""
+    """The rows of the probe have the weighted mean and covariance without weights, to 1e-12."""
     x, w = data(60), whole_weights(60)
-    inputs = InputDistribution.fit(x, rank=1, weights=w)
-    e = interventional_expectation(lambda z: (z**2).sum(1, keepdim=True) / 2, inputs, 0, [0.0], method="taylor")
-    full = InputDistribution.fit(x, weights=w).covariance[1:, 1:]
-    left = (full.trace() - (inputs.factor[1:] ** 2).sum()) / 2
-    # the probe's directions are those orthogonal to the factor, so it sees all of the dropped variance but x0's share
-    assert e.check.dropped.item() == pytest.approx(left.item(), abs=5 * e.check.dropped_stderr.item() + 0.05)
+    inputs, full = InputDistribution.fit(x, rank=1, weights=w), InputDistribution.fit(x, weights=w)
+    rows, factor = inputs.do(0, [0.0]).residual
+    assert torch.allclose(rows.mean(0), full.mean, atol=1e-12) and torch.equal(factor, inputs.factor)
+    assert torch.allclose(torch.cov(rows.T, correction=0), full.covariance, atol=1e-12)
+    e = interventional_expectation(lambda z: (z**2).sum(1, keepdim=True), inputs, 0, [0.0], method="taylor")
+    assert e.check.dropped.item() > 0
+
+
+def test_rows_without_weight_are_no_data():
+    """A cloud of weight 0: going there leaves the data, and the share is the same as without the cloud."""
+    x = data(200, 2)
+    cloud = torch.cat([x, x + 50.0])
+    w = (torch.arange(400) < 200).double()
+    one, other = InputDistribution.fit(cloud, weights=w, domain=(-99, 99)), InputDistribution.fit(x, domain=(-99, 99))
+    alphas = [0.0, 50.0, 1.0]
+    pinned = {1: 50.0}
+    assert torch.equal(one.do(0, alphas).support(), other.do(0, alphas).support())
+    assert one.do(pinned).do(0, [50.0]).support().item() == 1.0
 
 
 def test_effects_with_weights_are_those_of_repeated_rows():

@@ -226,3 +226,25 @@ def test_contributions_pickle():
     r = intrinsic_contributions(scm, None, target="b", num_samples=256)
     other = pickle.loads(pickle.dumps(r))
     assert torch.equal(other.contributions, r.contributions) and other.closed == r.closed
+
+
+def test_columns_of_a_causal_model_are_read_as_numbers_or_named():
+    """Nullable and boolean columns are numbers; dates, spans, complex numbers, categories and missing ones are not."""
+    rng = np.random.default_rng(0)
+    x, graph = rng.normal(size=300), {"x": [], "y": ["x"]}
+    y = 2 * x + rng.normal(size=300)
+    expected = np.polyfit(x > 0, y, 1)[0]
+    for flag in (x > 0, pd.array(x > 0, dtype="boolean"), (x > 0).astype(object), pd.array(x > 0, dtype="Int64")):
+        model = LinearModel.fit(pd.DataFrame({"x": flag, "y": y}), graph)
+        assert abs(float(model.matrix[1, 0]) - expected) < 1e-9
+    for what in (
+        pd.date_range("2020", periods=300),
+        pd.to_timedelta(range(300), unit="s"),
+        y + 1j,
+        pd.Categorical(y > 0),
+        pd.Series(y).mask(y > 1),
+        pd.array(range(300), dtype="Int64").astype(object)[:299].tolist() + [pd.NA],
+        2**53 + 1 + 2 * np.arange(300),
+    ):
+        with pytest.raises((TypeError, ValueError), match="X must .*column.*'y'"):
+            LinearModel.fit(pd.DataFrame({"x": x, "y": what}), graph)
