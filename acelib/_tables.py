@@ -266,7 +266,7 @@ def _of_frame(frame: Any, name: str) -> tuple[Tensor, list[bool]]:
     dtypes = [tensor.dtype for tensor, whole in columns if not whole] or [columns[0][0].dtype]
     dtype = reduce(torch.promote_types, dtypes)
     for tensor, _ in columns:  # whole numbers follow the other columns where these can hold them
-        if bool((tensor.to(dtype).double() != tensor.double()).logical_and(tensor.isfinite()).any()):
+        if tensor.dtype != dtype and bool((tensor.to(dtype).double() != tensor.double())[tensor.isfinite()].any()):
             dtype = torch.promote_types(dtype, tensor.dtype)
     return torch.stack([tensor.to(dtype) for tensor, _ in columns], dim=1), [whole for _, whole in columns]
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from .._checks import as_index, as_values
 from .._tables import by_name, is_frame
 from .._warnings import ExtrapolationWarning, warn_caller
-from .domain import Domain
+from .domain import Domain, FiniteSet
 from .intervention import Intervention
 
 Feature = str | int | Sequence[Any]  # a name, an index, or several of them
@@ -114,7 +114,7 @@ class InputModel(ABC):
             if len(outside):
                 warn_caller(
                     f"{len(outside)} of {len(given)} values for {self.feature_names[column]!r} lie outside its domain "
-                    f"[{domain.low:g}, {domain.high:g}], e.g. {outside[0]:g}: the network extrapolates there",
+                    f"{_shown(domain)}, e.g. {outside[0]:g}: the network extrapolates there",
                     ExtrapolationWarning,
                 )
 
@@ -243,6 +243,15 @@ def check_input_model(inputs: Any) -> None:
         f"inputs must be a causal input model such as InputDistribution.fit(X), got {type(inputs).__name__}; "
         f"a kind of your own is a subclass of acelib.InputModel{hint}"
     )
+
+
+def _shown(domain: Domain) -> str:
+    """Return a domain for a message: the ends of an interval, or the first values of a finite set."""
+    if isinstance(domain, FiniteSet):
+        return (
+            "{" + ", ".join(f"{value:g}" for value in domain.values[:12]) + (", ..." * (len(domain.values) > 12)) + "}"
+        )
+    return f"[{domain.low:g}, {domain.high:g}]"
 
 
 def _position(name: str, names: Sequence[str]) -> int:

@@ -28,6 +28,8 @@ def is_batches(X: Any) -> bool:
         raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use DataLoader(X, 256)")
     if isinstance(X, Mapping):
         raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use pandas.DataFrame(X)")
+    if hasattr(X, "__dataframe__") and not is_frame(X):
+        raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use X.to_pandas()")
     if isinstance(X, Tensor | np.ndarray | str | bytes) or hasattr(X, "__array__") or is_frame(X):
         return False
     if not isinstance(X, list | tuple):
@@ -38,7 +40,7 @@ def is_batches(X: Any) -> bool:
             f"X must be one table, or a list or iterator of batches, got a tuple of {len(X)}; for a model of several "
             "inputs put them side by side, torch.cat([a.flatten(1), b.flatten(1)], 1), and split them inside the model"
         )
-    shapes = [tuple(one.shape) for one in tables]
+    shapes = [(len(one), len(one.columns)) if is_frame(one) else tuple(one.shape) for one in tables]
     if not shapes or len(shapes[0]) < 2:
         return False
     if len(set(shapes)) == 1 < len(shapes) and shapes[0][0] > 1:

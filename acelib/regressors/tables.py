@@ -87,7 +87,10 @@ class CausalTable(Regressor):
         unknown = values[distance.min(axis=1, initial=np.inf) > slack]
         if unknown.size:
             listed = ", ".join(f"{value:.6g}" for value in self.alphas)
-            raise ValueError(f"alphas must be values that this table lists, {listed}, got {unknown[0]:.6g}")
+            raise ValueError(
+                f"alphas must be values that this table lists, {listed}, got {unknown[0]:.6g}; for values between them "
+                "give the feature an interval, domain={name: (low, high)}, where its inputs are described"
+            )
         return np.eye(self.alphas.size)[distance.argmin(axis=1)]
 
     def _uniform_row(self) -> np.ndarray:

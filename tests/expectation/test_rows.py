@@ -149,6 +149,8 @@ MISSING = {
     "None": [None if i == 3 else str(i) for i in NUMBER],
     "NaN among texts": [float("nan") if i == 3 else str(i) for i in NUMBER],
     "NA": pd.Series(NUMBER).astype("Int64").mask(NUMBER == 3),
+    "NA among objects": [pd.NA if i == 3 else int(i) for i in NUMBER],
+    "NaT among objects": np.array([pd.NaT if i == 3 else int(i) for i in NUMBER], dtype=object),
     "texts of pandas": pd.Series(TEXT).mask(NUMBER == 3),
     "categories": pd.Categorical([None if t == "flight-003" else t for t in TEXT]),
     "NaT": pd.Series(pd.date_range("2020", periods=40).repeat(10)).mask(NUMBER == 3).to_numpy(),

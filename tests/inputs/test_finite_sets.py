@@ -73,6 +73,13 @@ def test_quantities_keep_their_interval():
     assert all(isinstance(domain, Interval) for domain in fit([[0.0, 1.0], [1.0, 3.0]]).domain)
 
 
+def test_a_stream_is_of_integers_if_all_its_batches_are():
+    x = torch.arange(60)[:, None] % 4
+    assert fit([x[:20], x[20:]]).domain == (FiniteSet(range(4)),)
+    for parts in ([x[:20], x[20:].double()], [x[:20].double(), x[20:]]):
+        assert fit(parts).domain == (Interval(0, 3),)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (5, 2)])
 @pytest.mark.parametrize("levels", [2, 4, 256])
 def test_images_and_sequences_have_no_sets(shape, levels):

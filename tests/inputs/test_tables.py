@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from acelib import (
     AverageCausalEffect,
+    ExtrapolationWarning,
     FeedbackSequences,
     FiniteSet,
     InputDistribution,
@@ -280,3 +281,37 @@ def test_sequences_of_frames_are_put_together_by_name():
     assert torch.equal(one.samples, other.samples)
     with pytest.raises(ValueError, match="sequences must have the same columns"):
         FeedbackSequences(net, [parts[0], parts[1].rename(columns={"u": "w"})], target_step=3)
+
+
+class Frame:
+    """A data frame of another library: a list of names, columns as arrays, no iloc."""
+
+    def __init__(self, columns):
+        self.held, self.columns = columns, list(columns)
+
+    def __len__(self):
+        return len(next(iter(self.held.values())))
+
+    def __getitem__(self, key):
+        return np.asarray(self.held[key]) if isinstance(key, str) else Frame({name: self.held[name] for name in key})
+
+    def to_numpy(self):
+        raise AssertionError("columns of several kinds have no common array")
+
+
+def test_frames_of_other_libraries():
+    """Read column by column, named in messages, put together by name."""
+    columns = {"a": [0.5, 1.5, 2.5], "b": [True, False, True], "c": [1, 2, 3]}
+    inputs = InputDistribution.fit(Frame(columns))
+    assert inputs.feature_names == ("a", "b", "c")
+    assert inputs.samples.tolist() == [[0.5, 1, 1], [1.5, 0, 2], [2.5, 1, 3]]
+    turned = dict(reversed(columns.items()))
+    assert torch.equal(InputDistribution.fit([Frame(columns), Frame(turned)]).samples, inputs.samples.repeat(2, 1))
+    for bad, message in (("text", "text in column 'b'"), (None, "in column 'b'")):
+        with pytest.raises((TypeError, ValueError), match=message):
+            InputDistribution.fit(Frame(columns | {"b": [bad, 1.0, 2.0]}))
+
+
+def test_a_finite_set_is_shown_in_the_warning():
+    with pytest.warns(ExtrapolationWarning, match=r"outside its domain \{0, 1\}, e.g. 0.5"):
+        InputDistribution.fit(PLAIN).do("smokes", [0, 0.5])
