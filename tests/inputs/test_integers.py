@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acelib import ApproximationWarning, InputDistribution, LatentPrior, interventional_expectation
+from acelib import ApproximationWarning, InputDistribution, Interval, LatentPrior, interventional_expectation
 
 FORMS = {
     "int64": lambda x: np.array(x, dtype=np.int64),
@@ -71,6 +71,9 @@ def test_another_dtype_tells_which_features_merge():
         narrow = inputs.to(torch.float32)
     assert len(w) == 1 and "small" not in str(w[0].message) and " x " not in str(w[0].message)
     assert narrow.mean.dtype == torch.float32 and narrow.domain == inputs.domain
+    few = np.concatenate([np.arange(498), [2**24, 2**24 + 1]])[:, None]
+    with pytest.warns(ApproximationWarning, match=r"x0 \(500 values become 499\)"):
+        InputDistribution.fit(few).to(torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         inputs.to(torch.float64)
@@ -105,3 +108,13 @@ def test_priors_and_seeds_take_numbers_of_any_kind():
     prior = LatentPrior(2, 0, draws=np.int64(50), seed=np.int64(3))
     e = interventional_expectation(lambda z: z[:, :1], prior, torch.tensor(0), [np.float32(1)], seed=torch.tensor(1))
     assert e.values.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("most", [5, 40, 1000])
+def test_a_stream_whose_later_batches_need_float64(most):
+    """Every row that is kept is one of the stream, to the last digit."""
+    x = torch.arange(100)[:, None] * 1_000_003
+    inputs = InputDistribution.fit([x[:10], x[10:50], x[50:]], max_rows=most)
+    kept = inputs.samples[:, 0].long().tolist()
+    assert set(kept) <= set(x[:, 0].tolist()) and len(set(kept)) == len(kept) == min(most, 100)
+    assert inputs.domain[0] == Interval(0.0, 99 * 1_000_003.0)
