@@ -8,6 +8,8 @@ the value each of its coordinates has (Sec. 5.2).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import torch
 from torch import Tensor
 
 from ._checks import as_float_tensor, as_generator
-from ._models import Model
+from ._fingerprint import Kept, State, fingerprint
+from ._models import Model, accumulator_dtype
+from ._names import as_index, as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, interventional_expectation
 from .expectation.networks import admitted
@@ -24,12 +28,14 @@ from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
+from .regressors.values import CHEBYSHEV_VALUES, quadrature, refined, rounds
 from .results import Attribution, CausalRegressors
 
-CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline of direct evaluation
 CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with
-CHECK_LIMIT = 0.05  # of the range of the target's curves
-ROUNDS = 4  # of refinement
+CHECK_LIMIT = 0.05  # of the range of the feature's own curve
+CHECK_FLOOR = 0.005  # of the range of the target's largest curve: less is of no account
+ROUNDING = 64  # units of the outputs' last place within which a curve counts as flat
+PROBE_ROWS = 4  # on which the outputs show changes that cannot be followed
 CURVE_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}  # a finite domain takes a table
 
 
@@ -41,7 +47,9 @@ class AverageCausalEffect:
         inputs: a causal input model: an ``InputDistribution``, ``LatentPrior`` or ``FeedbackSequences``, or a subclass
             of ``InputModel`` of your own.
         method: estimator of the expectations, see ``interventional_expectation``.
-        budget: model rows that one ``regress`` of all its features may spend (at least 100 rows a value).
+        budget: model rows that one ``regress`` of all features may spend (at least 100 rows a value). A feature gets
+            its share of it whichever others are asked for, so that its curve does not depend on them.
+        rows: most rows of each average, in place of ``budget``.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
         seed: seed of the row subset and of the values that are checked; None means 0.
         groups: labels of dependent rows.
@@ -76,6 +84,7 @@ class AverageCausalEffect:
         *,
         method: str = "auto",
         budget: int = DEFAULT_BUDGET,
+        rows: int | None = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         groups: Any = None,
@@ -91,16 +100,17 @@ class AverageCausalEffect:
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)
-        self._cache: dict[tuple[int, ...], CausalRegressors] = {}
+        if rows is not None and (as_index(rows) or 0) < 2:
+            raise ValueError(f"rows must be an integer of at least 2, the most rows of each average, got {rows!r}")
+        self.rows = as_index(rows)
+        self._cache: tuple[Kept, ...] = ()
 
     def __repr__(self) -> str:
         return f"AverageCausalEffect({self.num_outputs} outputs, {self.inputs!r}, method={self.options['method']!r})"
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return interventional_expectation(
-            self.models, self.inputs, feature, values, budget=self.budget, outputs=targets, **self.options
-        )
+        return self._ask(feature, values, targets, self.rows)
 
     def regress(
         self,
@@ -118,7 +128,7 @@ class AverageCausalEffect:
         """Return the causal regressors of every (feature, target) pair.
 
         Args:
-            features: a list of names or indices, or of pairs (step, channel); default all inputs.
+            features: a list of names or indices, or of pairs (step, channel); default all inputs that are not pinned.
             targets: names or indices of outputs; default all.
             num: values per feature, over its domain. A finite domain uses its own values and gives a table.
             max_order: largest polynomial order considered.
@@ -141,7 +151,7 @@ class AverageCausalEffect:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
         columns = self._columns(features)
         wanted = self._targets(targets)
-        rows = max(MIN_ROWS, self.budget // (num * len(columns)))
+        rows = self._rows(num)
         if progress:
             from tqdm.auto import tqdm
 
@@ -151,8 +161,8 @@ class AverageCausalEffect:
             name, domain = self.inputs.feature_names[column], self.inputs.domain[column]
             values = domain.grid(num, grid)
             fitted, e = self._fit(column, domain, values, wanted, rows, family, max_order, baseline)
-            for added in _rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
-                values = _refined(values, fitted, added)
+            for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
+                values = refined(values, fitted, added)
                 fitted, e = self._fit(column, domain, values, wanted, rows, family, max_order, baseline)
             expectations[name] = e
             curves.update({(name, self.target_names[t]): c for t, c in zip(wanted, fitted, strict=True)})
@@ -163,20 +173,26 @@ class AverageCausalEffect:
     def attribute(
         self,
         x: Any,
-        target: str | int | None = None,
+        target: str | int | Sequence[str | int] | None = None,
         via: str = "regressors",
         *,
         features: Sequence[Feature] | None = None,
         progress: bool = False,
     ) -> Attribution:
-        """Return the saliency of x: ACE of do(x_i = x[i]) on one target, in x's shape, with standard errors.
+        """Return the saliency of x: ACE of do(x_i = x[i]) on a target, in x's shape, with standard errors.
+
+        The regressors are kept and serve later calls, until anything changes that they were computed from: weights,
+        buffers, layers, attributes, variables that a function reads, or the input model.
 
         Args:
-            x: ``(*shape)`` one input or ``(batch, *shape)``.
-            target: name or index of the output; None where there is only one.
+            x: ``(*shape)`` one input or ``(batch, *shape)``. The columns of a data frame, and the entries of one of its
+                rows, go by name; by position where the inputs or the frame have no names.
+            target: name or index of the output, or one for each row, ``(batch,)``, such as ``net(x).argmax(1)``; None
+                where there is only one output.
             via: "regressors" uses regressors of all features on Chebyshev values, fitted once, and warns where they
                 miss direct values by more than 5 % of the range; "direct" evaluates each distinct value.
-            features: a list of the inputs to explain, as in ``regress``; the others get NaN. Default all.
+            features: a list of the inputs to explain, as in ``regress``; the others get NaN. Default all but the
+                pinned ones, which have no effect to speak of and get NaN.
             progress: show a progress bar while regressors are fitted.
 
         Raises:
@@ -190,39 +206,87 @@ class AverageCausalEffect:
         if target is None and self.num_outputs > 1:
             names = list(self.target_names)[:10]
             raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
-        (chosen,) = self._targets([0 if target is None else target])
-        x = as_float_tensor(x, "x", dtype=self.inputs.mean.dtype, device=self.inputs.mean.device)
-        if tuple(x.shape) != tuple(self.inputs.shape) and tuple(x.shape[1:]) != tuple(self.inputs.shape):
-            shape = ", ".join(map(str, self.inputs.shape))
-            raise ValueError(f"x must have shape ({shape}) or (batch, {shape}), got {tuple(x.shape)}")
+        x = self._inputs_of(x)
         flat = x.reshape(-1, self.inputs.num_features)
+        each = each_target(0 if target is None else target, self.target_names, len(flat))
+        wanted, position = np.unique(each, return_inverse=True)
+        which = torch.from_numpy(position.reshape(-1))
         columns = self._columns(features)
-        curves = self.cached(columns, progress=progress) if via == "regressors" else None
-        effects = torch.full_like(flat, torch.nan, dtype=torch.float64)
-        errors = torch.full_like(flat, torch.nan, dtype=torch.float64)
+        curves = None
+        if via == "regressors":
+            curves = self._kept(columns, {c: flat[:, c] for c in columns}, progress=progress)
+        effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
+        errors = effects.clone()
         for column in columns:
-            distinct, where = flat[:, column].unique(return_inverse=True)
+            distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std = self._direct(column, distinct, chosen)
+                mean, std = self._direct(column, distinct, wanted.tolist())
             else:
-                mean, std = curves[column, chosen].ace(distinct.double().cpu(), return_std=True)
-            effects[:, column] = torch.as_tensor(mean, device=flat.device)[where]
-            errors[:, column] = torch.as_tensor(std, device=flat.device)[where]
-        return Attribution(effects.reshape(x.shape), errors.reshape(x.shape), self.target_names[chosen], via)
+                parts = [curves[column, t].ace(distinct.double(), return_std=True) for t in wanted.tolist()]
+                mean, std = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+            effects[:, column] = mean[where, which]
+            errors[:, column] = std[where, which]
+        wide = accumulator_dtype(flat.device)
+        effects, errors = (t.to(wide).to(flat.device).reshape(x.shape) for t in (effects, errors))
+        names = tuple(self.target_names[t] for t in each)
+        named = names[0] if len(names) == 1 or is_one(target) else names
+        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone())
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
 
         They are fitted and checked once.
         """
-        columns = self._columns(features)
-        for held, curves in self._cache.items():
-            if set(columns) <= set(held):
-                return curves
+        return self._kept(self._columns(features), {}, progress=progress)
+
+    def _kept(self, columns: list[int], asked: dict[int, Tensor], *, progress: bool) -> CausalRegressors:
+        """Return regressors: kept ones while all is as it was, else new ones, checked at the values asked for."""
+        now = self._state()
+        self._cache = valid = tuple(kept for kept in self._cache if kept.holds(now))
+        for kept in valid:
+            if set(columns) <= set(kept.value.feature_index):
+                return kept.value
         curves = self.regress(columns, num=CHEBYSHEV_VALUES, grid="chebyshev", progress=progress)
-        self._check_cache(curves)
-        self._cache[tuple(columns)] = curves
+        self._check(curves, asked)
+        self._cache = (*valid, Kept(curves, now, self._state()))
         return curves
+
+    def _state(self) -> State:
+        """Return the fingerprint of networks and inputs, and of the outputs on a few rows."""
+
+        def outputs() -> Tensor:
+            y = evaluate(joint(self.models), self._probe.clone(), self.inputs.shape)
+            count = y.shape[1] if len(self.models) == 1 else y.shape[1] // (len(self.models) + 1)
+            if count != self.num_outputs:
+                raise ValueError(
+                    f"model must return the {self.num_outputs} outputs that it had at first, got {count}; make a new "
+                    "AverageCausalEffect"
+                )
+            return y
+
+        return fingerprint(*self.models, self.inputs, outputs=outputs)
+
+    @cached_property
+    def _probe(self) -> Tensor:
+        """``(b, k)`` a few rows of the inputs, or their mean."""
+        samples = self.inputs.samples
+        if samples is None:
+            return self.inputs.mean[None].clone()
+        return samples[:: max(1, len(samples) // PROBE_ROWS)][:PROBE_ROWS].clone()
+
+    def _rows(self, num: int) -> int:
+        """Return the most rows of each average when all features are regressed on ``num`` values."""
+        free = self.inputs.num_features - len(self.inputs.fixed)
+        return self.rows or max(MIN_ROWS, self.budget // (num * max(1, free)))
+
+    def _ask(self, feature: Feature, values: Any, targets: Sequence[int] | None, rows: int | None) -> Expectation:
+        """Return the expectation from at most so many rows, or from the budget, its outputs named."""
+        budget = self.budget if rows is None else rows * (len(values) if np.ndim(values) else 1)
+        e = interventional_expectation(
+            self.models, self.inputs, feature, values, budget=budget, outputs=targets, **self.options
+        )
+        named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
+        return replace(e, target_names=named)
 
     def _fit(
         self,
@@ -235,9 +299,7 @@ class AverageCausalEffect:
         order: int,
         baseline: Any,
     ) -> tuple[Sequence[Regressor], Expectation]:
-        e = interventional_expectation(
-            self.models, self.inputs, column, values, budget=rows * len(values), outputs=targets, **self.options
-        )
+        e = self._ask(column, values, targets, rows)
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
                 raise ValueError(
@@ -255,92 +317,84 @@ class AverageCausalEffect:
             shared["max_order"] = order
         return CURVE_FAMILIES[family].fit_many(alphas, y, **shared), e
 
-    def _direct(self, column: int, distinct: Tensor, target: int) -> tuple[Tensor, Tensor]:
-        """Return the ACE of each distinct value and its error, evaluated; the baseline is a quadrature."""
-        nodes, weights = _quadrature(self.inputs.domain[column])
-        values = torch.cat([distinct.double().cpu(), nodes])
-        e = self.expectation(column, values, targets=[target])
+    def _direct(self, column: int, distinct: Tensor, targets: list[int]) -> tuple[Tensor, Tensor]:
+        """Return ``(d, targets)`` ACE and errors of distinct values, evaluated; the baseline is a quadrature."""
+        nodes, weights = quadrature(self.inputs.domain[column])
+        values = torch.cat([distinct.double(), nodes])
+        e = self._ask(column, values, targets, self.rows)
         contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
         contrast[:, len(distinct) :] -= weights
-        covariance = contrast @ e.covariance(0).double().cpu() @ contrast.T
-        return contrast @ e.values[:, 0].double().cpu(), covariance.diagonal().clamp_min(0).sqrt()
+        variances = (contrast @ e.covariances.double().cpu() @ contrast.T).diagonal(dim1=1, dim2=2).T
+        return contrast @ e.values.double().cpu(), variances.clamp_min(0).sqrt()
 
-    def _check_cache(self, curves: CausalRegressors) -> None:
-        """Warn where cached regressors miss direct values on the same rows."""
+    def _check(self, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
+        """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
         generator = as_generator(self.seed)
-        domains = {c: self.inputs.domain[c] for c in curves.feature_index}
-        candidates = [c for c, d in domains.items() if isinstance(d, Interval) and d.width > 0]
+        candidates = [c for c in curves.feature_index if _is_interval(self.inputs.domain[c])]
         if not candidates:
             return
-        picks = torch.randint(len(candidates), (CHECKED_VALUES,), generator=generator).tolist()
-        shares = torch.rand(CHECKED_VALUES, generator=generator, dtype=torch.float64)
-        spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).amax(0).cpu()
-        rows = max(MIN_ROWS, self.budget // (CHEBYSHEV_VALUES * len(curves.features)))
-        worst, where = 0.0, ""
-        for pick in sorted(set(picks)):
-            column = candidates[pick]
-            domain = self.inputs.domain[column]
-            values = domain.low + domain.width * shares[[i for i, p in enumerate(picks) if p == pick]]
-            e = interventional_expectation(
-                self.models, self.inputs, column, values, budget=rows * len(values), **self.options
-            )
+        spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).cpu().double()
+        sizes = torch.stack([e.values.abs().amax(0) for e in curves.expectations.values()]).cpu().double().amax(0)
+        noise = ROUNDING * torch.finfo(self.inputs.mean.dtype).eps * sizes
+        order = torch.randperm(len(candidates), generator=generator)[:CHECKED_VALUES].tolist()
+        count = max(1, CHECKED_VALUES // len(candidates))
+        missed: dict[str, float] = {}
+        for column in sorted(candidates[i] for i in order):
+            values = self._checked_values(column, count, asked.get(column), generator)
+            e = self._ask(column, values, None, self._rows(CHEBYSHEV_VALUES))
             fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
-            error = ((torch.stack(fitted, dim=1) - e.values.cpu()).abs() / spans.clamp_min(1e-300)).max().item()
-            if error > worst:
-                worst, where = error, self.inputs.feature_names[column]
-        if worst > CHECK_LIMIT:
+            error = (torch.stack(fitted, dim=1) - e.values.cpu()).abs().amax(0)
+            span = spans[curves.feature_index.index(column)]
+            share = error / span.clamp_min(torch.finfo(torch.float64).tiny)
+            counts = (error > noise) & (error > CHECK_FLOOR * spans.amax(0)) & (share > CHECK_LIMIT)
+            if counts.any():
+                missed[self.inputs.feature_names[column]] = float(share[counts].max())
+        if missed:
+            first, *others = sorted(missed, key=lambda name: missed[name], reverse=True)
+            more = f", and those of {', '.join(map(repr, others[:6]))} by more than {CHECK_LIMIT:.0%}" if others else ""
             warn_caller(
-                f"the cached regressor of {where!r} misses a direct value by {worst:.1%} of the range; "
+                f"the cached regressor of {first!r} misses a direct value by {missed[first]:.1%} of the range{more}; "
                 "use via='direct', or regress with more values, a higher max_order or family='spline'",
                 ApproximationWarning,
             )
 
+    def _checked_values(self, column: int, count: int, asked: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return ``(count,)`` values of a feature's domain: half of them as asked, the others anywhere."""
+        domain = self.inputs.domain[column]
+        values = domain.low + (domain.high - domain.low) * torch.rand(count, generator=generator, dtype=torch.float64)
+        if asked is not None:
+            inside = asked.detach().double().cpu().clamp(domain.low, domain.high).unique()
+            some = inside[torch.randperm(len(inside), generator=generator)[: -(-count // 2)]]
+            values[: len(some)] = some
+        return values
+
+    def _inputs_of(self, x: Any) -> Tensor:
+        """Return the explained inputs ``(*shape)`` or ``(batch, *shape)``, checked, the columns of a frame in order."""
+        like, shape = self.inputs.mean, tuple(self.inputs.shape)
+        by_name = ordered(x, self.inputs.feature_names)
+        tensor = as_float_tensor(by_name, "x", dtype=like.dtype, device=like.device)
+        if by_name is not x and len(shape) > 1:  # a frame is flat
+            tensor = tensor.reshape(*tensor.shape[:-1], *shape)
+        if tuple(tensor.shape) != shape and tuple(tensor.shape[1:]) != shape:
+            sizes = ", ".join(map(str, shape))
+            raise ValueError(f"x must have shape ({sizes}) or (batch, {sizes}), got {tuple(tensor.shape)}")
+        return tensor
+
     def _columns(self, features: Sequence[Feature] | None) -> list[int]:
         if features is None:
-            return list(range(self.inputs.num_features))
-        if isinstance(features, str | int):
-            features = [features]
-        columns = [self.inputs.feature(f) for f in features]
-        if not columns or any(len(c) != 1 for c in columns):
+            columns = [c for c in range(self.inputs.num_features) if c not in self.inputs.fixed]
+            if not columns:
+                raise ValueError("inputs must leave at least one input free, got all of them pinned by do({...})")
+            return columns
+        given = [self.inputs.feature(f) for f in as_list(features)]
+        if not given or any(len(c) != 1 for c in given):
             raise ValueError(f"features must be a list of single inputs, at least one, got {features!r}")
-        return [c[0] for c in columns]
+        return [c[0] for c in given]
 
-    def _targets(self, targets: Sequence[str | int] | None) -> list[int]:
-        if targets is None:
-            return list(range(self.num_outputs))
-        chosen = []
-        for target in [targets] if isinstance(targets, str | int) else targets:
-            index = self.target_names.index(target) if target in self.target_names else target
-            if not isinstance(index, int | np.integer) or not 0 <= index < self.num_outputs:
-                names = list(self.target_names)[:10]
-                raise ValueError(f"target must be one of the {self.num_outputs} outputs {names}, got {target!r}")
-            chosen.append(int(index))
-        return chosen
+    def _targets(self, targets: Any) -> list[int]:
+        every = range(self.num_outputs)
+        return list(every) if targets is None else positions(targets, self.target_names, "target")
 
 
-def _quadrature(domain: Domain) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights that average over a domain: Clenshaw-Curtis on an interval, equal ones on a set."""
-    nodes = domain.grid(CHEBYSHEV_VALUES, "chebyshev")
-    n = len(nodes)
-    if isinstance(domain, FiniteSet) or n == 1:
-        return nodes, torch.full((n,), 1 / n, dtype=torch.float64)
-    degree = np.arange(n)
-    moments = np.where(degree % 2 == 0, 1 / (1.0 - degree**2 + (degree == 1)), 0.0)  # mean of T_j over [-1, 1]
-    design = np.polynomial.chebyshev.chebvander(np.cos(np.linspace(np.pi, 0, n)), n - 1)
-    return nodes, torch.from_numpy(np.linalg.solve(design.T, moments))
-
-
-def _rounds(total: int) -> list[int]:
-    """Return the numbers of further values in at most four rounds."""
-    size = -(-total // ROUNDS) if total else 0
-    return [min(size, total - start) for start in range(0, total, size)] if total else []
-
-
-def _refined(values: Tensor, fitted: Sequence[Regressor], count: int) -> Tensor:
-    """Return the values with ``count`` midpoints beside those whose held-out residual, over all targets, is largest."""
-    scale = [max(float(np.ptp(c.expectations)), 1e-300) for c in fitted]
-    residual = torch.from_numpy(np.max([np.abs(c.held_out) / s for c, s in zip(fitted, scale, strict=True)], axis=0))
-    gaps = (residual[1:] + residual[:-1]) * (values[1:] - values[:-1])  # wide gaps with large residuals first
-    chosen = gaps.argsort(descending=True, stable=True)[:count]
-    middle = (values[chosen] + values[chosen + 1]) / 2
-    return torch.cat([values, middle]).sort().values
+def _is_interval(domain: Domain) -> bool:
+    return isinstance(domain, Interval) and domain.width > 0

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._fingerprint import Kept, fingerprint
+from ._saved import same
 from .attribution import AverageCausalEffect
 from .inputs.base import InputModel
 
@@ -42,10 +44,11 @@ def quantus_explain(
         inputs: ``(batch, *shape)`` array.
         targets: ``(batch,)`` integers, the output that is explained for each input; one integer serves all.
         explain: the explaining method. A causal input model of any kind gives the ACE saliency of ``model`` under it;
-            its regressors are fitted at the first call and kept while the model's parameters stay as they are. A value
-            beyond its domain, such as a metric's noise makes, counts as the nearest end: curves are not extrapolated.
-            An ``AverageCausalEffect`` is used as it is. A function ``(model, inputs, targets, **options)`` of tensors
-            returns attributions ``(batch, *shape)``, or with one channel only, which then holds for all channels.
+            its regressors are fitted at the first call and kept while the model stays as it is. A value beyond its
+            domain, such as a metric's noise makes, counts as the nearest end: curves are not extrapolated. Inputs
+            that ``do({...})`` pinned get 0. An ``AverageCausalEffect`` is used as it is. A function ``(model, inputs,
+            targets, **options)`` of tensors returns attributions ``(batch, *shape)``, or with one channel only, which
+            then holds for all channels.
         normalise: whether each attribution is divided by its largest absolute value; the sign stays. (Quantus' own
             normalisation divides by the largest value of the whole batch.)
         device: device of the model, as Quantus passes it on; by default that of its parameters.
@@ -103,22 +106,21 @@ def _saliency(effect: AverageCausalEffect, x: Tensor, y: Tensor) -> Tensor:
     like = effect.inputs.mean
     low, high = (end.to(like).view(effect.inputs.shape) for end in (effect.inputs.low, effect.inputs.high))
     inside = x.to(like).clamp(low, high)
-    maps = torch.empty(x.shape, dtype=torch.float64)
-    for target in y.unique().tolist():
-        chosen = (y == target).cpu()
-        maps[chosen] = effect.attribute(inside[chosen.to(inside.device)], target=target).values.cpu()
+    maps = effect.attribute(inside, target=y.tolist()).values.double().cpu()
+    maps.view(len(maps), -1)[:, list(effect.inputs.fixed)] = 0
     return maps
 
 
 def _effect(model: nn.Module, population: InputModel, options: dict) -> AverageCausalEffect:
-    """Return the effects of this network, made once: while network, parameters, population and options stay."""
-    tensors = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-    state = [(t.data_ptr(), t._version) for t in tensors]  # an edit of weights in place raises the version
+    """Return the effects of this network, made once: while network, population and options stay as they are."""
+    before = fingerprint(model)
     known = _effects.get("last")
-    if known is None or known[0] is not model or known[1] is not population or known[2:4] != (state, options):
-        known = (model, population, state, dict(options), AverageCausalEffect(model, population, **options))
-        _effects["last"] = known
-    return known[4]
+    if known is not None and known[0] is model and known[1] is population and same(known[2], options):
+        if known[3].holds(before):
+            return known[3].value
+    effect = AverageCausalEffect(model, population, **options)
+    _effects["last"] = (model, population, dict(options), Kept(effect, before, fingerprint(model)))
+    return effect
 
 
 def _tensors(model: nn.Module, inputs: Any, targets: Any, device: str | None) -> tuple[Tensor, Tensor]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ._saved import load_json, save_json
+from ._names import as_index, chosen
+from ._saved import Result, check_entries, plain, reading, rebuilt, save_json
 from .expectation.result import Expectation
 from .regressors.base import Regressor
 from .regressors.families import regressor_from_dict
 
 FORMAT = "acelib.regressors/1"
+ATTRIBUTION = "acelib.attribution/1"
 
 
-@dataclass(frozen=True, repr=False)
-class CausalRegressors:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalRegressors(Result):
     """All causal regressors of a network, indexed ``[feature, target]`` by names or indices.
 
     Attributes:
@@ -129,55 +133,146 @@ class CausalRegressors:
         Raises:
             ValueError: if the file is missing or holds something else.
         """
-        content = load_json(path, format=FORMAT, what="saved regressors", remedy="save them again")
-        curves = {(f, t): regressor_from_dict(d) for f, t, d in content["curves"]}
-        names = ("features", "targets", "feature_index", "target_index")
-        features, targets, feature_index, target_index = (tuple(content[n]) for n in names)
-        return cls(features, targets, feature_index, target_index, curves)
+        with reading(path, format=FORMAT, what="saved regressors") as content:
+            names = ("features", "targets", "feature_index", "target_index")
+            check_entries(content, {*names, "curves"})
+            curves = {(str(f), str(t)): regressor_from_dict(d) for f, t, d in content["curves"]}
+            features, targets = (tuple(str(one) for one in content[name]) for name in names[:2])
+            index = [tuple(operator.index(i) for i in content[name]) for name in names[2:]]
+            if set(curves) != {(f, t) for f in features for t in targets} or [len(i) for i in index] != [
+                len(features),
+                len(targets),
+            ]:
+                raise ValueError(f"there must be a curve for each of {features} and {targets}, got {list(curves)[:9]}")
+            return cls(features, targets, index[0], index[1], curves)
 
 
-@dataclass(frozen=True, repr=False)
-class Attribution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(Result):
     """Saliency of inputs: ACE of do(x_i = the value x_i has), with standard errors.
 
     Attributes:
-        values: effects in the unit of the output, in the shape of the explained inputs.
+        values: effects in the unit of the output, in the shape of the explained inputs, ``(*shape)`` or
+            ``(batch, *shape)``; NaN where no effect is defined or asked for: inputs that are pinned, or not among
+            ``features=``.
         stderr: their standard errors, same shape.
-        target: name of the explained output.
+        target: name of the explained output, or ``(batch,)`` names where the rows have each their own.
         via: "regressors" or "direct".
+        features: k names of the flattened inputs.
+        x: the explained inputs, same shape.
+
+    Example:
+        >>> import torch
+        >>> from acelib import AverageCausalEffect, InputDistribution
+        >>> X = torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        >>> inputs = InputDistribution.fit(X, feature_names=["age", "dose"], domain=(0.0, 1.0))
+        >>> found = AverageCausalEffect(lambda x: x @ x.new_tensor([[2.0], [0.0]]), inputs).attribute(X[0])
+        >>> assert list(found.to_frame()["feature"]) == ["age", "dose"]
     """
 
     values: Tensor
     stderr: Tensor
-    target: str
+    target: str | tuple[str, ...]
     via: str
+    features: tuple[str, ...] = ()
+    x: Tensor | None = None
 
     @property
     def shape(self) -> Any:
         """The shape of the explained inputs."""
         return self.values.shape
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the flattened inputs of one row: ``features``, or x0, x1, ... where they are unknown."""
+        return self.features or tuple(f"x{i}" for i in range(self.values.numel()))
+
+    @property
+    def rows(self) -> Tensor:
+        """``(batch, k)`` the effects with the inputs flattened; a single input is one row."""
+        return self.values.reshape(-1, len(self.names))
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self.values.cpu().numpy().astype(dtype or np.float64)
 
     def __repr__(self) -> str:
-        low, high = float(self.values.min()), float(self.values.max())
+        finite = self.values[~self.values.isnan()]
+        low, high = (float(finite.min()), float(finite.max())) if finite.numel() else (float("nan"),) * 2
+        errors = self.stderr[~self.stderr.isnan()]
+        target = f"target {self.target}"
+        if isinstance(self.target, tuple):
+            some = ", ".join(self.target[:6]) + (", ..." if len(self.target) > 6 else "")
+            target = f"a target for each of {len(self.target)} rows: {some}"
         return (
-            f"Attribution(shape {tuple(self.shape)}, target {self.target}, via {self.via}, "
-            f"effects {low:.4g} to {high:.4g}, largest stderr {float(self.stderr.max()):.2g})"
+            f"Attribution(shape {tuple(self.shape)}, {target}, via {self.via}, effects {low:.4g} to {high:.4g}, "
+            f"largest stderr {float(errors.max()) if errors.numel() else float('nan'):.2g})"
+        )
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per (explained row, feature).
+
+        Its columns are row, feature, target, x (the value the feature has), value (its effect) and stderr.
+        """
+        import pandas as pd
+
+        count, k = self.rows.shape
+        targets = self.target if isinstance(self.target, tuple) else (self.target,) * count
+        x = torch.full((count, k), torch.nan) if self.x is None else self.x.reshape(count, k)
+        return pd.DataFrame(
+            {
+                "row": np.repeat(np.arange(count), k),
+                "feature": list(self.names) * count,
+                "target": [name for name in targets for _ in range(k)],
+                "x": x.reshape(-1).cpu().double().numpy(),
+                "value": self.rows.reshape(-1).cpu().numpy(),
+                "stderr": self.stderr.reshape(-1).cpu().numpy(),
+            }
         )
 
     def plot(self, **options: Any) -> Any:
-        """Draw the effects as bars with error bars, or as a map for images; return the axes."""
+        """Draw the effects of one input as bars with error bars, or as a map for images; return the axes."""
         from . import plots
 
         return plots.plot_attribution(self, **options)
 
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the attribution to a JSON file (to a temporary name first) and return its path."""
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {name: plain(content[name]) for name in ("values", "stderr", "x")}
+        return save_json(path, content | tensors, format=ATTRIBUTION)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Attribution:
+        """Return the attribution that ``save`` wrote, on the CPU.
+
+        Raises:
+            ValueError: if the file is missing or is not one of ours.
+        """
+        with reading(path, format=ATTRIBUTION, what="a saved attribution", remedy="save it again") as content:
+            check_entries(content, {f.name for f in fields(cls)})
+            content["values"] = rebuilt(content["values"])
+            shape = tuple(content["values"].shape)
+            for name in ("stderr", "x"):
+                if content[name] is not None or name == "stderr":
+                    content[name] = rebuilt(content[name], shape)
+            for name in ("features", "target"):
+                if not isinstance(content[name], str):
+                    content[name] = tuple(str(one) for one in content[name])
+            found = cls(**content)
+            if found.values.numel() % len(found.names):
+                raise ValueError(f"there must be an effect for each of {len(found.names)} features, got shape {shape}")
+            if isinstance(found.target, tuple) and len(found.target) != len(found.rows):
+                raise ValueError(f"there must be a target for each of {len(found.rows)} rows, got {len(found.target)}")
+            return found
+
 
 def _name(key: Any, names: tuple[str, ...], index: tuple[int, ...], kind: str) -> str:
-    """Return the name that a name or an index stands for."""
-    if isinstance(key, str) and key in names:
-        return key
-    if not isinstance(key, str) and int(key) in index:
-        return names[index.index(int(key))]
-    raise KeyError(f"{kind} must be one of {list(names)[:20]} (indices {list(index)[:20]}), got {key!r}")
+    """Return the name that a name, or an index among the network's inputs or outputs, stands for."""
+    if isinstance(key, str):
+        return names[chosen(key, names, kind, KeyError)]
+    number = as_index(key)
+    if number is not None and number < 0 and index == tuple(range(len(index))):
+        number += len(index)  # all of them are here, so that the last one is known
+    if number is None or number not in index:
+        raise KeyError(f"{kind} must be one of {list(names)[:20]} (indices {list(index)[:20]}), got {key!r}")
+    return names[index.index(number)]

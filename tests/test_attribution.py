@@ -22,8 +22,8 @@ from acelib import (
     LatentPrior,
     interventional_expectation,
 )
-from acelib.attribution import _quadrature, _rounds
 from acelib.inputs.domain import FiniteSet, Interval
+from acelib.regressors.values import quadrature, rounds
 
 
 def product(x):
@@ -87,11 +87,11 @@ def test_direct_equals_expectation_minus_its_integral(inputs):
 
 def test_quadrature_weights_integrate_polynomials_exactly():
     """Clenshaw-Curtis with 33 nodes: the mean of x^p over [-1, 3] in closed form, p = 0..32 (1e-12 relative)."""
-    nodes, weights = _quadrature(Interval(-1.0, 3.0))
+    nodes, weights = quadrature(Interval(-1.0, 3.0))
     t = (nodes - 1) / 2
     for p in range(33):
         assert (weights * t**p).sum().item() == pytest.approx((1 + (-1) ** p) / 2 / (p + 1), abs=1e-13)
-    nodes, weights = _quadrature(FiniteSet((0.0, 1.0, 5.0)))
+    nodes, weights = quadrature(FiniteSet((0.0, 1.0, 5.0)))
     assert (nodes * weights).sum().item() == pytest.approx(2.0)
 
 
@@ -140,7 +140,7 @@ def test_refinement_puts_values_where_the_held_out_residual_is_largest(inputs):
     assert len(added) == 20 and len(refined.alphas) == 41
     assert (np.abs(added - 0.3) < 0.15).mean() > 0.6
     assert refined.lack_of_fit < plain.lack_of_fit
-    assert _rounds(0) == [] and sum(_rounds(7)) == 7 and len(_rounds(100)) == 4
+    assert rounds(0) == [] and sum(rounds(7)) == 7 and len(rounds(100)) == 4
 
 
 def test_a_step_that_polynomials_miss_is_reported(inputs):

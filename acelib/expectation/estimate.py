@@ -16,9 +16,11 @@ from torch import Tensor
 
 from .._checks import as_count, as_generator, as_labels
 from .._models import Model, as_chunk, joint
+from .._saved import compact
 from .._warnings import ApproximationWarning, warn_caller
 from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
+from ..inputs.support import Later
 from .estimators import Estimate, cubature, row_average, taylor
 from .networks import Networks, admitted
 from .result import Check, Expectation
@@ -195,18 +197,18 @@ def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, m
         comparison = Check(reference, _stderr(check)[:, :width], error, check.num_rows, *dropped)
     return Expectation(
         feature=answer.name,
-        alphas=answer.alphas,
-        values=estimate.values[:, :width],
-        stderr=stderr[:, :width],
+        alphas=answer.alphas.clone(),  # else what the user gave would be a part of the result
+        values=compact(estimate.values[:, :width]),
+        stderr=compact(stderr[:, :width]),
         method=method,
         check=comparison,
         num_rows=estimate.num_rows,
         cost=estimate.cost,
-        spread=None if rows.spread is None else rows.spread[:, :width],
-        individual=None if rows.individual is None else rows.individual[..., :width],
-        models=models,
-        covariances=estimate.covariance[:width],
-        support_source=answer.support,
+        spread=None if rows.spread is None else compact(rows.spread[:, :width]),
+        individual=None if rows.individual is None else compact(rows.individual[..., :width]),
+        models=compact(models),
+        covariances=compact(estimate.covariance[:width]),
+        _later=Later(answer.keep_support()),
     )
 
 

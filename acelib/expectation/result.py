@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._names import chosen
+from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
+from ..inputs.support import Later
 
-@dataclass(frozen=True)
-class Check:
+FORMAT = "acelib.expectation/1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Result):
     """The difference between an approximation and the row average, value by value.
 
     Attributes:
@@ -46,8 +52,8 @@ class Check:
         return f"Check(against {self.num_rows} rows; largest error / range per output: {worst})"
 
 
-@dataclass(frozen=True, repr=False)
-class Expectation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Expectation(Result):
     """E[y | do(feature = a)] for m values and all outputs, with its error bars.
 
     Attributes:
@@ -64,7 +70,18 @@ class Expectation:
         individual: ``(m, r, outputs)`` curves of up to 50 single rows, evenly spaced (ICE); None without rows.
         models: ``(S, m, outputs)`` expectation of each model where a list was given, else None.
         covariances: ``(outputs, m, m)`` covariance of the sampling errors between values; NaN where it is unknown.
-        support_source: computes ``support`` when it is first read.
+        target_names: names of the outputs where they have some, else ``()``.
+
+    A result is finished: nothing that happens to network or data later changes it. It holds no network and none of the
+    data but at most 500 rows and 2000 observed ones, until ``support`` is read, pickled or saved. (Sequences with
+    feedback are simulated again for that: their support is NaN, with a warning, once their network has changed.)
+
+    Example:
+        >>> import pickle
+        >>> from acelib import InputDistribution, interventional_expectation
+        >>> X = torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        >>> e = interventional_expectation(lambda x: x.sum(1, keepdim=True), InputDistribution.fit(X), 0, [0.0, 0.5])
+        >>> assert pickle.loads(pickle.dumps(e)) == e and e.support.shape == (2,)
     """
 
     feature: str
@@ -79,16 +96,25 @@ class Expectation:
     individual: Tensor | None = field(repr=False)
     models: Tensor | None = field(repr=False)
     covariances: Tensor = field(repr=False)
-    support_source: Callable[[], Tensor] = field(repr=False)
+    target_names: tuple[str, ...] = ()
+    _later: Later | None = field(default=None, repr=False, compare=False)  # the support
 
-    def covariance(self, output: int = 0) -> Tensor:
+    def covariance(self, output: int | str = 0) -> Tensor:
         """Return the ``(m, m)`` covariance of the sampling errors between values, for one output."""
-        return self.covariances[output]
+        return self.covariances[self.column(output)]
 
-    @cached_property
+    def column(self, output: int | str) -> int:
+        """Return the column of an output given by number, or by name where ``target_names`` holds it.
+
+        Raises:
+            ValueError: for an output that is not there.
+        """
+        return chosen(output, self.target_names or [str(i) for i in range(self.values.shape[1])], "target")
+
+    @property
     def support(self) -> Tensor:
         """``(m,)`` share of intervened rows that leave the data: 0 all near the data, 1 none; NaN without rows."""
-        return self.support_source()
+        return torch.full((len(self.alphas),), torch.nan, dtype=torch.float64) if self._later is None else self._later()
 
     @property
     def model_spread(self) -> Tensor | None:
@@ -104,8 +130,61 @@ class Expectation:
             f"output ranges {ranges}, largest stderr {self.stderr.max():.2g})"
         )
 
-    def plot(self, output: int = 0, ax: Any = None) -> Any:
-        """Draw the curve with its band, individual curves and off-support shading; return the axes."""
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) is True and isinstance(other, Expectation) and same(self.support, other.support)
+
+    __hash__ = Result.__hash__
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the expectation to a JSON file (to a temporary name first) and return its path."""
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_later"}
+        content |= {name: plain(content[name]) for name in _TENSORS} | {"support": plain(self.support)}
+        if self.check is not None:
+            content["check"] = {f.name: getattr(self.check, f.name) for f in fields(self.check)}
+            content["check"] |= {name: plain(content["check"][name]) for name in _CHECKED}
+        return save_json(path, content, format=FORMAT)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Expectation:
+        """Return the expectation that ``save`` wrote, on the CPU.
+
+        Raises:
+            ValueError: if the file is missing or is not one of ours.
+        """
+        with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
+            check_entries(content, {f.name for f in fields(cls)} - {"_later"} | {"support"})
+            values = rebuilt(content["values"], (None, None))
+            m, outputs = values.shape
+            shapes = {
+                "values": (m, outputs),
+                "stderr": (m, outputs),
+                "spread": (m, outputs),
+                "individual": (m, None, outputs),
+                "models": (None, m, outputs),
+                "covariances": (outputs, m, m),
+                "alphas": (m,) if len(content["alphas"]["shape"]) == 1 else (m, None),
+                "support": (m,),
+            }
+            for name, shape in shapes.items():
+                if content[name] is not None or name not in ("spread", "individual", "models"):
+                    content[name] = rebuilt(content[name], shape)
+            if content["check"] is not None:
+                check_entries(content["check"], {f.name for f in fields(Check)})
+                for name in _CHECKED:
+                    if content["check"][name] is not None or not name.startswith("dropped"):
+                        content["check"][name] = rebuilt(content["check"][name], (m, outputs))
+                content["check"] = Check(**content["check"])
+            content["target_names"] = tuple(str(name) for name in content["target_names"])
+            support = content.pop("support")
+            return cls(**content, _later=Later(support))
+
+    def plot(self, output: int | str = 0, ax: Any = None) -> Any:
+        """Draw the curve with its band, individual curves and off-support shading; return the axes.
+
+        Args:
+            output: number of the output, or its name where ``target_names`` holds it.
+            ax: axes to draw on; a new figure where it is None.
+        """
         from .. import plots
 
         return plots.plot_expectation(self, output=output, ax=ax)
@@ -123,3 +202,7 @@ class Expectation:
             columns[name] = torch.full((m * outputs,), torch.nan) if tensor is None else tensor.reshape(-1).cpu()
         columns["support"] = self.support.repeat_interleave(outputs).cpu()
         return pd.DataFrame({k: v.numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
+
+
+_TENSORS = ("alphas", "values", "stderr", "spread", "individual", "models", "covariances")
+_CHECKED = ("reference", "stderr", "error", "dropped", "dropped_stderr")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from .domain import Domain, FiniteSet, Interval, as_domains, warn_constant
 from .intervention import TableIntervention
 from .moments import factorise_rows, factorise_stream
 from .reading import as_weights, is_batches, warn_merged
+from .support import Neighbourhood
 
 
 @dataclass(frozen=True, repr=False)
@@ -221,7 +223,15 @@ class InputDistribution(InputModel):
             fixed=self.fixed,
             truncated=self.explained <= 1 - 1e-9,
             weights=self.weights,
+            space=self._space,
         )
+
+    @cached_property
+    def _space(self) -> Neighbourhood | None:
+        """What all answers measure their rows against."""
+        if self.samples is None or self.observed is None:
+            return None
+        return Neighbourhood(self.observed, self.samples, weights=self.weights)
 
     def pin(self, pins: Mapping[int, float]) -> InputDistribution:
         """Return the distribution in which these coordinates are constant."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._models import DEFAULT_CHUNK, accumulator_dtype
-from .support import off_support, share_off_support
+from .support import Neighbourhood, share_off_support
 
 Block = tuple[Tensor, Tensor, Tensor]  # value numbers (v,), rows (v, b, k) or outputs (v, b, outputs), weights (b,)
 
@@ -90,6 +90,13 @@ class Intervention(ABC):
         """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""
         return torch.full((len(self),), torch.nan, dtype=torch.float64)
 
+    def keep_support(self) -> Tensor | Callable[[], Tensor]:
+        """Return ``support``, or what computes it later from copies of its own, so that a result need not keep rows.
+
+        Here it is computed at once, since rows may be simulated by something that changes.
+        """
+        return self.support()
+
     def __len__(self) -> int:
         return self.values.shape[0]
 
@@ -112,6 +119,7 @@ class TableIntervention(Intervention):
         fixed: coordinates that earlier interventions have pinned.
         truncated: whether ``base_factor`` leaves out a part of the rows' covariance.
         weights: ``(n,)`` weights of the rows, at least two of them positive, or None.
+        space: what ``observed`` and ``base_rows`` give for ``support``, where several answers share it.
     """
 
     name: str
@@ -126,6 +134,7 @@ class TableIntervention(Intervention):
     fixed: tuple[int, ...] = ()
     truncated: bool = False
     weights: Tensor | None = None
+    space: Neighbourhood | None = None
 
     def __repr__(self) -> str:
         return f"TableIntervention(do({self.name}), {len(self)} values, {self.num_rows or 'no'} rows)"
@@ -187,10 +196,16 @@ class TableIntervention(Intervention):
 
     def support(self) -> Tensor:
         """Return the share of intervened rows that leave the data, ``(m,)``; NaN without rows."""
+        later = self.keep_support()
+        return later if isinstance(later, Tensor) else later()
+
+    def keep_support(self) -> Tensor | Callable[[], Tensor]:
+        """Return what computes ``support`` from at most 500 rows and 2000 observed ones; NaN without rows."""
         if self.base_rows is None or self.observed is None:
             return super().support()
+        space = self.space or Neighbourhood(self.observed, self.base_rows, weights=self.weights)
         every = self.columns + self.fixed
-        return off_support(self.observed, self.base_rows, every, self.means[:, list(every)], weights=self.weights)
+        return partial(space.shares, every, self.means[:, list(every)].clone())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -21,6 +21,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from .._checks import as_generator
+from .._saved import Result
 from ._progress import progress_bar
 from .games import subset_masks
 
@@ -43,8 +44,8 @@ class Plan:
     statistics: Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Replicates:
+@dataclass(frozen=True, eq=False)
+class Replicates(Result):
     """Averages within each of R scramblings.
 
     Attributes:

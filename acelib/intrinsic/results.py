@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._saved import load_json, save_json
+from .._saved import Result, check_entries, reading, save_json
 from .error_bars import interval
 
 FORMAT = "acelib.intrinsic/1"
 Closed = Mapping[tuple[str, ...], float]
 
 
-@dataclass(frozen=True, repr=False)
-class IntrinsicContributions:
+@dataclass(frozen=True, eq=False, repr=False)
+class IntrinsicContributions(Result):
     """Intrinsic contributions of every node to one target.
 
     Attributes:
@@ -136,12 +136,21 @@ class IntrinsicContributions:
         Raises:
             ValueError: if the file is missing or is not one of ours.
         """
-        content = load_json(path, format=FORMAT, what="saved contributions", remedy="save them again")
+        with reading(path, format=FORMAT, what="saved contributions") as content:
+            return cls(**cls._entries(content))
+
+    @classmethod
+    def _entries(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields from what ``save`` wrote."""
+        check_entries(content, {one.name for one in fields(cls)})
         for name in ("contributions", "stderr", "shares", "shares_stderr", "models"):
             if content[name] is not None:
                 content[name] = torch.tensor(content[name], dtype=torch.float64)
         for name in ("closed", "closed_stderr"):
             content[name] = {tuple(key): number for key, number in content[name]}
         for name in ("nodes", "order"):
-            content[name] = tuple(content[name])
-        return cls(**content)
+            content[name] = tuple(str(one) for one in content[name])
+        sizes = {name: tuple(content[name].shape) for name in ("contributions", "stderr", "shares", "shares_stderr")}
+        if set(sizes.values()) != {(len(content["nodes"]),)}:
+            raise ValueError(f"there must be one number of every kind for each of the nodes, got {sizes}")
+        return content

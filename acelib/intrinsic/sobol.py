@@ -13,9 +13,8 @@ Sobol' sequence, which are not independent; here they come from independent scra
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._models import Model, as_chunk
-from .._saved import load_json, save_json
+from .._saved import Result, check_entries, compact, plain, reading, rebuilt, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
 from .graph import CausalGraph
@@ -34,12 +33,10 @@ from .scm import StructuralModel
 
 FORMAT = "acelib.sobol/1"
 AT_ONCE = 4  # inputs up to which all subsets cost little more than first and total indices
-PROBE_ROWS = 16  # rows by which a model is recognised that has changed since
-Run = Callable[[Plan], Replicates]
 
 
-@dataclass(frozen=True, repr=False)
-class SobolIndices:
+@dataclass(frozen=True, eq=False, repr=False)
+class SobolIndices(Result):
     """Sobol' indices of every input and output, with standard errors.
 
     A constant output has no variance to share: its indices are NaN.
@@ -56,7 +53,7 @@ class SobolIndices:
         num_rows: model rows evaluated, num_samples · (inputs + 2).
         scramblings: independent scramblings; their number minus 1 is the degrees of freedom.
         models: first and total ``(S, 2, inputs, outputs)`` for each model of a list; None for a single model.
-        further: averages behind the Shapley effects and closed indices where they were evaluated at once or loaded.
+        further: averages behind the Shapley effects and closed indices; None where they were not asked for.
     """
 
     first: Tensor
@@ -70,16 +67,16 @@ class SobolIndices:
     num_rows: int
     scramblings: int
     models: Tensor | None = None
-    further: Any = field(default=None, repr=False, compare=False)  # Replicates, which the reference does not list
-    _run: Run | None = field(default=None, repr=False, compare=False)
+    further: Any = field(default=None, repr=False)  # Replicates, which the reference does not list
 
     @property
     def shapley(self) -> Tensor:
         """``(inputs, outputs)`` Shapley effects; they sum to 1 within their errors.
 
-        All subsets are visited up to 12 inputs (num_samples · 2^inputs rows); beyond, one random order per point. Up to
-        4 inputs this is done at once; beyond 4 at the first access, which raises a ValueError if the model gives other
-        outputs by then.
+        All subsets are visited up to 12 inputs (num_samples · 2^inputs rows); beyond, one random order per point.
+
+        Raises:
+            ValueError: if they were not asked for, see ``sobol_indices(shapley=True)``.
         """
         return self._shapley[0]
 
@@ -90,10 +87,10 @@ class SobolIndices:
 
     @property
     def closed(self) -> Mapping[tuple[int, ...], Tensor]:
-        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs; evaluated as for ``shapley``.
+        """Closed index ``(outputs,)`` of every subset of inputs, up to 12 inputs; evaluated with ``shapley``.
 
         Raises:
-            ValueError: for more than 12 inputs, or if the model gives other outputs by now.
+            ValueError: for more than 12 inputs, or if they were not asked for.
         """
         return self._closed[0]
 
@@ -138,19 +135,9 @@ class SobolIndices:
             f"{', '.join(first)}; total {', '.join(total)}; largest stderr {error:.1g})"
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle holds: the numbers, with those evaluated later, without the model."""
-        state = dict(self.__dict__)
-        return {**state, "further": state.pop("_more", self.further), "_run": None}
-
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the result to a JSON file (to a temporary name first) and return its path.
-
-        Shapley effects and closed indices are in it where they have been evaluated; NaN stands for itself.
-        """
-        state = self.__getstate__()
-        content = {one.name: _plain(state[one.name]) for one in fields(self) if one.name != "_run"}
-        return save_json(path, content, format=FORMAT)
+        """Write the result to a JSON file (to a temporary name first) and return its path; NaN stands for itself."""
+        return save_json(path, {one.name: _plain(getattr(self, one.name)) for one in fields(self)}, format=FORMAT)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> SobolIndices:
@@ -159,23 +146,27 @@ class SobolIndices:
         Raises:
             ValueError: if the file is missing or is not one of ours.
         """
-        content = load_json(path, format=FORMAT, what="saved Sobol' indices", remedy="save them again")
-        given = content.pop("further", None)
-        if set(content) != {one.name for one in fields(cls)} - {"_run", "further"}:
-            raise ValueError(f"{path} does not hold saved Sobol' indices (format {FORMAT}); save them again")
-        tensors = {name: _tensor(value) for name, value in content.items()}
-        further = None if given is None else Replicates(**{name: _tensor(value) for name, value in given.items()})
-        return cls(**tensors, further=further)
+        with reading(path, format=FORMAT, what="saved Sobol' indices") as content:
+            given = content.pop("further", None)
+            check_entries(content, {one.name for one in fields(cls)} - {"further"})
+            read = {name: _read(value) for name, value in content.items()}
+            shapes = {read[name].shape for name in ("first", "first_stderr", "total", "total_stderr")}
+            if len(shapes) > 1 or read["first"].ndim != 2:
+                raise ValueError(f"first and total must have one shape (inputs, outputs), got {shapes}")
+            if given is not None:
+                check_entries(given, {one.name for one in fields(Replicates)})
+                given = Replicates(**{name: _read(value) for name, value in given.items()})
+            return cls(**read, further=given)
 
-    @cached_property
+    @property
     def _more(self) -> Replicates:
         """The averages over all subsets of inputs, or over random orders where there are more than 12."""
-        if self.further is not None:
-            return self.further
-        if self._run is None:
-            raise ValueError("indices must come from sobol_indices to be evaluated further, got a copy without a model")
-        k = self.first.shape[0]
-        return self._run(subsets_plan(k) if k <= MAX_EXACT else permutation_plan(k))
+        if self.further is None:
+            raise ValueError(
+                "shapley must be True in sobol_indices for Shapley effects and closed indices of "
+                f"{len(self.first)} inputs, got a result without them; call sobol_indices(..., shapley=True)"
+            )
+        return self.further
 
     @property
     def _closed(self) -> tuple[dict[tuple[int, ...], Tensor], dict[tuple[int, ...], Tensor]]:
@@ -199,14 +190,17 @@ class SobolIndices:
 
 
 def _plain(value: Any) -> Any:
-    """Return a tensor, or averages of them, as lists for JSON."""
+    """Return a tensor, or averages of them, as JSON holds them."""
     if isinstance(value, Replicates):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
-    return value.tolist() if isinstance(value, Tensor) else value
+    return plain(value) if isinstance(value, Tensor) else value
 
 
-def _tensor(value: Any) -> Any:
-    return torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+def _read(value: Any) -> Any:
+    """Return what ``_plain`` wrote; lists of numbers are what an earlier version wrote."""
+    if isinstance(value, list):
+        return torch.tensor(value, dtype=torch.float64)
+    return rebuilt(value) if isinstance(value, dict) else value
 
 
 def sobol_indices(
@@ -218,6 +212,7 @@ def sobol_indices(
     scramblings: int = 16,
     dtype: torch.dtype | None = None,
     chunk_size: int | None = None,
+    shapley: bool | None = None,
     progress: bool = False,
 ) -> SobolIndices:
     """Return first-order and total Sobol' indices of a model with independent inputs U(0, 1), with standard errors.
@@ -232,6 +227,8 @@ def sobol_indices(
         scramblings: independent scramblings of the Sobol' sequence, at least 16.
         dtype: dtype of the inputs; default that of the model's parameters, else float64.
         chunk_size: model rows a call; bounds memory.
+        shapley: whether Shapley effects and closed indices are evaluated too, on num_samples · 2^num_inputs rows up to
+            12 inputs (num_samples · (num_inputs + 1) beyond). None: up to 4 inputs, where they cost little more.
         progress: show a progress bar.
 
     Raises:
@@ -252,15 +249,8 @@ def sobol_indices(
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
-    points = what.noise(torch.rand(PROBE_ROWS, num_inputs, generator=torch.Generator().manual_seed(0)).double())
-    seen = what.outputs(points)
 
     def run(plan: Plan) -> Replicates:
-        if not torch.allclose(what.outputs(points), seen, rtol=1e-6, atol=0.0, equal_nan=True):
-            raise ValueError(
-                "model must give the same outputs as when its indices were computed, got other ones; call "
-                "sobol_indices again"
-            )
         return replicate(
             what.mixed,
             plan,
@@ -272,10 +262,12 @@ def sobol_indices(
             progress=progress,
         )
 
-    result = _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings, run)
-    if num_inputs > AT_ONCE:
+    result = _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings)
+    if not (num_inputs <= AT_ONCE if shapley is None else shapley):
         return result
-    return replace(result, further=run(subsets_plan(num_inputs)), _run=None)
+    return replace(
+        result, further=run(subsets_plan(num_inputs) if num_inputs <= MAX_EXACT else permutation_plan(num_inputs))
+    )
 
 
 def shapley_values(run: Replicates, k: int) -> Tensor:
@@ -317,7 +309,7 @@ def closed_from_rest(variance: Tensor, rest: Tensor, everything: Tensor) -> Tens
     return plain + (1 - share).square() * (everything - variance)
 
 
-def _present(run: Replicates, what: Outcome, k: int, scramblings: int, again: Run) -> SobolIndices:
+def _present(run: Replicates, what: Outcome, k: int, scramblings: int) -> SobolIndices:
     """Return the indices of a run, the columns of a joint model split into the mean and the single models."""
     width = run.mean.shape[1] if what.count == 1 else run.mean.shape[1] // (what.count + 1)
     pairs = [ratio_and_stderr(part, run.variance[:, None]) for part in first_and_total(run, k)]
@@ -326,18 +318,17 @@ def _present(run: Replicates, what: Outcome, k: int, scramblings: int, again: Ru
     if what.count > 1:
         each = torch.stack([value[:, width:] for value, _ in pairs])
         models = each.reshape(2, k, what.count, width).permute(2, 0, 1, 3)
-    (first, first_stderr), (total, total_stderr) = ([t[:, :width] for t in pair] for pair in pairs)
+    (first, first_stderr), (total, total_stderr) = ([compact(t[:, :width]) for t in pair] for pair in pairs)
     return SobolIndices(
         first=first,
         first_stderr=first_stderr,
         total=total,
         total_stderr=total_stderr,
-        mean=run.mean.mean(0)[:width],
-        variance=variance[:width],
-        variance_stderr=variance_stderr[:width],
+        mean=compact(run.mean.mean(0)[:width]),
+        variance=compact(variance[:width]),
+        variance_stderr=compact(variance_stderr[:width]),
         num_samples=run.num_rows // (k + 2),
         num_rows=run.num_rows,
         scramblings=scramblings,
         models=models,
-        _run=again,
     )

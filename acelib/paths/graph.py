@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import as_generator
-from .._saved import load_json, save_json
+from .._saved import Result, check_entries, reading, save_json
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
 from .run import (
@@ -35,8 +35,8 @@ from .trace import Source
 FORMAT = "acelib.graph/1"
 
 
-@dataclass(frozen=True, repr=False)
-class ExplanatoryGraph:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExplanatoryGraph(Result):
     """The necessary, noisy and neutral nodes of every layer for one class, and the edges between them.
 
     Attributes:
@@ -122,10 +122,11 @@ class ExplanatoryGraph:
         Raises:
             ValueError: if the file is missing or holds no graph.
         """
-        content = load_json(path, format=FORMAT, what="a saved graph", remedy="save it again")
-        content["layers"] = tuple(_read(layer) for layer in content["layers"])
-        content["cost"] = Cost(*(tuple(content["cost"][key]) for key in ("rows", "layers")))
-        return cls(**content)
+        with reading(path, format=FORMAT, what="a saved graph", remedy="save it again") as content:
+            check_entries(content, {f.name for f in fields(cls)})
+            content["layers"] = tuple(_read(layer) for layer in content["layers"])
+            content["cost"] = Cost(*(tuple(content["cost"][key]) for key in ("rows", "layers")))
+            return cls(**content)
 
 
 def explanatory_graph(
@@ -285,6 +286,10 @@ def _read(content: dict[str, Any]) -> TreatmentEffects:
         return tuple(value(y) for y in x) if isinstance(x, list) else x
 
     tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
+    check_entries(content, {f.name for f in fields(TreatmentEffects)})
+    sizes = {len(content[name]) for name in tensors}
+    if len(sizes) > 1:
+        raise ValueError(f"a layer must hold as many numbers of every kind as nodes, got {sorted(sizes)}")
     plain: dict[str, Any] = {
         k: torch.tensor([float(v) for v in x], dtype=torch.float64) if k in tensors else value(x)
         for k, x in content.items()

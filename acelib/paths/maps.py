@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .._saved import Result
 from .batching import Recording, default_chunk, pieces
 from .edges import parent_signals
 from .graph import ExplanatoryGraph
@@ -26,8 +27,8 @@ NORMALISATIONS = ("max", "minmax", None)
 AGGREGATES = ("mean", "effect", "max")
 
 
-@dataclass(frozen=True, repr=False)
-class NodeMaps:
+@dataclass(frozen=True, eq=False, repr=False)
+class NodeMaps(Result):
     """Maps of the nodes of one convolution, for every input.
 
     Attributes:

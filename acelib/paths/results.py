@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from torch import Tensor
 
+from .._saved import Result
 
-@dataclass(frozen=True, repr=False)
-class TreatmentEffects:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TreatmentEffects(Result):
     """Effects of all parent nodes of one layer on the class output, with their tests.
 
     Attributes:
@@ -28,7 +31,8 @@ class TreatmentEffects:
         noisy: nodes whose removal raises it significantly.
         neutral: all others.
         origins: for each node, the (layer, channel) pairs it descends from.
-        differences: ``(nodes, n)`` change of the class output, input by input; None after loading from a file.
+        differences: ``(nodes, n)`` change of the class output, input by input; None after loading from a file or a
+            pickle, which hold what is shown and not the inputs behind it.
         missing: pairs (necessary node, target) without a weight between them, as in grouped convolutions.
     """
 
@@ -47,8 +51,16 @@ class TreatmentEffects:
     noisy: tuple[int, ...]
     neutral: tuple[int, ...]
     origins: tuple[tuple[tuple[str, int], ...], ...] = field(repr=False)
-    differences: Tensor | None = field(default=None, repr=False)
+    differences: Tensor | None = field(default=None, repr=False, compare=False)
     missing: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: everything but the differences input by input."""
+        return super().__getstate__() | {"differences": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TreatmentEffects:
+        """Return a copy, the differences included."""
+        return replace(self, **{f.name: copy.deepcopy(getattr(self, f.name), memo) for f in fields(self)})
 
     @property
     def num_nodes(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from .house_style import COLORS, LINESTYLES, own_axes
+from .house_style import COLORS, LINESTYLES, as_text, own_axes
 
 if TYPE_CHECKING:
     from ..intrinsic import IntrinsicContributions, SobolIndices
@@ -63,7 +63,7 @@ def plot_contributions(
         known = truths.get(name)
         if known is not None:
             ax.hlines(known, middle - width * 0.46, middle + width * 0.46, color="black", lw=2, zorder=4)
-    ax.set_xticks(positions, list(first.nodes))
+    ax.set_xticks(positions, [as_text(node) for node in first.nodes])
     ax.axhline(0, color="0.4", lw=0.8)
     unit = {"variance": "Var(Y)", "entropy": "H(Y)"}[first.measure]
     own_unit = f"contribution to {unit}" + (" in nats" if first.measure == "entropy" else "")
@@ -99,7 +99,7 @@ def plot_sobol(
             capsize=3,
             label={"first": "first-order", "total": "total"}[index],
         )
-    ax.set_xticks(positions, list(names) if names is not None else [f"x{i}" for i in positions])
+    ax.set_xticks(positions, [as_text(n) for n in names] if names is not None else [f"x{i}" for i in positions])
     ax.axhline(0, color="0.4", lw=0.8, ls=LINESTYLES[0])
     ax.set_ylabel("share of Var(Y)")
     ax.legend()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,6 +21,7 @@ from .house_style import (
     COLORS,
     LINESTYLES,
     ORANGE,
+    as_text,
     label_line,
     own_axes,
     shade_off_support,
@@ -33,22 +35,26 @@ if TYPE_CHECKING:
     from ..results import Attribution, CausalRegressors
 
 
+PANELS = 12  # in one row of a figure
+
+
 def plot_expectation(
-    e: Expectation, *, output: int = 0, ax: Axes | None = None, ice: int = 30, color: str = BLUE, label: str = ""
+    e: Expectation, *, output: int | str = 0, ax: Axes | None = None, ice: int = 30, color: str = BLUE, label: str = ""
 ) -> Axes:
     """Draw E[y | do(x = a)] against a with its band, individual curves and off-support shading; return the axes.
 
     Args:
         e: an expectation over values of one coordinate.
-        output: number of the output.
+        output: number of the output, or its name where the expectation knows it.
         ax: axes to draw on; a new figure where None.
         ice: at most this many individual curves.
         color: colour of the curve.
         label: text at the curve's end.
 
     Raises:
-        ValueError: if several coordinates were set at once: there is no single axis then.
+        ValueError: if several coordinates were set at once, so that there is no single axis, or for an unknown output.
     """
+    output = e.column(output)
     if e.alphas.ndim != 1:
         raise ValueError(
             f"e must be over one coordinate, got do({e.feature}) with {e.alphas.shape[1]} coordinates at once"
@@ -66,8 +72,8 @@ def plot_expectation(
         ax.fill_between(x, y - BAND * s, y + BAND * s, color=color, alpha=0.28, lw=0, zorder=2)
     ax.plot(x, y, color=color, zorder=3)
     if label:
-        label_line(ax, x, y, label, color)
-    ax.set(xlabel=e.feature, ylabel=f"E[y | do({e.feature})]")
+        label_line(ax, x, y, as_text(label), color)
+    ax.set(xlabel=as_text(e.feature), ylabel=f"E[y | do({as_text(e.feature)})]")
     return ax
 
 
@@ -92,7 +98,7 @@ def plot_regressor(
         ax.fill_between(x, y - BAND * s, y + BAND * s, color=color, alpha=0.25, lw=0)
         ax.plot(x, y, color=color, ls=linestyle)
     if label:
-        label_line(ax, x, y, label, color)
+        label_line(ax, x, y, as_text(label), color)
     ax.axhline(0, color="0.4", lw=0.8, zorder=0)
     ax.set(xlabel="value", ylabel="ACE")
     return ax
@@ -111,12 +117,14 @@ def plot_regressors(
     Args:
         curves: what ``AverageCausalEffect.regress`` returned.
         targets: names or indices of targets to show; default all.
-        features: names or indices of features to show; default the first seven.
+        features: names or indices of features to show; default the first seven, and as many targets where they are the
+            lines; at most 12 panels. The picture says what is left out.
         ice: individual curves a line, where the expectations are still there (centred at the baseline).
         panels: "target" or "feature".
     """
-    features = list(curves.features[: len(COLORS)] if features is None else features)
-    targets = list(curves.targets if targets is None else targets)
+    lines, columns = (len(COLORS), PANELS) if panels == "target" else (PANELS, len(COLORS))
+    features = list(curves.features[:lines] if features is None else features)
+    targets = list(curves.targets[:columns] if targets is None else targets)
     outer, inner = (targets, features) if panels == "target" else (features, targets)
     with style():
         figure, axes = plt.subplots(1, len(outer), figsize=(3.4 * len(outer) + 0.4, 3.4), sharey=True, squeeze=False)
@@ -134,33 +142,92 @@ def plot_regressors(
                 lines = _some(e.individual, ice)[..., position].cpu() - curve.baseline
                 ax.plot(e.alphas.cpu(), lines, color=color, alpha=0.15, lw=0.6, zorder=0)
             plot_regressor(curve, ax=ax, color=color, linestyle=LINESTYLES[i % len(LINESTYLES)])
-        ax.set_title(str(one), loc="left")
-        ax.set(xlabel="value of the input" if panels == "target" else str(one), ylabel="")
+        ax.set_title(as_text(one), loc="left")
+        ax.set(xlabel="value of the input" if panels == "target" else as_text(one), ylabel="")
     axes[0, 0].set_ylabel("ACE")
     _spread_labels(axes[0, -1], curves, outer[-1], inner, panels)
+    shown = (("features", features, curves.features), ("targets", targets, curves.targets))
+    if said := ", ".join(f"{len(a)} of {len(b)} {what}" for what, a, b in shown if len(a) < len(b)):
+        figure.text(0.0, 0.0, said, va="top", color="0.4", fontsize="small")
     return figure
 
 
-def plot_attribution(a: Attribution, *, names: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
-    """Draw the effects of one input: bars with error bars, or a map where the input is an image; return the axes."""
-    values, errors = a.values.cpu().numpy(), a.stderr.cpu().numpy()
+def plot_attribution(
+    a: Attribution,
+    *,
+    names: Sequence[str] | None = None,
+    row: int = 0,
+    channel: int | None = None,
+    most: int = 40,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the effects of one input: bars with error bars, or a map where the input is an image; return the axes.
+
+    Where there is more than is drawn, the title says what is.
+
+    Args:
+        a: what ``AverageCausalEffect.attribute`` returned.
+        names: names of the inputs; those of the attribution where None.
+        row: number of the explained input, where there are several.
+        channel: of an image with several channels; None draws the sum of their effects.
+        most: at most so many bars, the largest effects; the others are left out.
+        ax: axes to draw on; a new figure where None.
+
+    Raises:
+        ValueError: for a row or channel that is not there, or another number of names.
+    """
+    k, count = len(a.names), len(a.rows)
+    shape = tuple(a.shape) if count == 1 and a.values[0].numel() != k else tuple(a.shape[1:])
+    shape = shape if torch.Size(shape).numel() == k else (k,)
+    if not 0 <= row < count:
+        raise ValueError(f"row must be one of the {count} explained inputs, from 0 to {count - 1}, got {row}")
     ax = own_axes(ax)
-    if values.ndim >= 2 and min(values.shape[-2:]) > 1:
-        image = values.reshape(-1, *values.shape[-2:])[0]
-        limit = float(np.abs(image).max()) or 1.0
-        shown = ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        ax.figure.colorbar(shown, ax=ax, label=f"ACE on {a.target}")
-        ax.set(xticks=[], yticks=[])
-        return ax
-    values, errors = values.reshape(-1), errors.reshape(-1)
-    positions = np.arange(values.size)
-    colors = [BLUE if v >= 0 else ORANGE for v in values]
-    ax.barh(positions, values, xerr=BAND * errors, color=colors, alpha=0.8, error_kw=dict(lw=1, capsize=3))
-    ax.set_yticks(positions, list(names) if names is not None else [f"x{i}" for i in positions])
+    values = a.rows[row].reshape(shape).cpu().numpy()
+    errors = a.stderr.reshape(count, k)[row].cpu().numpy()
+    target = a.target[row] if isinstance(a.target, tuple) else a.target
+    said = [f"row {row} of {count}"] if count > 1 else []
+    if len(shape) >= 2 and min(shape[-2:]) > 1:
+        said += _image(ax, values, channel, target)
+    else:
+        said += _bars(ax, values.reshape(-1), errors, list(a.names if names is None else names), most, target)
+    if said:
+        ax.set_title(", ".join(said), loc="left")
+    return ax
+
+
+def _image(ax: Axes, values: np.ndarray, channel: int | None, target: str) -> list[str]:
+    """Draw a map of one channel, or of the sum over channels, and return what should be said of it."""
+    channels = values.reshape(-1, *values.shape[-2:])
+    count = len(channels)
+    if channel is not None and not 0 <= channel < count:
+        raise ValueError(f"channel must be one of the {count} channels, from 0 to {count - 1}, got {channel}")
+    image = channels.sum(0) if channel is None else channels[channel]
+    limit = float(np.nanmax(np.abs(image), initial=0)) or 1.0
+    shown = ax.imshow(image, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.figure.colorbar(shown, ax=ax, label=f"ACE on {as_text(target)}")
+    ax.set(xticks=[], yticks=[])
+    if count == 1:
+        return []
+    return [f"sum over {count} channels" if channel is None else f"channel {channel} of {count}"]
+
+
+def _bars(ax: Axes, values: np.ndarray, errors: np.ndarray, names: list[str], most: int, target: str) -> list[str]:
+    """Draw a bar for each input that has an effect, the largest ones, and return what should be said of it."""
+    if len(names) != len(values):
+        raise ValueError(f"names must hold one name for each of the {len(values)} inputs, got {len(names)}")
+    known = np.flatnonzero(~np.isnan(values))
+    drawn = known
+    if len(known) > most:
+        drawn = np.sort(known[np.argsort(-np.abs(values[known]), kind="stable")[:most]])
+    positions = np.arange(len(drawn))
+    colors = [BLUE if v >= 0 else ORANGE for v in values[drawn]]
+    lines = np.nan_to_num(errors[drawn], nan=0.0)
+    ax.barh(positions, values[drawn], xerr=BAND * lines, color=colors, alpha=0.8, error_kw=dict(lw=1, capsize=3))
+    ax.set_yticks(positions, [as_text(names[i]) for i in drawn])
     ax.invert_yaxis()
     ax.axvline(0, color="0.4", lw=0.8)
-    ax.set_xlabel(f"ACE on {a.target}")
-    return ax
+    ax.set_xlabel(f"ACE on {as_text(target)}")
+    return [f"{len(drawn)} of {len(known)} inputs, the largest effects"] if len(drawn) < len(known) else []
 
 
 def _some(individual: Any, count: int) -> Any:
@@ -175,7 +242,7 @@ def _spread_labels(ax: Axes, curves: CausalRegressors, one: Any, inner: Sequence
     for i, other in enumerate(inner):
         curve = curves[(other, one) if panels == "target" else (one, other)]
         x = curve.alphas[-1] if curve.family == "table" else curve.high
-        ends.append([float(curve.ace(np.array([x]))[0]), x, str(other), COLORS[i % len(COLORS)]])
+        ends.append([float(curve.ace(np.array([x]))[0]), x, as_text(other), COLORS[i % len(COLORS)]])
     low, high = ax.get_ylim()
     gap = 0.065 * (high - low)
     ends.sort()

@@ -114,6 +114,15 @@ def warn_off_support(support: Any, name: str) -> None:
         )
 
 
+def as_text(name: Any) -> str:
+    """Return a name as it is written: matplotlib sets what stands between two dollar signs as mathematics.
+
+    Example:
+        >>> assert as_text("price in $") == r"price in \\$"
+    """
+    return str(name).replace("$", r"\$")
+
+
 def own_axes(ax: Axes | None) -> Axes:
     """Return ``ax``, or new axes in the house style where it is None."""
     if ax is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from .._entrance import admit, two_rows
 from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant
+from ..inputs.support import Neighbourhood
 from .networks import (
     SequenceModel,
     as_sequence_model,
@@ -153,6 +156,7 @@ class FeedbackSequences(InputModel):
     def to(self, target: str | torch.device | torch.dtype) -> FeedbackSequences:
         """Return the same sequences on another device or in another dtype; the network stays where it is."""
         moved = copy.copy(self)
+        vars(moved).pop("_space", None)
         moved._data, moved._pins, moved._mean = (t.to(target) for t in (self._data, self._pins, self._mean))
         return moved
 
@@ -202,7 +206,14 @@ class FeedbackSequences(InputModel):
             values=values,
             fixed=fixed,
             fixed_values=self._pins if fixed else self._pins[:0],
+            space=self._space,
         )
+
+    @cached_property
+    def _space(self) -> Neighbourhood:
+        """What all answers compare their sequences with."""
+        flat = self._data.flatten(1)
+        return Neighbourhood(flat, flat[:1])
 
 
 def _domains(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], domain: Any) -> tuple[Domain, ...]:
@@ -251,7 +262,7 @@ def _as_feed(feedback: Any, channels: tuple[str, ...], outputs: int) -> Feed:
                 "feedback must be a mapping from channels to outputs where step_model has not one output per feature, "
                 f"got None for {outputs} outputs and {d} features"
             )
-        return lambda y, data: y.clone()
+        return AllFed()
     if isinstance(feedback, Mapping):
         into = [_channel(channel, channels) for channel in feedback]
         source = [int(output) for output in feedback.values()]
@@ -260,23 +271,57 @@ def _as_feed(feedback: Any, channels: tuple[str, ...], outputs: int) -> Feed:
                 f"feedback must map distinct channels to outputs from 0 to {outputs - 1}, got {dict(feedback)}"
             )
 
-        def some(y: Tensor, data: Tensor) -> Tensor:
-            x = data.clone()
-            x[:, into] = y[:, source]
-            return x
-
-        return some
+        return SomeFed(tuple(into), tuple(source))
     if not callable(feedback):
         raise TypeError(f"feedback must be None, a mapping or a function, got {type(feedback).__name__}")
+    return OwnFed(feedback)
 
-    def own(y: Tensor, data: Tensor) -> Tensor:
-        x = feedback(y)
+
+@dataclass(frozen=True)
+class AllFed:
+    """Feedback of all outputs, in their order."""
+
+    def __call__(self, y: Tensor, data: Tensor) -> Tensor:
+        """Return the next inputs, the outputs themselves."""
+        return y.clone()
+
+
+@dataclass(frozen=True)
+class SomeFed:
+    """Feedback of some outputs into some channels; the others keep the data.
+
+    Attributes:
+        into: the channels.
+        source: the output for each of them.
+    """
+
+    into: tuple[int, ...]
+    source: tuple[int, ...]
+
+    def __call__(self, y: Tensor, data: Tensor) -> Tensor:
+        """Return the next inputs, data with the fed channels overwritten."""
+        x = data.clone()
+        x[:, list(self.into)] = y[:, list(self.source)]
+        return x
+
+
+@dataclass(frozen=True)
+class OwnFed:
+    """Feedback by a user's function of the outputs.
+
+    Attributes:
+        function: ``(batch, outputs) -> (batch, d)``.
+    """
+
+    function: Callable[..., Any]
+
+    def __call__(self, y: Tensor, data: Tensor) -> Tensor:
+        """Return the next inputs, what the function returns, checked."""
+        x = self.function(y)
         if not isinstance(x, Tensor) or x.shape != data.shape:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"feedback must return the next inputs, {tuple(data.shape)}, got {got}")
         return x.to(data.dtype, copy=True).contiguous()
-
-    return own
 
 
 def _channel(channel: Any, channels: tuple[str, ...]) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor
 from .._entrance import admit, two_rows
 from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
 from .._process import plain_kernels
+from .._saved import Result
 from .._warnings import ApproximationWarning, warn_caller
 from .networks import (
     Recurrent,
@@ -34,8 +35,8 @@ MEASURES = ("norm", "determinant")
 TOLERANCES = {"norm": (0.1, 0.01, 0.001), "determinant": (0.0,)}
 
 
-@dataclass(frozen=True, repr=False)
-class TimeLag:
+@dataclass(frozen=True, eq=False, repr=False)
+class TimeLag(Result):
     """The horizon τ as a function of the tolerance, and the sizes behind it; float64, on the CPU.
 
     Attributes:

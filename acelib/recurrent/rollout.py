@@ -8,16 +8,18 @@ is the outcome, so a row average needs no second pass over the rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._fingerprint import State, changed, fingerprint
 from .._models import check_output
+from .._warnings import SupportWarning, warn_caller
 from ..inputs.intervention import Block, Intervention, moments_of_rows
-from ..inputs.support import share_off_support
+from ..inputs.support import Neighbourhood, seeded_subset, share_off_support
 from .networks import Unfolded, predictions, repeat_state
 
 Feed = Callable[[Tensor, Tensor], Tensor]  # outputs (batch, outputs), data of the next step (batch, d) -> its inputs
@@ -79,6 +81,7 @@ class RollOut(Intervention):
         data: ``(n, steps, d)`` the sequences before the intervention.
         fixed: coordinates that earlier interventions have pinned.
         fixed_values: ``(len(fixed),)`` their values.
+        space: the data that ``support`` compares with, where several answers share it.
     """
 
     simulator: Simulator
@@ -88,6 +91,7 @@ class RollOut(Intervention):
     values: Tensor
     fixed: tuple[int, ...]
     fixed_values: Tensor
+    space: Neighbourhood | None = None
 
     def __repr__(self) -> str:
         return f"RollOut(do({self.name}), {len(self)} values, {self.num_rows} sequences, from step {self.first})"
@@ -183,9 +187,42 @@ class RollOut(Intervention):
     def support(self) -> Tensor:
         """Return the share of simulated sequences that leave the data, ``(m,)``; see ``acelib.inputs.support``."""
         return share_off_support(
-            self.data.flatten(1),
-            self.rows,
-            num_values=len(self),
-            num_rows=self.num_rows,
-            past=self.first * self.shape[1],
+            self._near(), self.rows, num_values=len(self), num_rows=self.num_rows, past=self.first * self.shape[1]
         )
+
+    def keep_support(self) -> KeptSupport:
+        """Return what simulates and compares at most 500 sequences later, unless the network has changed by then."""
+        some = self.data[seeded_subset(self.num_rows, seed=1).to(self.data.device)]
+        answer = replace(self, data=some, values=self.values.clone(), space=self._near())
+        return KeptSupport(answer, fingerprint(self.simulator))
+
+    def _near(self) -> Neighbourhood:
+        flat = self.data.flatten(1)
+        return self.space or Neighbourhood(flat, flat[:1])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeptSupport:
+    """The support of a roll-out that is simulated when it is first read.
+
+    Simulating and comparing costs many times the average itself, and the simulated sequences of all values weigh more
+    than the data. So the network is called again, if it is still the one of the average; if not, the support is NaN.
+
+    Attributes:
+        answer: the roll-out of at most 500 sequences.
+        state: the fingerprint of network and feedback.
+    """
+
+    answer: RollOut
+    state: State
+
+    def __call__(self) -> Tensor:
+        """Return the share of simulated sequences that leave the data, ``(m,)``; NaN where the network has changed."""
+        if not changed(self.state, fingerprint(self.answer.simulator)):
+            return self.answer.support()
+        warn_caller(
+            f"support of do({self.answer.name}) is unknown, NaN: the network that simulates the sequences has changed "
+            "since the expectation; read .support before training goes on, or compute the expectation again",
+            SupportWarning,
+        )
+        return torch.full((len(self.answer),), torch.nan, dtype=torch.float64)

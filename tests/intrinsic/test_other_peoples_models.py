@@ -43,7 +43,7 @@ def test_an_output_constant_up_to_rounding_has_no_indices(name, inputs):
     def model(x):
         return torch.cat([CONSTANT[name](x).to(F64), x[:, :1] * 2 + x[:, 1:2]], dim=1)
 
-    r = sobol_indices(model, num_inputs=inputs, num_samples=1024)
+    r = sobol_indices(model, num_inputs=inputs, num_samples=1024, shapley=True)
     assert r.first[:, 0].isnan().all() and r.total[:, 0].isnan().all() and r.variance[0] == 0
     assert abs(float(r.first[0, 1]) - 0.8) < 0.01 and r.shapley[:, 0].isnan().all()
     scm = StructuralModel({f"x{i}": [] for i in range(inputs)}, noise="uniform")
@@ -187,33 +187,30 @@ def test_rounded_probabilities_are_probabilities(seed, classes, dtype):
 
 @pytest.mark.parametrize("inputs", [2, 4, 5, 13])
 def test_sobol_indices_belong_to_one_network_and_travel(inputs, tmp_path):
-    """After further training: the first network's Shapley effects, or a refusal; copies hold numbers only."""
+    """Shapley effects are there or refused by name; further training does not reach them; copies hold numbers only."""
     net = torch.nn.Linear(inputs, 1).double()
     with torch.no_grad():
         net.weight.copy_(torch.arange(1.0, inputs + 1)[None])
     right = torch.arange(1.0, inputs + 1, dtype=F64) ** 2
     right = right / right.sum()
-    r = sobol_indices(net, num_inputs=inputs, num_samples=256)
-    early = pickle.loads(pickle.dumps(r))
-    if inputs > 4:
-        with pytest.raises(ValueError, match="copy without a model"):
-            _ = early.shapley
-        late = sobol_indices(net, num_inputs=inputs, num_samples=256)
-        late_value = r.shapley
-        with torch.no_grad():
-            net.weight.mul_(-torch.arange(1.0, inputs + 1)[None])
-        with pytest.raises(ValueError, match="must give the same outputs"):
-            _ = late.shapley
-    else:
-        with torch.no_grad():
-            net.weight.zero_()
-        late_value = r.shapley
-    assert (late_value[:, 0] - right).abs().max() < 0.15
+    plain = sobol_indices(net, num_inputs=inputs, num_samples=256)
+    r = sobol_indices(net, num_inputs=inputs, num_samples=256, shapley=True)
+    assert torch.equal(r.first, plain.first) and torch.equal(r.total, plain.total)
+    for without in [plain] * (inputs > 4) + [sobol_indices(net, num_inputs=inputs, num_samples=256, shapley=False)]:
+        with pytest.raises(ValueError, match=r"call sobol_indices\(\.\.\., shapley=True\)"):
+            _ = without.shapley
+        assert pickle.loads(pickle.dumps(without)) == without == SobolIndices.load(without.save(tmp_path / "few.json"))
+    if inputs <= 4:
+        assert plain == r
+    with torch.no_grad():
+        net.weight.mul_(-torch.arange(1.0, inputs + 1)[None])
+    assert (r.shapley[:, 0] - right).abs().max() < 0.15
     for other in (pickle.loads(pickle.dumps(r)), copy.deepcopy(r), SobolIndices.load(r.save(tmp_path / "sobol.json"))):
         for name in ("first", "first_stderr", "total", "mean", "variance", "shapley", "shapley_stderr"):
             torch.testing.assert_close(getattr(other, name), getattr(r, name), rtol=0, atol=0, equal_nan=True)
         assert (other.num_rows, other.num_samples, other.models) == (r.num_rows, r.num_samples, None)
-        if inputs <= 4:
+        assert other == r
+        if inputs <= 12:
             assert other.closed.keys() == r.closed.keys()
     assert len(pickle.dumps(r)) < 100_000
     (tmp_path / "wrong.json").write_text('{"format": "acelib.sobol/1", "first": []}')

@@ -142,7 +142,7 @@ def test_permutation_sampling_beyond_twelve_inputs():
         z = math.sqrt(12) * (u - 0.5)
         return (z[:, :7] * z[:, 7:] * c).sum(1, keepdim=True)
 
-    r = sobol_indices(pairs, num_inputs=14, num_samples=2**12, seed=0)
+    r = sobol_indices(pairs, num_inputs=14, num_samples=2**12, seed=0, shapley=True)
     truth = (c.square() / 2 / c.square().sum()).repeat(2)
     assert ((r.shapley[:, 0] - truth).abs() < 3.5 * r.shapley_stderr[:, 0]).all()
     assert float(r.shapley_stderr.max()) < 0.02 and abs(float(r.shapley.sum()) - 1) < 0.1

@@ -101,7 +101,7 @@ def test_attributions_are_bars_or_maps(inputs):
     ax = effect.plot(names=["a", "b"])
     assert [p.get_width() for p in ax.patches] == effect.values.tolist()
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
-    assert [t.get_text() for t in effect.plot().get_yticklabels()] == ["x0", "x1"]
+    assert [t.get_text() for t in effect.plot().get_yticklabels()] == ["a", "b"]
     X = correlated(50, 6).reshape(50, 2, 3)
     image = AverageCausalEffect(lambda x: x.flatten(1).sum(1, keepdim=True), InputDistribution.fit(X)).attribute(X[0])
     ax = image.plot()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import as_generator
+from ..._saved import Result
 from ..batching import Recording
 from ..graph import ExplanatoryGraph
 from .held_out import HeldOut, check_shares, held_out, wilson
@@ -29,8 +30,8 @@ Nodes = Mapping[str, Sequence[int]]
 Choose = Callable[[Counts], Nodes]
 
 
-@dataclass(frozen=True, repr=False)
-class Fidelity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fidelity(Result):
     """Accuracies under masking, for three ways to choose the nodes: "necessary", "random", "largest" ``|w * a|``.
 
     Attributes:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import as_generator
+from ..._saved import Result
 from ..graph import descend
 from ..results import TreatmentEffects
 from ..run import EPSILON, Run
@@ -24,8 +25,8 @@ from ..significance import Test
 from ..trace import Layer
 
 
-@dataclass(frozen=True, repr=False)
-class Reliability:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reliability(Result):
     """The share of runs in which the necessary nodes of the first run reappear, layer by layer.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._saved import Result
 from ..graph import ExplanatoryGraph
 from .held_out import HeldOut, check_shares, held_out, wilson
 from .masking import ranked, share_of
@@ -22,8 +23,8 @@ MEASURES = ("recall", "precision", "accuracy")
 Measures = dict[str, tuple[int, int]]  # successes and the number they are a share of
 
 
-@dataclass(frozen=True, repr=False)
-class Repair:
+@dataclass(frozen=True, eq=False, repr=False)
+class Repair(Result):
     """The effect of masking noisy nodes on held-out data, and of a constant on the class logit instead.
 
     Attributes:

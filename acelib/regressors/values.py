@@ -1,0 +1,43 @@
+"""Where a curve is sampled: nodes that average over a domain, and further values where the fit is worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inputs.domain import Domain, FiniteSet
+from .base import Regressor
+
+CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline of direct evaluation
+ROUNDS = 4  # of refinement
+
+
+def quadrature(domain: Domain) -> tuple[Tensor, Tensor]:
+    """Return nodes and weights that average over a domain: Clenshaw-Curtis on an interval, equal ones on a set."""
+    nodes = domain.grid(CHEBYSHEV_VALUES, "chebyshev")
+    n = len(nodes)
+    if isinstance(domain, FiniteSet) or n == 1:
+        return nodes, torch.full((n,), 1 / n, dtype=torch.float64)
+    degree = np.arange(n)
+    moments = np.where(degree % 2 == 0, 1 / (1.0 - degree**2 + (degree == 1)), 0.0)  # mean of T_j over [-1, 1]
+    design = np.polynomial.chebyshev.chebvander(np.cos(np.linspace(np.pi, 0, n)), n - 1)
+    return nodes, torch.from_numpy(np.linalg.solve(design.T, moments))
+
+
+def rounds(total: int) -> list[int]:
+    """Return the numbers of further values in at most four rounds."""
+    size = -(-total // ROUNDS) if total else 0
+    return [min(size, total - start) for start in range(0, total, size)] if total else []
+
+
+def refined(values: Tensor, fitted: Sequence[Regressor], count: int) -> Tensor:
+    """Return the values with ``count`` midpoints beside those whose held-out residual, over all targets, is largest."""
+    scale = [max(float(np.ptp(c.expectations)), 1e-300) for c in fitted]
+    residual = torch.from_numpy(np.max([np.abs(c.held_out) / s for c, s in zip(fitted, scale, strict=True)], axis=0))
+    gaps = (residual[1:] + residual[:-1]) * (values[1:] - values[:-1])  # wide gaps with large residuals first
+    chosen = gaps.argsort(descending=True, stable=True)[:count]
+    middle = (values[chosen] + values[chosen + 1]) / 2
+    return torch.cat([values, middle]).sort().values
