@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,36 @@ def reading(
         raise ValueError(f"{path} does not hold {what} ({type(error).__name__}: {error}); {remedy}") from error
 
 
-def check_entries(content: Mapping[str, Any], names: set[str]) -> None:
-    """Raise a ValueError unless ``content`` holds exactly these entries."""
-    missing, further = sorted(names - set(content)), sorted(set(content) - names)
-    if missing or further:
-        raise ValueError(f"it must hold {len(names)} entries, got none of {missing} and unknown ones {further}")
+def check_entries(content: Any, result: type, *, without: Collection[str] = (), further: Collection[str] = ()) -> None:
+    """Raise a ValueError unless ``content`` holds the fields of a result, those of plain types with such values.
+
+    Args:
+        content: what a file holds of the result.
+        result: its class, a dataclass.
+        without: names of fields that a file does not hold.
+        further: names of entries that are no fields.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError(f"there must be a mapping of fields to values, got {type(content).__name__}")
+    kinds = {f.name: str(f.type) for f in fields(result) if f.name not in without}
+    names = {*kinds, *further}
+    if names != set(content):
+        missing, unknown = sorted(names - set(content)), sorted(set(content) - names)
+        raise ValueError(f"there must be {len(names)} entries, got none of {missing} and unknown ones {unknown}")
+    for name, kind in kinds.items():
+        if not _fits(content[name], kind):
+            raise ValueError(f"{name} must be of the kind {kind}, got {content[name]!r:.60}")
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Return whether a value from JSON can be of an annotated type; types that are not plain are left to others."""
+    if "|" in kind:
+        return any(_fits(value, one.strip()) for one in kind.split("|"))
+    if kind.startswith("tuple[") and kind.endswith(", ...]"):
+        inner = kind.removeprefix("tuple[").removesuffix(", ...]")
+        return isinstance(value, list) and all(_fits(one, inner) for one in value)
+    types = {"str": str, "int": int, "float": int | float, "None": type(None), "Tensor": dict | list}
+    return kind not in types or (isinstance(value, types[kind]) and not isinstance(value, bool))
 
 
 def plain(tensor: Tensor | None) -> Any:

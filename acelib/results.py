@@ -135,7 +135,7 @@ class CausalRegressors(Result):
         """
         with reading(path, format=FORMAT, what="saved regressors") as content:
             names = ("features", "targets", "feature_index", "target_index")
-            check_entries(content, {*names, "curves"})
+            check_entries(content, cls, without={"expectations"})
             curves = {(str(f), str(t)): regressor_from_dict(d) for f, t, d in content["curves"]}
             features, targets = (tuple(str(one) for one in content[name]) for name in names[:2])
             index = [tuple(operator.index(i) for i in content[name]) for name in names[2:]]
@@ -249,7 +249,7 @@ class Attribution(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=ATTRIBUTION, what="a saved attribution", remedy="save it again") as content:
-            check_entries(content, {f.name for f in fields(cls)})
+            check_entries(content, cls)
             content["values"] = rebuilt(content["values"])
             shape = tuple(content["values"].shape)
             for name in ("stderr", "x"):

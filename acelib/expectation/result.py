@@ -152,7 +152,7 @@ class Expectation(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
-            check_entries(content, {f.name for f in fields(cls)} - {"_later"} | {"support"})
+            check_entries(content, cls, without={"_later"}, further={"support"})
             values = rebuilt(content["values"], (None, None))
             m, outputs = values.shape
             shapes = {
@@ -169,7 +169,7 @@ class Expectation(Result):
                 if content[name] is not None or name not in ("spread", "individual", "models"):
                     content[name] = rebuilt(content[name], shape)
             if content["check"] is not None:
-                check_entries(content["check"], {f.name for f in fields(Check)})
+                check_entries(content["check"], Check)
                 for name in _CHECKED:
                     if content["check"][name] is not None or not name.startswith("dropped"):
                         content["check"][name] = rebuilt(content["check"][name], (m, outputs))

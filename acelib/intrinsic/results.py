@@ -142,7 +142,7 @@ class IntrinsicContributions(Result):
     @classmethod
     def _entries(cls, content: dict[str, Any]) -> dict[str, Any]:
         """Return the fields from what ``save`` wrote."""
-        check_entries(content, {one.name for one in fields(cls)})
+        check_entries(content, cls)
         for name in ("contributions", "stderr", "shares", "shares_stderr", "models"):
             if content[name] is not None:
                 content[name] = torch.tensor(content[name], dtype=torch.float64)

@@ -147,14 +147,14 @@ class SobolIndices(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="saved Sobol' indices") as content:
-            given = content.pop("further", None)
-            check_entries(content, {one.name for one in fields(cls)} - {"further"})
+            check_entries(content, cls)
+            given = content.pop("further")
             read = {name: _read(value) for name, value in content.items()}
             shapes = {read[name].shape for name in ("first", "first_stderr", "total", "total_stderr")}
             if len(shapes) > 1 or read["first"].ndim != 2:
                 raise ValueError(f"first and total must have one shape (inputs, outputs), got {shapes}")
             if given is not None:
-                check_entries(given, {one.name for one in fields(Replicates)})
+                check_entries(given, Replicates)
                 given = Replicates(**{name: _read(value) for name, value in given.items()})
             return cls(**read, further=given)
 

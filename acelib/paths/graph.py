@@ -123,7 +123,7 @@ class ExplanatoryGraph(Result):
             ValueError: if the file is missing or holds no graph.
         """
         with reading(path, format=FORMAT, what="a saved graph", remedy="save it again") as content:
-            check_entries(content, {f.name for f in fields(cls)})
+            check_entries(content, cls)
             content["layers"] = tuple(_read(layer) for layer in content["layers"])
             content["cost"] = Cost(*(tuple(content["cost"][key]) for key in ("rows", "layers")))
             return cls(**content)
@@ -286,7 +286,7 @@ def _read(content: dict[str, Any]) -> TreatmentEffects:
         return tuple(value(y) for y in x) if isinstance(x, list) else x
 
     tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
-    check_entries(content, {f.name for f in fields(TreatmentEffects)})
+    check_entries(content, TreatmentEffects)
     sizes = {len(content[name]) for name in tensors}
     if len(sizes) > 1:
         raise ValueError(f"a layer must hold as many numbers of every kind as nodes, got {sorted(sizes)}")

@@ -36,6 +36,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
 from .samples import Array, Samples, check_array, outside, to_numpy
@@ -45,7 +46,7 @@ Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Regressor(ABC):
+class Regressor(Result, ABC):
     """A curve α ↦ E[y | do(x = α)] with its baseline and error bars; the base of the three families.
 
     Attributes:
@@ -181,7 +182,7 @@ class Regressor(ABC):
             data: what ``to_dict`` returned, also after a trip through JSON.
 
         Raises:
-            ValueError: if ``data`` is of another family or an entry is missing.
+            ValueError: if ``data`` is of another family, an entry is missing, or the entries do not fit together.
         """
         if data.get("family") != cls.family:
             raise ValueError(
@@ -194,8 +195,33 @@ class Regressor(ABC):
         entries: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         for name, value in entries.items():
             if isinstance(value, list):
-                entries[name] = np.array(value, dtype=np.float64)
-        return cls(**entries)
+                try:
+                    entries[name] = np.array(value, dtype=np.float64)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"data must hold numbers in {name}, got {error}") from error
+        curve = cls(**entries)
+        curve._check_fit()
+        return curve
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays: m values and p weights."""
+        m, p = np.shape(self.alphas)[:1], np.shape(self.weights)[:1]
+        values = dict.fromkeys(("alphas", "expectations", "held_out"), m)
+        return values | {"weights": p, "baseline_weights": p, "weight_covariance": p * 2}
+
+    def _check_fit(self) -> None:
+        """Raise a ValueError where the entries do not fit together, as in a file that was changed by hand."""
+        for name, shape in self._shapes().items():
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or len(shape) < 1 or array.shape != shape or not array.size:
+                raise ValueError(f"data must hold numbers of the shape {shape} in {name}, got {np.shape(array)}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"data must hold finite numbers in {name}, got NaN or Inf")
+        ends = [self.low, self.high]
+        if not all(isinstance(end, int | float) for end in ends) or not -np.inf < self.low <= self.high < np.inf:
+            raise ValueError(f"data must hold finite ends low <= high, got {ends}")
+        if self.baseline_kind not in ("uniform", "data") and not isinstance(self.baseline_kind, int | float):
+            raise ValueError(f"data must hold the baseline 'uniform', 'data' or a number, got {self.baseline_kind!r}")
 
     @abstractmethod
     def _basis(self, values: np.ndarray) -> np.ndarray:

@@ -31,8 +31,8 @@ def regressor_from_dict(data: dict[str, Any]) -> Regressor:
         >>> table = CausalTable.fit([0.0, 1.0], [0.2, 0.8])
         >>> assert regressor_from_dict(table.to_dict()).ace(1.0) == table.ace(1.0)
     """
-    family = data.get("family")
-    if family not in FAMILIES:
+    family = data.get("family") if isinstance(data, dict) else None
+    if not isinstance(family, str) or family not in FAMILIES:
         raise ValueError(f"data must name a family among {', '.join(FAMILIES)}, got {family!r}")
     return FAMILIES[family].from_dict(data)
 

@@ -152,6 +152,11 @@ class CausalRegressor(Regressor):
 
         return fit_by_choice(orders, make, baseline)
 
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        if not isinstance(self.order, int) or not 0 <= self.order < np.size(self.evidences):
+            raise ValueError(f"data must hold an order with an evidence, got {self.order!r}")
+        return super()._shapes() | {"weights": (self.order + 1,), "triangle": (self.order + 1,) * 2}
+
     @property
     def log_evidence(self) -> float:
         """Log evidence of the chosen order, in nats."""

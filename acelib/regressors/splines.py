@@ -143,6 +143,9 @@ class SplineRegressor(Regressor):
         every[:, scores.shape[1] :][sound[:, : scores.shape[1]].any(axis=1)] = np.inf
         return fit_by_choice(np.where(sound, every, np.inf).argmin(axis=1), make, baseline)
 
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return super()._shapes() | {"knots": (np.size(self.weights) + DEGREE + 1,)}
+
     @property
     def coefficients(self) -> np.ndarray:
         """B-spline coefficients for ``knots``, ``(p,)``."""
