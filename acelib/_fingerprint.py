@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 MOST_OBJECTS = 20_000  # followed from one callable; the rest is left to the outputs
+DEEPEST = 40  # steps from the callable
 MOST_BYTES = 2**24  # of a tensor or array that is no parameter and no buffer; beyond, its place stands for its content
 
 State = dict[str, Any]  # what was found: a digest for each place
@@ -69,18 +70,18 @@ class _Walk:
         self.state: State = {}
         self.seen: dict[int, str] = {}
         self.held: list[Any] = []  # keeps temporary objects alive, so that no number of an object is used twice
-        self.queue: deque[tuple[str, Any]] = deque()
+        self.queue: deque[tuple[str, Any, int]] = deque()
 
     def over(self, sources: Iterable[Any]) -> State:
         for number, source in enumerate(sources):
-            self.state[f"{number}:"] = self.digest(str(number), source)
+            self.state[f"{number}:"] = self.digest(str(number), source, 0)
         while self.queue and len(self.seen) < MOST_OBJECTS:
-            place, one = self.queue.popleft()
+            place, one, depth = self.queue.popleft()
             for name, part in _parts(one):
-                self.state[f"{place}.{name}"] = self.digest(f"{place}.{name}", part)
+                self.state[f"{place}.{name}"] = self.digest(f"{place}.{name}", part, depth)
         return self.state
 
-    def digest(self, place: str, value: Any) -> Any:
+    def digest(self, place: str, value: Any, depth: int) -> Any:
         """Return what stands for a value, and note it where it has parts of its own."""
         if isinstance(value, _PLAIN):
             return repr(value)
@@ -88,6 +89,8 @@ class _Walk:
             return type(value).__name__
         if id(value) in self.seen:
             return f"as {self.seen[id(value)]}"
+        if depth > DEEPEST:
+            return type(value).__qualname__, id(value)
         self.seen[id(value)] = place
         self.held.append(value)
         if isinstance(value, Tensor | np.ndarray):
@@ -96,10 +99,10 @@ class _Walk:
             items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
             if isinstance(value, set | frozenset):
                 items = sorted((repr(one), one) for one in value if isinstance(one, _PLAIN))
-            return tuple((repr(key), self.digest(f"{place}[{key!r}]", one)) for key, one in items)
+            return tuple((repr(key), self.digest(f"{place}[{key!r}]", one, depth + 1)) for key, one in items)
         if isinstance(value, nn.Module):
             self._weights(place, value)
-        self.queue.append((place, value))
+        self.queue.append((place, value, depth + 1))
         return _kind(value)
 
     def _weights(self, place: str, module: nn.Module) -> None:
@@ -187,7 +190,7 @@ def _content(value: Any, most: int | None = None) -> Any:
         if isinstance(value, Tensor):
             if most is not None and value.numel() * value.element_size() > most:
                 return what, (value.data_ptr(), value._version)
-            value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            value = value.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         elif value.dtype.hasobject or (most is not None and value.nbytes > most):
             return what, (value.__array_interface__["data"][0], id(value))
         data: Any = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
