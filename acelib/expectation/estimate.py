@@ -26,6 +26,7 @@ from .networks import Networks, admitted
 from .result import Check, Expectation
 
 DEFAULT_BUDGET = 1_000_000  # model rows one call of method="auto" may spend
+LARGEST = 1e140  # of an output: its square, summed over rows and values, must stay a finite number
 MIN_ROWS = 100  # below this many rows the error bar itself is unreliable
 METHODS = ("auto", "monte_carlo", "taylor", "cubature")
 
@@ -183,6 +184,12 @@ def subset(
 
 def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, method: str, count: int) -> Expectation:
     """Return the columns of a joint model, split and named."""
+    largest = max(float(one.values.abs().max()) for one in (estimate, check) if one is not None)
+    if largest > LARGEST:
+        raise ValueError(
+            f"model must return outputs up to {LARGEST:g}, whose squares are finite numbers, got {largest:.3g}; divide "
+            "them by a constant"
+        )
     width = estimate.values.shape[1] if count == 1 else estimate.values.shape[1] // (count + 1)
     rows = estimate if check is None else check
     stderr = _stderr(estimate)
