@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-
-def as_index(value: Any) -> int | None:
-    """Return an integer of any library, also in an array of one entry, as an int; None for anything else.
-
-    Truth values are none: ``True`` is hardly ever meant as the second of something.
-
-    Example:
-        >>> assert as_index(np.int64(3)) == as_index(np.array([3])) == 3 and as_index(True) is as_index(1.0) is None
-    """
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy() if value.numel() == 1 else None
-    if isinstance(value, np.ndarray):
-        value = value.reshape(-1)[0] if value.size == 1 else None
-    if isinstance(value, bool | np.bool_):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
+from ._checks import as_index
+from ._tables import in_order, is_frame
 
 
 def chosen(value: Any, names: Sequence[str], what: str, error: type[Exception] = ValueError) -> int:
@@ -122,12 +104,9 @@ def ordered(frame: Any, names: Sequence[str]) -> Any:
     Raises:
         ValueError: for missing, further or repeated columns.
     """
-    labels = getattr(frame, "columns", None)
-    if labels is None:
-        labels = frame.index if hasattr(frame, "index") and hasattr(frame, "iloc") else None
-    if labels is None:
+    if not is_frame(frame) and not hasattr(frame, "iloc"):
         return frame
-    labels = [str(label) for label in labels]
+    labels = [str(label) for label in (frame.columns if is_frame(frame) else frame.index)]
     unnamed = labels == [str(i) for i in range(len(labels))]
     if unnamed and len(labels) != len(names):
         return frame  # of another size altogether
@@ -137,8 +116,7 @@ def ordered(frame: Any, names: Sequence[str]) -> Any:
     missing = [name for name in names if name not in labels]
     further = [label for label in labels if label not in names]
     if not missing and not further:
-        order = [labels.index(name) for name in names]
-        return frame.iloc[:, order] if hasattr(frame, "columns") else frame.iloc[order]
+        return in_order(frame, names, "x") if is_frame(frame) else frame.iloc[[labels.index(name) for name in names]]
     if len(labels) == len(names) and (unnamed or list(names) == [f"x{i}" for i in range(len(names))]):
         return frame
     raise ValueError(

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._checks import as_float_tensor, as_generator
+from ._checks import as_count, as_float_tensor, as_generator
 from ._fingerprint import Kept, State, fingerprint
 from ._models import Model, accumulator_dtype
-from ._names import as_index, as_list, each_target, is_one, ordered, positions
+from ._names import as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, interventional_expectation
 from .expectation.networks import admitted
@@ -100,9 +100,7 @@ class AverageCausalEffect:
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)
-        if rows is not None and (as_index(rows) or 0) < 2:
-            raise ValueError(f"rows must be an integer of at least 2, the most rows of each average, got {rows!r}")
-        self.rows = as_index(rows)
+        self.rows = None if rows is None else as_count(rows, "rows", "the most rows of each average", minimum=2)
         self._cache: tuple[Kept, ...] = ()
 
     def __repr__(self) -> str:
@@ -281,10 +279,8 @@ class AverageCausalEffect:
 
     def _ask(self, feature: Feature, values: Any, targets: Sequence[int] | None, rows: int | None) -> Expectation:
         """Return the expectation from at most so many rows, or from the budget, its outputs named."""
-        budget = self.budget if rows is None else rows * (len(values) if np.ndim(values) else 1)
-        e = interventional_expectation(
-            self.models, self.inputs, feature, values, budget=budget, outputs=targets, **self.options
-        )
+        options = dict(budget=self.budget, rows=rows, outputs=targets, **self.options)
+        e = interventional_expectation(self.models, self.inputs, feature, values, **options)
         named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
         return replace(e, target_names=named)
 

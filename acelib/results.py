@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._names import as_index, chosen
+from ._checks import as_index
+from ._names import chosen
 from ._saved import Result, check_entries, plain, reading, rebuilt, save_json
 from .expectation.result import Expectation
 from .regressors.base import Regressor

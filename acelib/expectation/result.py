@@ -80,7 +80,7 @@ class Expectation(Result):
         >>> import pickle
         >>> from acelib import InputDistribution, interventional_expectation
         >>> X = torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        >>> e = interventional_expectation(lambda x: x.sum(1, keepdim=True), InputDistribution.fit(X), 0, [0.0, 0.5])
+        >>> e = interventional_expectation(lambda x: x.sum(1, keepdim=True), InputDistribution.fit(X), 0, [0.2, 0.5])
         >>> assert pickle.loads(pickle.dumps(e)) == e and e.support.shape == (2,)
     """
 

@@ -38,9 +38,7 @@ class Neighbourhood:
         seed: seed of the subsets; None means 0.
     """
 
-    def __init__(
-        self, observed: Tensor, rows: Tensor, *, weights: Tensor | None = None, seed: int | None = 0
-    ) -> None:
+    def __init__(self, observed: Tensor, rows: Tensor, *, weights: Tensor | None = None, seed: int | None = 0) -> None:
         self.scale = _unit(observed)
         self.observed = observed[seeded_subset(len(observed), MAX_OBSERVED, seed=seed).to(observed.device)]
         every = torch.arange(len(rows)) if weights is None else weights.cpu().nonzero()[:, 0]

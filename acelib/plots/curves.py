@@ -123,6 +123,7 @@ def plot_regressors(
         panels: "target" or "feature".
     """
     lines, columns = (len(COLORS), PANELS) if panels == "target" else (PANELS, len(COLORS))
+    chosen = {"features": features, "targets": targets}
     features = list(curves.features[:lines] if features is None else features)
     targets = list(curves.targets[:columns] if targets is None else targets)
     outer, inner = (targets, features) if panels == "target" else (features, targets)
@@ -147,7 +148,8 @@ def plot_regressors(
     axes[0, 0].set_ylabel("ACE")
     _spread_labels(axes[0, -1], curves, outer[-1], inner, panels)
     shown = (("features", features, curves.features), ("targets", targets, curves.targets))
-    if said := ", ".join(f"{len(a)} of {len(b)} {what}" for what, a, b in shown if len(a) < len(b)):
+    cut = (f"{len(a)} of {len(b)} {what}" for what, a, b in shown if chosen[what] is None and len(a) < len(b))
+    if said := ", ".join(cut):
         figure.text(0.0, 0.0, said, va="top", color="0.4", fontsize="small")
     return figure
 

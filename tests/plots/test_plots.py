@@ -108,6 +108,84 @@ def test_attributions_are_bars_or_maps(inputs):
     assert np.allclose(ax.images[0].get_array(), image.values)
 
 
+def drawn_names(ax):
+    return [t.get_text() for t in ax.get_yticklabels()]
+
+
+def test_a_picture_of_a_batch_says_which_row_it_shows(inputs):
+    effect = ace(inputs).attribute(inputs.samples[:3], ["two", "one", "two"])
+    for row, target in enumerate(["two", "one", "two"]):
+        ax = effect.plot(row=row)
+        assert [p.get_width() for p in ax.patches] == effect.values[row].tolist()
+        assert ax.get_title(loc="left") == f"row {row} of 3" and ax.get_xlabel() == f"ACE on {target}"
+    for row in (-1, 3):
+        with pytest.raises(ValueError, match="row must be one of the 3 explained inputs"):
+            effect.plot(row=row)
+    with pytest.raises(ValueError, match="names must hold one name for each of the 2 inputs, got 1"):
+        effect.plot(names=["a"])
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_picture_of_channels_shows_their_sum_or_the_one_asked_for(batch):
+    X = correlated(40, 18).reshape(40, 3, 2, 3)
+    effect = AverageCausalEffect(lambda x: x.flatten(1).sum(1, keepdim=True), InputDistribution.fit(X))
+    found = effect.attribute(X[0] if batch is None else X[:batch])
+    values, start = (found.values, "") if batch is None else (found.values[1], "row 1 of 2, ")
+    row = {} if batch is None else {"row": 1}
+    ax = found.plot(**row)
+    assert np.allclose(ax.images[0].get_array(), values.sum(0))
+    assert ax.get_title(loc="left") == f"{start}sum over 3 channels"
+    ax = found.plot(channel=2, **row)
+    assert np.allclose(ax.images[0].get_array(), values[2])
+    assert ax.get_title(loc="left") == f"{start}channel 2 of 3"
+    with pytest.raises(ValueError, match="channel must be one of the 3 channels"):
+        found.plot(channel=3)
+
+
+def test_many_inputs_are_drawn_by_their_largest_effects(inputs):
+    """What is not drawn is said; what has no effect at all, NaN, is no input that is left out."""
+    X = torch.rand(60, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.arange(50.0, dtype=torch.float64)[:, None]
+    found = AverageCausalEffect(lambda x: x @ weights, InputDistribution.fit(X, domain=(0, 1))).attribute(X[0] * 0)
+    ax = found.plot()
+    assert drawn_names(ax) == [f"x{i}" for i in range(10, 50)]
+    assert ax.get_title(loc="left") == "40 of 50 inputs, the largest effects"
+    some = ace(inputs).attribute(inputs.samples[0], "one", features=["b"]).plot()
+    assert drawn_names(some) == ["b"] and some.get_title(loc="left") == ""
+
+
+def test_pictures_say_what_they_leave_out():
+    X = torch.rand(30, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.rand(9, 15, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    curves = AverageCausalEffect(lambda x: x @ weights, InputDistribution.fit(X)).regress(num=5)
+    figure = curves.plot()
+    assert len(figure.axes) == 12 and [t.get_text() for t in figure.texts] == ["7 of 9 features, 12 of 15 targets"]
+    figure = curves.plot(panels="feature")
+    assert len(figure.axes) == 9 and [t.get_text() for t in figure.texts] == ["7 of 15 targets"]
+    assert not curves.plot(features=["x8"], targets=["3"]).texts
+
+
+def test_an_output_is_drawn_by_number_or_name(inputs):
+    e = ace(inputs).expectation("a", [0.0, 0.5])
+    for output, column in (("two", 1), (1, 1), (-1, 2), ("one", 0)):
+        assert np.allclose(e.plot(output=output).lines[-1].get_ydata(), e.values[:, column])
+    for output in ("ill", 3, True, None):
+        with pytest.raises(ValueError, match="target must be one of the 3 outputs"):
+            e.plot(output=output)
+    assert torch.equal(e.covariance("two"), e.covariances[1])
+
+
+@pytest.mark.parametrize("name", [r"$\frac{1}{$", "price in $ or $", "50 %_{x}", "Δ^2"])
+def test_names_are_no_mathematics(name, tmp_path):
+    X = torch.rand(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    effect = AverageCausalEffect(
+        lambda x: x, InputDistribution.fit(X, feature_names=[name, "b"]), target_names=[name, "y"]
+    )
+    effect.attribute(X[0], name).plot().figure.savefig(tmp_path / "a.png")
+    effect.regress(num=5).plot().savefig(tmp_path / "b.png")
+    effect.expectation(name, [0.1, 0.5]).plot(output=name).figure.savefig(tmp_path / "c.png")
+
+
 def test_the_style_is_white_and_leaves_nothing_behind():
     before = matplotlib.rcParams["axes.titlelocation"]
     with plots.style():
