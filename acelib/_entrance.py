@@ -12,7 +12,7 @@ import pickle
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ._directional import missing_operation, twice_differentiable
 from ._models import Model, check_mode, check_output, check_placement, mode_matters
 from ._modules import modules_behind
+from ._process import forward_mode
 
 ROUNDING = 0.05  # of the outputs' size: what one row and two rows may differ by where two rows agree among themselves
 KEPT_BUFFER = 1_000_000  # entries of a buffer that is put back if a call changes it
@@ -38,11 +39,13 @@ class Admitted:
         model: the network.
         outputs: the number of its outputs.
         writes: whether it writes into its input, so that it is called on copies.
+        answers: ``(2, outputs)`` what it returned for the two rows.
     """
 
     model: Model
     outputs: int
     writes: bool = False
+    answers: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.model(x.clone() if self.writes else x)
@@ -139,7 +142,7 @@ class _Probe:
                     f"model must not draw random numbers, got one that draws from the global generator of "
                     f"{' and '.join(moved)} when it is called; {self._remedy('make its draws once, before')}"
                 )
-        return Admitted(self.model, answers.shape[1], self.writes)
+        return Admitted(self.model, answers.shape[1], self.writes, answers)
 
     def _together(self, derivatives: bool) -> tuple[Tensor | None, Tensor]:
         """Return the two rows as a leaf of the graph, None without one, and the outputs ``(2, outputs)``."""
@@ -252,7 +255,7 @@ class _Probe:
         along = torch.linspace(1, 2, leaf.numel(), dtype=leaf.dtype, device=leaf.device).reshape(leaf.shape)
         mode = _Inference()
         try:
-            with mode, twice_differentiable(recurrent=True):
+            with mode, forward_mode(), twice_differentiable(recurrent=True):
                 slope = torch.func.jvp(lambda x: self._call_plain(x), (self.rows.clone(),), (along,))[1]
         except _TORCH_ERRORS:
             return  # no forward mode for some operation: nothing to compare

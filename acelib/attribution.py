@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,21 +20,21 @@ from ._fingerprint import Kept, State, fingerprint
 from ._models import Model, accumulator_dtype
 from ._names import as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
-from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, interventional_expectation
-from .expectation.networks import admitted
+from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
+from .expectation.networks import Networks, admitted
 from .expectation.result import Expectation
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
-from .regressors.values import CHEBYSHEV_VALUES, quadrature, refined, rounds
+from .regressors.values import CHEBYSHEV_VALUES, checked_values, quadrature, refined, rounds
 from .results import Attribution, CausalRegressors
 
+MAX_ORDER = 15
 CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with
 CHECK_LIMIT = 0.05  # of the range of the feature's own curve
 CHECK_FLOOR = 0.005  # of the range of the target's largest curve: less is of no account
 ROUNDING = 64  # units of the outputs' last place within which a curve counts as flat
-PROBE_ROWS = 4  # on which the outputs show changes that cannot be followed
 CURVE_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}  # a finite domain takes a table
 
 
@@ -108,7 +107,7 @@ class AverageCausalEffect:
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return self._ask(feature, values, targets, self.rows)
+        return self._ask(self._networks(), feature, values, targets, self.rows)
 
     def regress(
         self,
@@ -116,7 +115,7 @@ class AverageCausalEffect:
         targets: Sequence[str | int] | None = None,
         num: int = 100,
         *,
-        max_order: int = 15,
+        max_order: int = MAX_ORDER,
         family: str = "polynomial",
         grid: str = "uniform",
         baseline: Any = "uniform",
@@ -147,9 +146,22 @@ class AverageCausalEffect:
             raise ValueError(f"family must be one of {', '.join(CURVE_FAMILIES)}, got {family!r}")
         if num < 2 or refine < 0:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
-        columns = self._columns(features)
-        wanted = self._targets(targets)
-        rows = self._rows(num)
+        columns, wanted = self._columns(features), self._targets(targets)
+        options = dict(family=family, order=max_order, baseline=baseline)
+        return self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
+
+    def _curves(
+        self,
+        networks: Networks,
+        columns: list[int],
+        wanted: list[int],
+        num: int,
+        grid: str,
+        refine: int,
+        progress: bool,
+        options: dict[str, Any],
+    ) -> CausalRegressors:
+        """Return what ``regress`` returns, for networks that were admitted in this call."""
         if progress:
             from tqdm.auto import tqdm
 
@@ -157,11 +169,11 @@ class AverageCausalEffect:
         curves, expectations = {}, {}
         for column in columns:
             name, domain = self.inputs.feature_names[column], self.inputs.domain[column]
-            values = domain.grid(num, grid)
-            fitted, e = self._fit(column, domain, values, wanted, rows, family, max_order, baseline)
+            values, rows = domain.grid(num, grid), self._rows(num)
+            fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
             for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
                 values = refined(values, fitted, added)
-                fitted, e = self._fit(column, domain, values, wanted, rows, family, max_order, baseline)
+                fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
             expectations[name] = e
             curves.update({(name, self.target_names[t]): c for t, c in zip(wanted, fitted, strict=True)})
         index = tuple(self.inputs.feature(name)[0] for name in expectations)
@@ -210,15 +222,15 @@ class AverageCausalEffect:
         wanted, position = np.unique(each, return_inverse=True)
         which = torch.from_numpy(position.reshape(-1))
         columns = self._columns(features)
-        curves = None
+        networks, curves = self._networks(), None
         if via == "regressors":
-            curves = self._kept(columns, {c: flat[:, c] for c in columns}, progress=progress)
+            curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
         effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
         errors = effects.clone()
         for column in columns:
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std = self._direct(column, distinct, wanted.tolist())
+                mean, std = self._direct(networks, column, distinct, wanted.tolist())
             else:
                 parts = [curves[column, t].ace(distinct.double(), return_std=True) for t in wanted.tolist()]
                 mean, std = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
@@ -235,57 +247,55 @@ class AverageCausalEffect:
 
         They are fitted and checked once.
         """
-        return self._kept(self._columns(features), {}, progress=progress)
+        return self._kept(self._networks(), self._columns(features), {}, progress=progress)
 
-    def _kept(self, columns: list[int], asked: dict[int, Tensor], *, progress: bool) -> CausalRegressors:
+    def _networks(self) -> Networks:
+        """Return the networks, looked at again: each public call does so, since they may have changed meanwhile."""
+        networks = admitted(self.models, self.inputs, derivatives=self.options["method"] == "taylor")
+        if networks.outputs != self.num_outputs:
+            raise ValueError(
+                f"model must return the {self.num_outputs} outputs that it had at first, got {networks.outputs}; make "
+                "a new AverageCausalEffect"
+            )
+        return networks
+
+    def _kept(
+        self, networks: Networks, columns: list[int], asked: dict[int, Tensor], *, progress: bool
+    ) -> CausalRegressors:
         """Return regressors: kept ones while all is as it was, else new ones, checked at the values asked for."""
-        now = self._state()
+
+        def state() -> State:
+            """The fingerprint of networks and inputs, and the outputs on the two rows of the entrance."""
+            return fingerprint(*self.models, self.inputs, outputs=lambda: networks.answers)
+
+        now = state()
         self._cache = valid = tuple(kept for kept in self._cache if kept.holds(now))
         for kept in valid:
             if set(columns) <= set(kept.value.feature_index):
                 return kept.value
-        curves = self.regress(columns, num=CHEBYSHEV_VALUES, grid="chebyshev", progress=progress)
-        self._check(curves, asked)
-        self._cache = (*valid, Kept(curves, now, self._state()))
+        options = dict(family="polynomial", order=MAX_ORDER, baseline="uniform")
+        every = list(range(self.num_outputs))
+        curves = self._curves(networks, columns, every, CHEBYSHEV_VALUES, "chebyshev", 0, progress, options)
+        self._check(networks, curves, asked)
+        self._cache = (*valid, Kept(curves, now, state()))
         return curves
-
-    def _state(self) -> State:
-        """Return the fingerprint of networks and inputs, and of the outputs on a few rows."""
-
-        def outputs() -> Tensor:
-            y = evaluate(joint(self.models), self._probe.clone(), self.inputs.shape)
-            count = y.shape[1] if len(self.models) == 1 else y.shape[1] // (len(self.models) + 1)
-            if count != self.num_outputs:
-                raise ValueError(
-                    f"model must return the {self.num_outputs} outputs that it had at first, got {count}; make a new "
-                    "AverageCausalEffect"
-                )
-            return y
-
-        return fingerprint(*self.models, self.inputs, outputs=outputs)
-
-    @cached_property
-    def _probe(self) -> Tensor:
-        """``(b, k)`` a few rows of the inputs, or their mean."""
-        samples = self.inputs.samples
-        if samples is None:
-            return self.inputs.mean[None].clone()
-        return samples[:: max(1, len(samples) // PROBE_ROWS)][:PROBE_ROWS].clone()
 
     def _rows(self, num: int) -> int:
         """Return the most rows of each average when all features are regressed on ``num`` values."""
         free = self.inputs.num_features - len(self.inputs.fixed)
         return self.rows or max(MIN_ROWS, self.budget // (num * max(1, free)))
 
-    def _ask(self, feature: Feature, values: Any, targets: Sequence[int] | None, rows: int | None) -> Expectation:
+    def _ask(
+        self, networks: Networks, feature: Feature, values: Any, targets: Sequence[int] | None, rows: int | None
+    ) -> Expectation:
         """Return the expectation from at most so many rows, or from the budget, its outputs named."""
-        options = dict(budget=self.budget, rows=rows, outputs=targets, **self.options)
-        e = interventional_expectation(self.models, self.inputs, feature, values, **options)
+        e = expectation_of(networks, feature, values, budget=self.budget, rows=rows, outputs=targets, **self.options)
         named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
         return replace(e, target_names=named)
 
     def _fit(
         self,
+        networks: Networks,
         column: int,
         domain: Domain,
         values: Tensor,
@@ -295,7 +305,7 @@ class AverageCausalEffect:
         order: int,
         baseline: Any,
     ) -> tuple[Sequence[Regressor], Expectation]:
-        e = self._ask(column, values, targets, rows)
+        e = self._ask(networks, column, values, targets, rows)
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
                 raise ValueError(
@@ -313,17 +323,17 @@ class AverageCausalEffect:
             shared["max_order"] = order
         return CURVE_FAMILIES[family].fit_many(alphas, y, **shared), e
 
-    def _direct(self, column: int, distinct: Tensor, targets: list[int]) -> tuple[Tensor, Tensor]:
+    def _direct(self, networks: Networks, column: int, distinct: Tensor, targets: list[int]) -> tuple[Tensor, Tensor]:
         """Return ``(d, targets)`` ACE and errors of distinct values, evaluated; the baseline is a quadrature."""
         nodes, weights = quadrature(self.inputs.domain[column])
         values = torch.cat([distinct.double(), nodes])
-        e = self._ask(column, values, targets, self.rows)
+        e = self._ask(networks, column, values, targets, self.rows)
         contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
         contrast[:, len(distinct) :] -= weights
         variances = (contrast @ e.covariances.double().cpu() @ contrast.T).diagonal(dim1=1, dim2=2).T
         return contrast @ e.values.double().cpu(), variances.clamp_min(0).sqrt()
 
-    def _check(self, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
+    def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
         generator = as_generator(self.seed)
         candidates = [c for c in curves.feature_index if _is_interval(self.inputs.domain[c])]
@@ -336,8 +346,8 @@ class AverageCausalEffect:
         count = max(1, CHECKED_VALUES // len(candidates))
         missed: dict[str, float] = {}
         for column in sorted(candidates[i] for i in order):
-            values = self._checked_values(column, count, asked.get(column), generator)
-            e = self._ask(column, values, None, self._rows(CHEBYSHEV_VALUES))
+            values = checked_values(self.inputs.domain[column], count, asked.get(column), generator)
+            e = self._ask(networks, column, values, None, self._rows(CHEBYSHEV_VALUES))
             fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
             error = (torch.stack(fitted, dim=1) - e.values.cpu()).abs().amax(0)
             span = spans[curves.feature_index.index(column)]
@@ -353,16 +363,6 @@ class AverageCausalEffect:
                 "use via='direct', or regress with more values, a higher max_order or family='spline'",
                 ApproximationWarning,
             )
-
-    def _checked_values(self, column: int, count: int, asked: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return ``(count,)`` values of a feature's domain: half of them as asked, the others anywhere."""
-        domain = self.inputs.domain[column]
-        values = domain.low + (domain.high - domain.low) * torch.rand(count, generator=generator, dtype=torch.float64)
-        if asked is not None:
-            inside = asked.detach().double().cpu().clamp(domain.low, domain.high).unique()
-            some = inside[torch.randperm(len(inside), generator=generator)[: -(-count // 2)]]
-            values[: len(some)] = some
-        return values
 
     def _inputs_of(self, x: Any) -> Tensor:
         """Return the explained inputs ``(*shape)`` or ``(batch, *shape)``, checked, the columns of a frame in order."""

@@ -30,6 +30,11 @@ class Networks(NamedTuple):
     inputs: InputModel
     outputs: int
 
+    @property
+    def answers(self) -> Tensor:
+        """``(networks, 2, outputs)`` what they returned for the two rows of the entrance."""
+        return torch.stack([model.answers for model in self.models])
+
 
 def admitted(model: Model | Sequence[Model], inputs: InputModel, *, derivatives: bool = False) -> Networks:
     """Return the networks after the checks of the entrance, which cost each of them at most six rows.

@@ -249,7 +249,6 @@ def sobol_indices(
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
-
     def run(plan: Plan) -> Replicates:
         return replicate(
             what.mixed,

@@ -41,3 +41,20 @@ def refined(values: Tensor, fitted: Sequence[Regressor], count: int) -> Tensor:
     chosen = gaps.argsort(descending=True, stable=True)[:count]
     middle = (values[chosen] + values[chosen + 1]) / 2
     return torch.cat([values, middle]).sort().values
+
+
+def checked_values(domain: Domain, count: int, asked: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Return ``(count,)`` values of an interval at which a curve is compared with direct evaluations.
+
+    Args:
+        domain: the feature's interval.
+        count: how many.
+        asked: the values that are read off the curve; half of the result is drawn from these, the rest lies anywhere.
+        generator: of the draws.
+    """
+    values = domain.low + (domain.high - domain.low) * torch.rand(count, generator=generator, dtype=torch.float64)
+    if asked is not None:
+        inside = asked.detach().double().cpu().clamp(domain.low, domain.high).unique()
+        some = inside[torch.randperm(len(inside), generator=generator)[: -(-count // 2)]]
+        values[: len(some)] = some
+    return values
