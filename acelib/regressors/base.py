@@ -9,21 +9,6 @@ sampled expectations ``y``, its prediction is ``B(α) w`` and its baseline is ``
 where ``Σ`` is the covariance of the sampling errors of ``y``. The same rows serve every α, so these errors are
 strongly correlated and the baseline's error partly cancels the curve's: only the full ``Σ`` shows that. The other
 terms are the lack of fit at α and in the baseline, taken as independent; ``acelib.regressors.misfit`` derives them.
-
-What a standard deviation contains, where ``Σ`` was given:
-
-========================  ==============  ===============================  ==========================================
-                          sampling error  lack of fit                      not contained
-========================  ==============  ===============================  ==========================================
-``predict``, ``ace``      yes             yes                              error of the interval or the data that the
-                                                                           baseline is over; bias of the expectations
-``baseline_std``          yes             yes                              the same
-``band="bayesian"``       no              noise and posterior of the fit   sampling error, and the same
-``CausalTable``           yes             none: nothing is smoothed        the choice of values, and the same
-========================  ==============  ===============================  ==========================================
-
-Sampling errors that are independent from one α to the next enter both terms, and the bands are then too wide, by a
-factor of 2 to 3; those of averages over the same rows change smoothly with α and do not.
 """
 
 from __future__ import annotations
@@ -48,6 +33,18 @@ Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Regressor(Result, ABC):
     """A curve α ↦ E[y | do(x = α)] with its baseline and error bars; the base of the three families.
+
+    What is in the standard deviations of ``predict`` and ``ace``, and in ``baseline_std``:
+
+    - the sampling error of the expectations, where their covariance was given;
+    - the lack of fit, at the value and in the baseline, for polynomials and splines: what held-out values show, more in
+      sparse gaps between the values and beyond them. A table smooths nothing and has none;
+    - not a bias of the expectations (as of a Taylor expansion), and not how far the interval, or the data, that the
+      baseline is over are from the ones that were meant.
+
+    ``band="bayesian"`` has neither error, but the noise and posterior of the fit. Sampling errors that are independent
+    from one value to the next also look like lack of fit, and make the bands too wide by a factor of 2 to 3; those of
+    averages over the same rows change smoothly and do not.
 
     Attributes:
         alphas: sampled interventional values, ``(m,)``.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .._warnings import ExtrapolationWarning, warn_caller
+from .._warnings import ApproximationWarning, ExtrapolationWarning, warn_caller
 
 Array = ArrayLike | torch.Tensor
 """Numbers in a tensor, a numpy array or nested lists."""
@@ -88,12 +88,22 @@ class Samples:
         return covered(self.alphas, self.low, self.high)
 
     def warn_uncovered(self) -> None:
-        """Warn where the interval reaches beyond the part that the values cover."""
+        """Warn where the interval reaches beyond what the values cover, or where most of it is one gap between them."""
         if self.covered() != (self.low, self.high):
             warn_caller(
                 f"alphas reach from {self.alphas.min():.6g} to {self.alphas.max():.6g} only, of the interval "
                 f"[{self.low:.6g}, {self.high:.6g}]; the curve and its baseline are extrapolated beyond them",
                 ExtrapolationWarning,
+            )
+            return
+        values, shares, _ = gaps(self.alphas, self.low, self.high)
+        widest = int(shares.argmax()) if shares.size else 0
+        if shares.size and shares[widest] > 0.5 * (1 + ROUNDING):
+            warn_caller(
+                f"alphas leave {shares[widest]:.0%} of the interval [{self.low:.6g}, {self.high:.6g}] in one gap, from "
+                f"{values[widest]:.6g} to {values[widest + 1]:.6g}; nothing tests the shape of the curve there, so "
+                "sample values in it",
+                ApproximationWarning,
             )
 
     def in_gaps(self) -> np.ndarray:

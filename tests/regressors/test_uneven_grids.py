@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acelib import ExtrapolationWarning
+from acelib._warnings import ApproximationWarning
 from acelib.regressors import CausalRegressor, SplineRegressor
 from acelib.regressors.basis import orthogonal_basis, sound_order
 from acelib.regressors.polynomials import fit_orders, sound_orders
@@ -111,6 +112,21 @@ def test_ends_beside_the_values_do_not_warn():
             nodes = np.cos(np.pi * (np.arange(33) + 0.5) / 33)
             family.fit(nodes, nodes**2, low=-1.0, high=1.0)
         CausalRegressor.fit([1.0, 2.0], [0.0, 1.0], low=0.5, high=2.0)
+
+
+@pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
+def test_one_gap_over_most_of_the_interval_warns(family):
+    """Once, and with its ends; a gap of half the interval, or two values alone, do not."""
+    alphas = np.r_[np.linspace(0, 1, 9), np.linspace(4, 5, 9)]
+    with pytest.warns(
+        ApproximationWarning, match=r"leave 60% of the interval \[0, 5\] in one gap, from 1 to 4"
+    ) as seen:
+        family.fit_many(alphas, [alphas, alphas**2])
+    assert len(seen) == 1 and seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CausalRegressor.fit([0.0, 1.0], [0.0, 1.0])
+        family.fit(np.r_[np.linspace(0, 1, 9), 2.0], np.arange(10.0))
 
 
 @pytest.mark.parametrize("num", [2, 3, 5, 8, 9, 12, 16, 17, 20, 25, 33, 50, 100, 257, 1000])
