@@ -160,6 +160,7 @@ def spread_values(rng, x):
     yield np.unique(np.round(rng.choice(x, 100, replace=False), -int(np.floor(np.log10(x.std()))) + 1))
 
 
+@pytest.mark.filterwarnings("ignore:alphas leave")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("law", LAWS)
 def test_effects_between_sparse_values_are_inside_their_band(family, law):

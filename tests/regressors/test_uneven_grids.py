@@ -47,6 +47,7 @@ def judge(family, alphas, function):
     return abs(curve.baseline - right) / size, curve.baseline_std / size, outside.mean()
 
 
+@pytest.mark.filterwarnings("ignore:alphas leave")
 @pytest.mark.parametrize("family", [CausalRegressor, SplineRegressor])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_baselines_on_quantile_grids(family, seed):
@@ -66,6 +67,7 @@ def test_baselines_on_quantile_grids(family, seed):
     assert np.mean(narrow) >= 0.95
 
 
+@pytest.mark.filterwarnings("ignore:alphas leave")
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10_000),
