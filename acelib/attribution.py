@@ -265,7 +265,7 @@ class AverageCausalEffect:
         """Return regressors: kept ones while all is as it was, else new ones, checked at the values asked for."""
 
         def state() -> State:
-            """The fingerprint of networks and inputs, and the outputs on the two rows of the entrance."""
+            """Return the fingerprint of networks and inputs, and of the outputs on the two rows of the entrance."""
             return fingerprint(*self.models, self.inputs, outputs=lambda: networks.answers)
 
         now = state()
@@ -311,7 +311,8 @@ class AverageCausalEffect:
                 raise ValueError(
                     "baseline must not be 'data' for an input model without rows, got 'data'; it needs rows"
                 )
-            baseline = ("data", self.inputs.samples[:, column].double().cpu())
+            weights = getattr(self.inputs, "weights", None)
+            baseline = ("data", self.inputs.samples[:, column].double().cpu(), weights)
         shared = dict(covariance=e.covariances.cpu().numpy(), baseline=baseline)
         if bool(np.isnan(shared["covariance"]).any()):
             shared["covariance"] = None  # moments without a sample size: no sampling error is known

@@ -147,8 +147,8 @@ class Regressor(Result, ABC):
         """Return a new regressor: the same curve with another baseline.
 
         Args:
-            baseline: ``"uniform"`` (the mean over the interval), ``("data", values)`` (the mean over these values) or
-                a number (the curve's value there).
+            baseline: ``"uniform"`` (the mean over the interval), ``("data", values)`` (the mean over these values), or
+                ``("data", values, weights)`` (the weighted mean), or a number (the curve's value there).
 
         Raises:
             ValueError: if ``baseline`` is none of these.
@@ -277,14 +277,15 @@ class Regressor(Result, ABC):
         """Return the row that turns weights into this baseline, its kind, and the values it averages with weights."""
         if isinstance(baseline, str) and baseline == "uniform":
             return self._uniform_row(), "uniform", spread_over(self.alphas, self.low, self.high)
-        if isinstance(baseline, tuple | list) and len(baseline) == 2 and isinstance(baseline[0], str):
+        if isinstance(baseline, tuple | list) and len(baseline) in (2, 3) and isinstance(baseline[0], str):
             if baseline[0] == "data":
                 values = check_array(baseline[1], "the baseline's data").ravel()
                 if values.size == 0:
                     raise ValueError("baseline must be ('data', values) with at least one value, got none")
+                shares = _shares(baseline[2] if len(baseline) == 3 else None, values.size)
                 self._warn_outside(values, "the baseline's data")
-                points = spread_over(self.alphas, self.low, self.high, values)
-                return self._basis(values).mean(axis=0), "data", points
+                points = spread_over(self.alphas, self.low, self.high, values, shares)
+                return np.average(self._basis(values), axis=0, weights=shares), "data", points
         elif not isinstance(baseline, str | bool | tuple | list | None) and np.ndim(baseline) == 0:
             point = check_array(baseline, "baseline").ravel()
             self._warn_outside(point, "baseline")
@@ -373,6 +374,16 @@ def leave_clusters_out(
         along = np.einsum("nij,ni->nj", axes, residuals[:, members]) / np.maximum(1 - sizes, 1e-10)
         held_out[:, members] = np.einsum("nij,nj->ni", axes, along)
     return held_out
+
+
+def _shares(weights: Any, count: int) -> np.ndarray | None:
+    """Return the weights of ``count`` values, None for equal ones."""
+    if weights is None:
+        return None
+    found = check_array(weights, "the baseline's weights").ravel()
+    if found.size != count or (found < 0).any() or not found.sum() > 0:
+        raise ValueError(f"baseline must have a weight from 0 up for each of its {count} values, got {found.size}")
+    return found
 
 
 def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:

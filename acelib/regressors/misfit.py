@@ -117,7 +117,9 @@ def average_misfit(fits: Fits, weights: np.ndarray, values: np.ndarray, rows: np
     return np.linalg.norm(sums, axis=1)
 
 
-def spread_over(alphas: np.ndarray, low: float, high: float, data: Array | None = None) -> tuple[np.ndarray, ...]:
+def spread_over(
+    alphas: np.ndarray, low: float, high: float, data: Array | None = None, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
     """Return values all over the interval and their weights in an average, both ``(n,)``.
 
     The average is the uniform one, or the one over ``data``, which counts by gap.
@@ -127,6 +129,7 @@ def spread_over(alphas: np.ndarray, low: float, high: float, data: Array | None 
         low: lower end of the interval.
         high: upper end of the interval.
         data: values averaged over, any shape; None for the whole interval.
+        weights: of these values, ``(n,)``; None for equal ones.
     """
     if data is None:
         corners = np.unique(np.clip(np.r_[low, alphas, high], low, high))
@@ -134,7 +137,7 @@ def spread_over(alphas: np.ndarray, low: float, high: float, data: Array | None 
     else:
         found = to_numpy(data).ravel()
         corners = np.unique(np.r_[min(low, found.min()), alphas, max(high, found.max())])
-        share = np.histogram(found, corners)[0] if corners.size > 1 else np.zeros(0)
+        share = np.histogram(found, corners, weights=weights)[0] if corners.size > 1 else np.zeros(0)
     if corners.size < 2:
         return np.array([low]), np.ones(1)
     steps = (np.arange(PER_GAP) + 0.5) / PER_GAP

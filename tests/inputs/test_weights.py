@@ -241,3 +241,24 @@ def test_bad_weights(weights, error, message):
 def test_a_stream_takes_no_weights():
     with pytest.raises(ValueError, match="weights must be left out for a stream"):
         InputDistribution.fit(iter([data()]), weights=[1.0] * 40)
+
+
+def test_a_baseline_over_data_is_weighted():
+    """Whole weights count rows: the same baseline, and the same error, as with the rows repeated."""
+    X = torch.randn(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights = torch.arange(30) % 4
+    net = lambda x: torch.tanh(x[:, :1]) * x[:, 1:]  # noqa: E731
+    domain = (-4.0, 4.0)
+    weighted, repeated = (
+        AverageCausalEffect(net, inputs).regress(num=20, baseline="data")
+        for inputs in (
+            InputDistribution.fit(X, weights=weights, domain=domain),
+            InputDistribution.fit(X.repeat_interleave(weights, dim=0), domain=domain),
+        )
+    )
+    for key in weighted:
+        assert weighted[key].baseline == pytest.approx(repeated[key].baseline, abs=1e-12)
+        assert weighted[key].baseline_misfit == pytest.approx(repeated[key].baseline_misfit, abs=1e-12)
+    for wrong in ([1.0], [-1.0] * 30, [0.0] * 30):
+        with pytest.raises(ValueError, match="a weight from 0 up for each of its 30 values"):
+            weighted["x0", 0].with_baseline(("data", X[:, 0], wrong))
