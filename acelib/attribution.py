@@ -7,7 +7,7 @@ the value each of its coordinates has (Sec. 5.2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -153,7 +153,7 @@ class AverageCausalEffect:
     def _curves(
         self,
         networks: Networks,
-        columns: list[int],
+        columns: Iterable[int],
         wanted: list[int],
         num: int,
         grid: str,
