@@ -172,11 +172,6 @@ def check_output(out: Tensor, batch: int) -> Tensor:
     return out
 
 
-def accumulator_dtype(device: torch.device) -> torch.dtype:
-    """Return float64 where the device has it, else float32 (Apple's MPS)."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
 def joint(models: Sequence[Model], columns: Sequence[int] | None = None) -> Model:
     """Return one model whose columns are the mean over ``models`` and then each of them (for several seeds).
 

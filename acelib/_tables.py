@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._devices import placed
 from ._warnings import ApproximationWarning, warn_caller
 
 SHOWN = 5  # names that a message lists
@@ -49,7 +50,7 @@ def as_table(
     ``as_float_tensor``.
     """
     read, whole = _read(value, name)
-    tensor = read.to(dtype=dtype or read.dtype, device=device)
+    tensor = placed(read, dtype=dtype or read.dtype, device=device)
     bad = ~torch.isfinite(tensor)
     if count := int(bad.sum()):
         missing = ", Inf or missing" if hasattr(value, "iloc") else " or Inf"

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ._checks import as_count, as_float_tensor, as_generator
+from ._devices import double
 from ._fingerprint import Kept, State, fingerprint
-from ._models import Model, accumulator_dtype
+from ._models import Model
 from ._names import as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
@@ -236,8 +237,7 @@ class AverageCausalEffect:
                 mean, std = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
             effects[:, column] = mean[where, which]
             errors[:, column] = std[where, which]
-        wide = accumulator_dtype(flat.device)
-        effects, errors = (t.to(wide).to(flat.device).reshape(x.shape) for t in (effects, errors))
+        effects, errors = (t.to(double(flat).device).reshape(x.shape) for t in (effects, errors))
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
         return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone())
@@ -312,7 +312,7 @@ class AverageCausalEffect:
                     "baseline must not be 'data' for an input model without rows, got 'data'; it needs rows"
                 )
             weights = getattr(self.inputs, "weights", None)
-            baseline = ("data", self.inputs.samples[:, column].double().cpu(), weights)
+            baseline = ("data", self.inputs.samples[:, column].cpu().double(), weights)
         shared = dict(covariance=e.covariances.cpu().numpy(), baseline=baseline)
         if bool(np.isnan(shared["covariance"]).any()):
             shared["covariance"] = None  # moments without a sample size: no sampling error is known
@@ -331,8 +331,8 @@ class AverageCausalEffect:
         e = self._ask(networks, column, values, targets, self.rows)
         contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
         contrast[:, len(distinct) :] -= weights
-        variances = (contrast @ e.covariances.double().cpu() @ contrast.T).diagonal(dim1=1, dim2=2).T
-        return contrast @ e.values.double().cpu(), variances.clamp_min(0).sqrt()
+        variances = (contrast @ e.covariances.cpu().double() @ contrast.T).diagonal(dim1=1, dim2=2).T
+        return contrast @ e.values.cpu().double(), variances.clamp_min(0).sqrt()
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""

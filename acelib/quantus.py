@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._devices import double, placed
 from ._fingerprint import Kept, fingerprint
 from ._saved import same
 from .attribution import AverageCausalEffect
@@ -106,7 +107,7 @@ def _saliency(effect: AverageCausalEffect, x: Tensor, y: Tensor) -> Tensor:
     like = effect.inputs.mean
     low, high = (end.to(like).view(effect.inputs.shape) for end in (effect.inputs.low, effect.inputs.high))
     inside = x.to(like).clamp(low, high)
-    maps = effect.attribute(inside, target=y.tolist()).values.double().cpu()
+    maps = effect.attribute(inside, target=y.tolist()).values.cpu().double()
     maps.view(len(maps), -1)[:, list(effect.inputs.fixed)] = 0
     return maps
 
@@ -127,8 +128,9 @@ def _tensors(model: nn.Module, inputs: Any, targets: Any, device: str | None) ->
     """Return inputs in the model's dtype and on its device, and targets ``(batch,)``."""
     like = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
     place = device if device is not None else like.device if like is not None else "cpu"
-    x = torch.as_tensor(inputs, device=place)
-    x = x.to(like.dtype) if like is not None else x if x.is_floating_point() else x.float()
+    x = torch.as_tensor(inputs)
+    own = like.dtype if like is not None else x.dtype if x.is_floating_point() else torch.float32
+    x = placed(x, dtype=own, device=place)
     y = torch.as_tensor(targets, device=place)
     if y.is_floating_point() or y.dtype == torch.bool or y.ndim > 1 or (y.ndim == 1 and len(y) != len(x)):
         raise ValueError(f"targets must be {len(x)} integers, got {y.dtype} of shape {tuple(y.shape)}")
@@ -137,7 +139,7 @@ def _tensors(model: nn.Module, inputs: Any, targets: Any, device: str | None) ->
 
 def _checked(maps: Any, x: Tensor) -> Tensor:
     """Return attributions as float64 of the inputs' shape; a single channel holds for all."""
-    maps = torch.as_tensor(maps).detach().double()
+    maps = double(torch.as_tensor(maps).detach())
     if maps.ndim == x.ndim and maps.shape[0] == x.shape[0] and maps.shape[2:] == x.shape[2:] and maps.shape[1] == 1:
         maps = maps.expand(x.shape)
     if maps.shape != x.shape:

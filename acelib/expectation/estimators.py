@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._devices import double
 from .._directional import twice_differentiable
 from .._entrance import Admitted
-from .._models import Model, accumulator_dtype, check_output, evaluate
+from .._models import Model, check_output, evaluate
 from ..curvature import half_trace
 from ..inputs.intervention import Intervention
 from .first_layer import shared_rows
@@ -51,7 +52,7 @@ def row_average(
 
     ``columns`` are those of the network's outputs that ``model`` returns, where the answer holds the outputs itself.
     """
-    moments = RowMoments(accumulator_dtype(answer.values.device), answer.num_rows if index is None else len(index))
+    moments = RowMoments(answer.num_rows if index is None else len(index))
     blocks = _whole_blocks(model, answer, chunk, index, columns)
     if progress:
         from tqdm.auto import tqdm
@@ -99,8 +100,6 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
 
     The sampling error is that of the mean, to first order: Var = g^T Sigma g / n with g the gradient at mu.
     """
-    dtype = accumulator_dtype(answer.means.device)
-
     def call(x: Tensor) -> Tensor:
         return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
 
@@ -110,11 +109,11 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     slopes = torch.cat([_gradients(flat, mu) for mu in answer.means.split(chunk)])  # (m, outputs, k)
     factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
     rank = factor.shape[-1]
-    slopes, values = slopes.to(dtype), centre.to(dtype) + curvature.to(dtype)
+    slopes, values = double(slopes), double(centre) + double(curvature)
     if _own_covariances(answer):
         error = _row_error(slopes, answer, chunk)
     else:
-        error = _moment_error(torch.einsum("mok,mkr->omr", slopes, factor.to(dtype)), answer)
+        error = _moment_error(torch.einsum("mok,mkr->omr", slopes, double(factor)), answer)
     dropped = None
     if answer.residual is not None:
         rows, whole = answer.residual
@@ -128,17 +127,16 @@ def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     It matches mean and covariance like the Taylor expansion, needs no derivatives, and stays within the range of
     the model's outputs. It depends on which square root S of the covariance is taken.
     """
-    dtype = accumulator_dtype(answer.means.device)
     factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
     rank = factor.shape[-1]
     steps = rank**0.5 * factor.transpose(1, 2)  # (m, R, k)
     points = torch.stack([answer.means[:, None] + steps, answer.means[:, None] - steps])
     flat = points.reshape(-1, answer.means.shape[1])
-    outputs = torch.cat([evaluate(model, rows, answer.shape) for rows in flat.split(chunk)]).to(dtype)
+    outputs = double(torch.cat([evaluate(model, rows, answer.shape) for rows in flat.split(chunk)]))
     plus, minus = outputs.reshape(2, len(answer), rank, -1)
     along = ((plus - minus) / (2 * rank**0.5)).permute(2, 0, 1)
     if _own_covariances(answer):  # the slopes g with S^T g = along
-        slopes = (torch.linalg.pinv(factor.to(dtype).mT) @ along.permute(1, 2, 0)).mT
+        slopes = (torch.linalg.pinv(double(factor).mT) @ along.permute(1, 2, 0)).mT
         error = _row_error(slopes, answer, chunk)
     else:
         error = _moment_error(along, answer)
@@ -152,10 +150,10 @@ def _own_covariances(answer: Intervention) -> bool:
 
 def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
     """Return the sampling covariance ``(outputs, m, m)`` of g_v^T mu_v over the same rows: ``slopes (m, o, k)``."""
-    moments = RowMoments(slopes.dtype, answer.num_rows)
+    moments = RowMoments(answer.num_rows)
     parts, done = [], 0
     for which, rows, weights in answer.rows(chunk):
-        parts.append((rows - answer.means[which, None]).to(slopes.dtype) @ slopes[which].mT)
+        parts.append(double(rows - answer.means[which, None]) @ slopes[which.to(slopes.device)].mT)
         done += len(which)
         if done == len(answer):
             moments.add(torch.cat(parts), weights)
@@ -166,7 +164,7 @@ def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
 def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
     """Return the sampling covariance ``(outputs, m, m)`` from the slopes along the factor's columns, ``(o, m, R)``."""
     if answer.num_observed is None:
-        return torch.full((along.shape[0], len(answer), len(answer)), torch.nan, dtype=along.dtype)
+        return along.new_full((along.shape[0], len(answer), len(answer)), torch.nan)
     return along @ along.transpose(1, 2) / answer.num_observed
 
 

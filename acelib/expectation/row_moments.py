@@ -13,6 +13,8 @@ import copy
 import torch
 from torch import Tensor
 
+from .._devices import double
+
 KEPT_ROWS = 50  # individual curves that are remembered for pictures
 
 
@@ -37,8 +39,8 @@ class _Sums:
 class RowMoments:
     """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation."""
 
-    def __init__(self, dtype: torch.dtype, total: int, keep: int = KEPT_ROWS) -> None:
-        self.dtype, self.count = dtype, 0
+    def __init__(self, total: int, keep: int = KEPT_ROWS) -> None:
+        self.count = 0
         self.wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
         self.kept: list[Tensor] = []
         self.shift: Tensor | None = None
@@ -48,7 +50,7 @@ class RowMoments:
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Add the outputs of b rows under all m values."""
-        y, w = outputs.to(self.dtype), weights.to(self.dtype)
+        y, w = double(outputs), double(weights)
         if self.shift is None:
             self.shift = (y * w[:, None]).sum(1) / w.sum()
         mine = self.wanted[(self.wanted >= self.count) & (self.wanted < self.count + y.shape[1])] - self.count
@@ -62,7 +64,7 @@ class RowMoments:
         if self.squares is not None:
             self.squares.add(d, w.square())
         if groups is not None:
-            parts = groups, (d * w).permute(2, 0, 1), w
+            parts = groups.to(y.device), (d * w).permute(2, 0, 1), w
             if self.groups is not None:
                 parts = map(torch.cat, zip(self.groups, parts, strict=True))
             self.groups = _by_label(*parts)

@@ -166,7 +166,10 @@ class InputDistribution(InputModel):
             raise ValueError(f"factor must have shape (k, R) = ({k}, R), got {tuple(factor.shape)}")
         if torch.Size(shape).numel() != k:
             raise ValueError(f"shape must hold the {k} entries of mean, got {shape}")
-        ends = [as_float_tensor(e, n, dtype=torch.float64).reshape(-1) for e, n in ((low, "low"), (high, "high"))]
+        ends = [
+            as_float_tensor(e, n, dtype=torch.float64, device="cpu").reshape(-1)
+            for e, n in ((low, "low"), (high, "high"))
+        ]
         if any(e.numel() not in (1, k) for e in ends):
             raise ValueError(f"low and high must be numbers or hold {k} entries each, got {[e.numel() for e in ends]}")
         lows, highs = (e.expand(k).tolist() for e in ends)

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._models import DEFAULT_CHUNK, accumulator_dtype
+from .._devices import double
+from .._models import DEFAULT_CHUNK
 from .support import Neighbourhood, share_off_support
 
 Block = tuple[Tensor, Tensor, Tensor]  # value numbers (v,), rows (v, b, k) or outputs (v, b, outputs), weights (b,)
@@ -103,7 +104,7 @@ class Intervention(ABC):
     @property
     def alphas(self) -> Tensor:
         """The values as ``(m,)`` for a single coordinate, else ``(m, len(columns))``; float64."""
-        values = self.values.to(torch.float64) if self.values.device.type != "mps" else self.values
+        values = double(self.values)
         return values[:, 0] if values.shape[1] == 1 else values
 
 
@@ -302,24 +303,24 @@ def moments_of_rows(answer: Intervention) -> tuple[Tensor, Tensor]:
         answer: with rows of weight 1; its ``pinned`` coordinates do not vary.
     """
     m, n, k = len(answer), answer.num_rows, answer.pinned.shape[1]
-    dtype, wide = answer.values.dtype, accumulator_dtype(answer.values.device)
-    means, first = answer.values.new_zeros(2, m, k, dtype=wide)
+    like = double(answer.values)
+    means, first = like.new_zeros(2, m, k)
     for which, rows, _ in answer.rows(DEFAULT_CHUNK):
-        means[which] += rows.to(wide).sum(1) / n
-        first[which] = rows[:, 0].to(wide)
-    means = torch.where(answer.pinned, first, means)  # exactly: an average of equal numbers may round
-    factor = answer.values.new_zeros(m, k, n if n <= k else k, dtype=dtype if n <= k else wide)
+        means[which.to(like.device)] += double(rows).sum(1) / n
+        first[which.to(like.device)] = double(rows[:, 0])
+    means = torch.where(answer.pinned.to(like.device), first, means)  # exactly: an average of equal numbers may round
+    factor = (answer.values if n <= k else like).new_zeros(m, k, n if n <= k else k)
     start = 0
     for which, rows, weights in answer.rows(DEFAULT_CHUNK):  # a second pass: no cancellation
-        centred = (rows.to(wide) - means[which, None]) / n**0.5
+        centred = (double(rows) - means[which.to(like.device), None]) / n**0.5
         if n <= k:
-            factor[which, :, start : start + len(weights)] = centred.mT.to(dtype)
+            factor[which, :, start : start + len(weights)] = centred.mT.to(factor)
         else:
-            factor[which] += centred.mT @ centred
+            factor[which.to(like.device)] += centred.mT @ centred
         start += len(weights) if int(which[-1]) == m - 1 else 0
     if n > k:
-        factor = _square_roots(factor).to(dtype)
-    return means.to(dtype), factor.masked_fill(answer.pinned[..., None], 0)
+        factor = _square_roots(factor).to(answer.values)
+    return means.to(answer.values), factor.masked_fill(answer.pinned[..., None], 0)
 
 
 def _square_roots(covariances: Tensor) -> Tensor:

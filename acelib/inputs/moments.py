@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .._checks import as_count, as_generator, as_index
-from .._models import accumulator_dtype
+from .._devices import double
 from .._tables import as_table, frame_names, in_order, is_frame
 from .domain import FiniteSet
 from .finite_sets import Levels
@@ -58,7 +58,7 @@ def factorise_rows(
     rows = X.reshape(X.shape[0], -1)
     if rows.shape[1] == 0:
         raise ValueError(f"X must have at least one feature, got shape {tuple(X.shape)}: no features")
-    wide = rows.to(accumulator_dtype(rows.device))
+    wide = double(rows)
     n, k = rows.shape
     if weights is None:
         mean, count, present = wide.mean(0), n, rows
@@ -79,7 +79,7 @@ def factorise_rows(
     levels = Levels()
     if len(shape) == 1:  # images and sequences have levels of grey and of loudness, no codes
         levels.add(present, whole)
-    return Moments(mean.to(rows.dtype), factor.to(rows.dtype), rows, *ends, shape, count, explained, levels.sets())
+    return Moments(mean.to(rows), factor.to(rows), rows, *ends, shape, count, explained, levels.sets())
 
 
 def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_rows: int, seed: int | None) -> Moments:
@@ -112,9 +112,8 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
     if total is None or reservoir is None or total.count < 2:
         raise ValueError(f"X must hold at least 2 rows, got a stream of {0 if total is None else total.count}")
     factor, explained = _truncate(*_eigen(total.scatter / total.count), rank)
-    dtype = reservoir.rows.dtype
     ends = total.low.cpu().double(), total.high.cpu().double()
-    moments = total.mean.to(dtype), factor.to(dtype), reservoir.rows
+    moments = total.mean.to(reservoir.rows), factor.to(reservoir.rows), reservoir.rows
     return Moments(*moments, *ends, shape, total.count, explained, levels.sets(), names)
 
 
@@ -130,7 +129,7 @@ class _Scatter:
 
 
 def _scatter(rows: Tensor) -> _Scatter:
-    wide = rows.to(accumulator_dtype(rows.device))
+    wide = double(rows)
     mean = wide.mean(0)
     return _Scatter(rows.shape[0], mean, (wide - mean).T @ (wide - mean), wide.amin(0), wide.amax(0))
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._checks import as_generator
+from .._devices import double
 from .._models import DEFAULT_CHUNK
 
 MAX_ROWS = 500  # intervened rows that are checked
@@ -44,12 +45,12 @@ class Neighbourhood:
         every = torch.arange(len(rows)) if weights is None else weights.cpu().nonzero()[:, 0]
         index = every[seeded_subset(len(every), seed=(seed or 0) + 1)].to(rows.device)
         self.rows = rows[index]
-        self.weights = None if weights is None else weights[index].to(torch.float64)
+        self.weights = None if weights is None else double(weights[index])
 
     @cached_property
     def near(self) -> Tensor:
         """``(o, k)`` observed rows in units of the data's standard deviations, float64."""
-        return self.observed.to(torch.float64) / self.scale
+        return double(self.observed) / self.scale
 
     @cached_property
     def limit(self) -> Tensor:
@@ -59,7 +60,7 @@ class Neighbourhood:
     @cached_property
     def squares(self) -> Tensor:
         """``(r, o)`` squared distances of the rows, before anything is set, from the observed ones."""
-        return _squared(self.rows.to(torch.float64) / self.scale, self.near)
+        return _squared(double(self.rows) / self.scale, self.near)
 
     def shares(self, columns: tuple[int, ...], values: Tensor) -> Tensor:
         """Return the share of rows that leave the data with the columns set to each of m values: ``(m,)`` float64.
@@ -71,7 +72,7 @@ class Neighbourhood:
         index, within = list(columns), self.limit * (1 + 1e-12)
         moved = self._set(index)
         shares = []
-        for value in values.to(torch.float64) / self.scale[index]:
+        for value in double(values) / self.scale[index]:
             nearest = (moved + (self.near[:, index] - value).square().sum(1)).min(1).values.sqrt()
             left = (nearest > within).double()
             shares.append(left.mean() if self.weights is None else self.weights @ left / self.weights.sum())
@@ -82,7 +83,7 @@ class Neighbourhood:
 
         They are a difference, but for pairs that are apart in these coordinates almost alone: those are measured.
         """
-        rows = self.rows.to(torch.float64) / self.scale
+        rows = double(self.rows) / self.scale
         rest = self.squares - _squared(rows[:, index], self.near[:, index])
         others = torch.ones(rows.shape[1], dtype=torch.bool, device=rows.device)
         others[index] = False
@@ -156,7 +157,7 @@ def distance_limit(observed: Tensor, *, seed: int | None = 0) -> tuple[Tensor, T
 
 def _unit(observed: Tensor) -> Tensor:
     """Return the unit of each coordinate, ``(k,)`` float64: its standard deviation, or next to none where it is 0."""
-    scale = torch.cat([part.to(torch.float64).std(0, correction=0) for part in observed.split(COLUMNS, dim=1)])
+    scale = torch.cat([double(part).std(0, correction=0) for part in observed.split(COLUMNS, dim=1)])
     typical = scale[scale > 0].median() if (scale > 0).any() else torch.ones(())
     return torch.where(scale > 0, scale, 1e-6 * typical)  # a constant feature that moves has left the data
 
@@ -187,10 +188,10 @@ def share_off_support(
     """
     space = Neighbourhood(observed, observed[:1]) if isinstance(observed, Tensor) else observed
     near, within = space.near, space.limit * (1 + 1e-12)
-    index = seeded_subset(num_rows, seed=1).to(near.device)
+    index = seeded_subset(num_rows, seed=1).to(space.observed.device)
     shares = torch.zeros(num_values, dtype=torch.float64, device=near.device)
     for which, block, _ in rows(DEFAULT_CHUNK, index):
-        block = block.to(torch.float64) / space.scale
+        block = double(block) / space.scale
         before = _squared(block[0, :, :past], near[:, :past])
         for value, moved in zip(which.tolist(), block[:, :, past:], strict=True):
             nearest = (before + _squared(moved, near[:, past:])).min(1).values.sqrt()

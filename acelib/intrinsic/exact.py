@@ -99,5 +99,5 @@ def linear_weights(model: nn.Module | None, target: int, columns: Sequence[int],
         model = model[0]
     if not isinstance(model, nn.Linear) or model.in_features != len(columns):
         return None
-    weights[list(columns)] = model.weight[target].detach().double().cpu()
+    weights[list(columns)] = model.weight[target].detach().cpu().double()
     return weights

@@ -93,7 +93,7 @@ class FlowModel(CausalModel):
             ValueError: for missing or constant columns, NaN, or fewer than 100 rows.
         """
         graph = CausalGraph.of(graph)
-        X = read_columns(X, graph, names).to(device="cpu", dtype=DTYPE)
+        X = read_columns(X, graph, names).cpu().to(DTYPE)
         if len(X) < 100:
             raise ValueError(f"X must have at least 100 rows to learn mechanisms from, got {len(X)}")
         location, scale = X.mean(0), X.std(0)
@@ -121,7 +121,7 @@ class FlowModel(CausalModel):
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)``, in the noises' dtype."""
         with torch.no_grad():
-            rows = self.transform().inv(noise.to(device="cpu", dtype=DTYPE))
+            rows = self.transform().inv(noise.cpu().to(DTYPE))
         return (rows * self.scale + self.location).to(noise)
 
     def abduct(self, X: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class FlowModel(CausalModel):
             )
 
     def _standard(self, X: Tensor) -> Tensor:
-        return (X.detach().to(device="cpu", dtype=DTYPE) - self.location) / self.scale
+        return (X.detach().cpu().to(DTYPE) - self.location) / self.scale
 
     def __repr__(self) -> str:
         loss = f", {self.history[-1]:.4g} nats a row after {len(self.history)} epochs" if self.history else ""

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._models import accumulator_dtype
 from .entropy import entropy, label_probabilities, replicate_entropy
 from .error_bars import mean_and_stderr, ratio_and_stderr
 from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_outputs, linear_weights
@@ -56,7 +55,7 @@ class Job:
 
     def __post_init__(self) -> None:
         if self.measure == "entropy":  # refuses a continuous target early; a single row could pass by chance
-            points = torch.linspace(0.05, 0.95, 8, dtype=accumulator_dtype(self.what.device))
+            points = torch.linspace(0.05, 0.95, 8, dtype=torch.float64)
             self.label(self.what.outputs(self.what.noise(points[:, None].expand(-1, self.k))))
 
     @property

@@ -95,7 +95,7 @@ class LinearModel(CausalModel):
         graph = CausalGraph.of(graph)
         if noise not in ("normal", "empirical"):
             raise ValueError(f"noise must be 'normal' or 'empirical', got {noise!r}")
-        X = read_columns(X, graph, names).double().cpu()
+        X = read_columns(X, graph, names).cpu().double()
         coefficients, intercepts, scales, noises = {}, {}, {}, {}
         for node, parents in graph.parents.items():
             design = torch.cat([X.new_ones(len(X), 1), X[:, [graph.index(p) for p in parents]]], dim=1)
@@ -154,7 +154,7 @@ class LinearModel(CausalModel):
 
     def log_likelihood(self, X: Any, *, names: Iterable[str] | None = None) -> float:
         """Return the mean log density of rows ``(n, nodes)`` in nats under normal noises."""
-        rows = read_columns(X, self.graph, names).double().cpu()
+        rows = read_columns(X, self.graph, names).cpu().double()
         e = self.abduct(rows)
         return float(-0.5 * e.square().sum(1).mean() - self.scales.log().sum() - 0.5 * len(self.graph) * log(2 * pi))
 

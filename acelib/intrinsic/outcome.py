@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .._devices import double
 from .._entrance import admit
-from .._models import Model, accumulator_dtype, as_models, check_output, joint
+from .._models import Model, as_models, check_output, joint
 from .scm import CausalModel
 
 
@@ -48,7 +49,7 @@ class Outcome:
         with torch.no_grad():
             parts = [check_output(self.call(self.scm.push(part)), len(part)) for part in noise.split(self.chunk)]
             out = parts[0] if len(parts) == 1 else torch.cat(parts)
-            return out.to(accumulator_dtype(out.device))
+            return double(out)
 
     def mixed(self, a: Tensor, b: Tensor, masks: Tensor) -> Tensor:
         """Return outputs ``(M, b, outputs)`` at mixtures of uniform points ``(b, nodes)``; masks true for A."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .._devices import double
 from .._directional import full_hessian, twice_differentiable
 from .lazy import Shared
 from .registry import RULES
@@ -127,8 +128,8 @@ def check(model: Callable, points: Tensor, factor: Tensor) -> float:
         >>> x, s = torch.linspace(-1, 1, 6).reshape(2, 3), torch.eye(3)
         >>> assert jets.check(lambda x: torch.tanh(x).cumsum(1), x, s) < 1e-12
     """
-    model = copy.deepcopy(model).double() if isinstance(model, nn.Module) else model
-    points, factor = points.detach().double(), factor.detach().double()
+    points, factor = double(points.detach()), double(factor.detach())
+    model = copy.deepcopy(model).to(points.device).double() if isinstance(model, nn.Module) else model
     answer = 0.5 * propagate(model, points, factor)[2]
     expected = torch.empty_like(answer)
     with twice_differentiable(recurrent=True):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import as_generator
+from .._devices import double
 from .._saved import Result, check_entries, reading, save_json
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
@@ -213,7 +214,7 @@ def descend(
             effects = run.effects(layer, targets, betas, rule, count)
             wanted += [source for j in effects.necessary for source in layer.sources[j]]
             found.append(effects)
-    y = run.observed.double()
+    y = double(run.observed)
     return ExplanatoryGraph(
         target=run.target,
         layers=tuple(found),

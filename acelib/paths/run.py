@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import as_float_tensor
+from .._devices import double
 from .._models import as_chunk
 from .._warnings import warn_caller
 from .batching import Recording, blocks, default_chunk, pieces
@@ -103,7 +104,7 @@ class Run:
         else:
             found = torch.zeros(layer.num_nodes, self.num_inputs, dtype=torch.float64)
             step(found.numel())
-        observed = self.observed.double().cpu()
+        observed = self.observed.cpu().double()
         z, error = rule.scores(found, observed)
         decision, mean = rule.decide(z), found.mean(1)
         necessary, noisy, neutral = decision.roles()
@@ -137,7 +138,7 @@ class Run:
         before, a, n = r.output_of(layer), r.input_of(layer), len(r.outputs)
         axis = 2 if layer.convolution else before.ndim
         index = torch.as_tensor(list(targets), device=before.device)
-        y = r.outputs[:, self.target].double()
+        y = double(r.outputs[:, self.target])
         d = torch.zeros(layer.num_nodes, n, dtype=torch.float64, device=y.device)
         rounding = y.new_zeros(())
         with torch.no_grad():
@@ -146,7 +147,7 @@ class Run:
                 scale = (betas[list(nodes)] - 1).to(before).reshape(-1, *[1] * before.ndim)
                 rows = before.expand(len(nodes) + 1, *before.shape).clone()  # the last stays as it was
                 rows[:-1].index_add_(axis, index, parent_signals(layer, a, nodes, targets) * scale)
-                change = r.above(layer, rows)[..., self.target].double() - y
+                change = double(r.above(layer, rows)[..., self.target]) - y
                 d[list(nodes)], rounding = change[:-1], torch.maximum(rounding, change[-1].abs().max())
                 step(len(nodes) * n)
         step((layer.num_nodes - len(active)) * n)
@@ -191,7 +192,7 @@ def outputs_of(model: nn.Module, inputs: Tensor, chunk_size: int | None = None) 
     """
     with torch.no_grad():
         parts = inputs.split(as_chunk(chunk_size, ROWS))
-        return torch.cat([model(part.clone()) for part in parts]).double().cpu()
+        return torch.cat([model(part.clone()) for part in parts]).cpu().double()
 
 
 def check_inputs(inputs: Any, minimum: int = MIN_INPUTS) -> Tensor:

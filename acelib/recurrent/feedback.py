@@ -19,7 +19,8 @@ from torch import Tensor
 
 from .._checks import as_index, as_values
 from .._entrance import admit, two_rows
-from .._models import DEFAULT_CHUNK, accumulator_dtype, check_mode, check_placement
+from .._devices import double
+from .._models import DEFAULT_CHUNK, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant
 from ..inputs.support import Neighbourhood
@@ -116,7 +117,7 @@ class FeedbackSequences(InputModel):
         self.feature_names, self.fixed = self.model.feature_names, ()
         self.domain = _domains(rows, self.feature_names, names, domain)
         self._data, self._pins = rows, rows.new_zeros(0)
-        self._mean = rows.flatten(1).to(accumulator_dtype(rows.device)).mean(0).to(rows.dtype)
+        self._mean = double(rows.flatten(1)).mean(0).to(rows)
         few = rows[:64].flatten(1)
         admit(self.model, two_rows(few, few[0]), self.model.shape)
         self._simulator = Simulator(self.model, _as_feed(feedback, names, _probe(source, rows)))
@@ -222,7 +223,7 @@ def _domains(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], do
         spread = {f"{c}[{t}]": domain[c] for c in channels if c in domain for t in range(rows.shape[1])}
         domain = spread | {key: value for key, value in domain.items() if key not in channels}
     flat = rows.flatten(1)
-    domains = as_domains(domain, names, flat.amin(0).double().cpu(), flat.amax(0).double().cpu())
+    domains = as_domains(domain, names, flat.amin(0).cpu().double(), flat.amax(0).cpu().double())
     warn_constant(names, domains)
     return domains
 

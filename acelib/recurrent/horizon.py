@@ -152,7 +152,7 @@ def time_lag(
         for step in targets[kept].unique().tolist():
             rows = (targets == step).nonzero()[:, 0]
             jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk)
-            sizes[rows, : jacobian.shape[1]] = _sizes(jacobian, measure).double().cpu()
+            sizes[rows, : jacobian.shape[1]] = _sizes(jacobian, measure).cpu().double()
     if measure == "determinant":
         _warn_where_singular(model, jacobian)
     sizes = sizes[kept, : None if max_lag is None else max_lag + 1]

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from .._saved import Result
+from .._devices import double
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
 from .samples import Array, Samples, check_array, outside, to_numpy
@@ -390,5 +391,5 @@ def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:
     """Return float64 ``values`` in this shape: a tensor where ``original`` is one, else numpy."""
     values = values.reshape(shape)
     if isinstance(original, torch.Tensor):
-        return torch.as_tensor(values, dtype=torch.float64).to(original.device)
+        return torch.as_tensor(values, dtype=torch.float64).to(double(original).device)
     return values

@@ -314,7 +314,7 @@ def test_weighted_rows_follow_the_ratio_estimator():
     """Means sum(w y) / sum(w) and their covariance, written out with numpy over all rows; blocks of other weights."""
     generator = np.random.default_rng(0)
     y, w = generator.normal(size=(2, 9, 1)), np.concatenate([np.ones(4), generator.uniform(0.2, 3, 5)])
-    moments = RowMoments(torch.float64, 9)
+    moments = RowMoments(9)
     for rows in (slice(0, 4), slice(4, 7), slice(7, 9)):
         moments.add(torch.from_numpy(y[:, rows]), torch.from_numpy(w[rows]))
     mean = (w * y[..., 0]).sum(1) / w.sum()
@@ -327,7 +327,7 @@ def test_weighted_rows_follow_the_ratio_estimator():
 
 
 def test_the_error_of_a_single_row_is_unknown():
-    moments = RowMoments(torch.float64, 1)
+    moments = RowMoments(1)
     moments.add(torch.ones(2, 1, 1), torch.ones(1))
     assert moments.covariance().isnan().all() and moments.individual().shape == (2, 1, 1)
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._devices import double
 from .._attention import routed
 from .._forward import Weighted, with_weight
 from .._intercept import intercept
@@ -92,5 +93,5 @@ def weighted_activations(recording: Recording, layer: Layer, targets: Sequence[i
     with torch.no_grad():
         for nodes in pieces(range(layer.num_nodes), len(a), default_chunk(layer)):
             part = parent_signals(layer, a, nodes, targets).abs()
-            found[list(nodes)] = part.double().flatten(1).mean(1).cpu()
+            found[list(nodes)] = double(part).flatten(1).mean(1).cpu()
     return found

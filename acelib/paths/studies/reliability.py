@@ -193,7 +193,7 @@ class Interpolated:
     """
 
     def __init__(self, run: Run, layer: Layer, targets: tuple[int, ...], grid: Tensor) -> None:
-        y = run.observed.double().cpu()
+        y = run.observed.cpu().double()
         found = torch.stack([run.differences(layer, targets, b.expand(layer.num_nodes)) for b in grid])
         self.grid, self.count = grid, len(y)
         self.mean = found.mean(2)  # (knots, nodes)
