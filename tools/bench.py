@@ -124,14 +124,6 @@ def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = ti
     }
 
 
-def machine_name() -> str:
-    """Return the name of the processor, and of the GPU where there is one."""
-    import torch
-
-    gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
-    return ", ".join([processor_name(), *gpu])
-
-
 def conditions(threads: int) -> dict[str, object]:
     """Return date, machine, threads and versions of a run."""
     import numpy
@@ -140,7 +132,7 @@ def conditions(threads: int) -> dict[str, object]:
 
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": machine_name(),
+        "device": processor_name(),  # the cases compute on the CPU
         "cores": os.cpu_count(),
         "threads": threads,
         "python": platform.python_version(),

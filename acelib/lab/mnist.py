@@ -113,11 +113,12 @@ def network(name: str, *, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(*maps, nn.Flatten(), *head)
 
 
-def mnist_moments(*, folder: str | Path | None = None) -> MnistMoments:
+def mnist_moments(*, folder: str | Path | None = None, device: torch.device | str | None = None) -> MnistMoments:
     """Return mean, factor of rank 50 and class means of the MNIST training images; needs no image.
 
     Args:
         folder: folder of the checkpoints; default: those that ship with the book.
+        device: where the tensors are put; default: the CPU.
 
     Raises:
         DataError: if the file is missing or not what it should be.
@@ -129,16 +130,19 @@ def mnist_moments(*, folder: str | Path | None = None) -> MnistMoments:
     """
     holder = _Statistics()
     provenance = _read(holder, "inputs", folder)
-    explained = provenance["explained"]
+    holder, explained = holder.to(device), provenance["explained"]
     return MnistMoments(holder.mean, holder.factor, holder.class_means, explained, provenance)
 
 
-def load_pretrained(name: str, *, folder: str | Path | None = None) -> Pretrained:
+def load_pretrained(
+    name: str, *, folder: str | Path | None = None, device: torch.device | str | None = None
+) -> Pretrained:
     """Return one of the networks trained on MNIST, with the statistics of its inputs; needs no image.
 
     Args:
         name: ``"tanh"``, ``"gelu"``, ``"relu"`` or ``"conv"``.
         folder: folder of the checkpoints; default: those that ship with the book.
+        device: where network and statistics are put; default: the CPU.
 
     Raises:
         ValueError: for another network.
@@ -154,10 +158,10 @@ def load_pretrained(name: str, *, folder: str | Path | None = None) -> Pretraine
     """
     model = network(name)
     provenance = _read(model, name, folder)
-    known = mnist_moments(folder=folder)
+    known = mnist_moments(folder=folder, device=device)
     return Pretrained(
         name,
-        model.eval(),
+        model.eval().to(device),
         known.mean,
         known.factor,
         known.class_means,
@@ -177,6 +181,7 @@ def train_networks(
     states: str | Path | None = None,
     resume: bool = True,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> dict[str, Pretrained]:
     """Train the networks with Adam, write them and the statistics of the inputs, and return the networks by name.
 
@@ -191,6 +196,7 @@ def train_networks(
         states: folder for the state of an unfinished training; default ``_build/training``.
         resume: whether to use such a state; False starts anew.
         progress: whether to show a bar a network.
+        device: where to train, and where the networks that come back are; default: the CPU.
 
     Raises:
         ValueError: for an unknown name or profile.
@@ -198,7 +204,8 @@ def train_networks(
     """
     for name in names:
         _check(name)
-    training = shipping.prepare(profile, PROFILES, data=data, states=states, resume=resume, progress=progress)
+    options = {"data": data, "states": states, "resume": resume, "progress": progress, "device": device}
+    training = shipping.prepare(profile, PROFILES, **options)
     folder = shipping.checkpoint_folder(profile, folder)
     _save_moments(training, folder)
     test = training.test
@@ -215,7 +222,7 @@ def train_networks(
         )
         facts["accuracy"] = shipping.accuracy(result.model.eval(), test.X[:, None], test.y)
         save_weights(result.model, _path(name, folder), facts)
-    return {name: load_pretrained(name, folder=folder) for name in names}
+    return {name: load_pretrained(name, folder=folder, device=device) for name in names}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,11 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--profile", choices=PROFILES, default="full")
     parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
+    parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
     chosen = parser.parse_args(arguments)
     try:
-        trained = train_networks(
-            chosen.names or NAMES, profile=chosen.profile, resume=not chosen.restart, progress=True
-        )
+        options = {"profile": chosen.profile, "resume": not chosen.restart, "device": chosen.device}
+        trained = train_networks(chosen.names or NAMES, progress=True, **options)
     except (ValueError, DataError) as error:
         print(error, file=sys.stderr)
         return 1

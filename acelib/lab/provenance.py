@@ -1,6 +1,7 @@
-"""The footer of a chapter: versions, device, seed, the data's hash and the seconds since the kernel started.
+"""The device of a chapter, and its footer: versions, device, seed, the data's hash and the seconds since the start.
 
-It names no host, no user and no path, and it is never compared between runs."""
+The footer names the device that computed, which is not every one that is there. It names no host, no user and no path,
+and it is never compared between runs."""
 
 from __future__ import annotations
 
@@ -12,16 +13,47 @@ import time
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acelib.lab.cards import LINE, PAPER
 from acelib.lab.ledger import PROVENANCE_MIME, publish
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "numpy", "scipy", "acelib")
 _IMPORTED = time.time()
 
 
-def provenance(*, seed: int | None, profile: str, data: Any = None, started: float | None = None) -> None:
+def compute_device(profile: str) -> torch.device:
+    """Return where a chapter makes its long computations: a GPU where there is one in a full run, else the CPU.
+
+    A quick run stays on the CPU, which is what its stored numbers were made with. Where the GPU is taken, products in
+    float32 keep all their digits: TF32, which rounds them to 10 bits, is switched off for the process. Apple's GPUs are
+    left aside: they have no float64.
+
+    Args:
+        profile: ``"quick"`` or ``"full"``.
+
+    Example:
+        >>> assert compute_device("quick").type == "cpu"
+    """
+    import torch
+
+    if profile != "full" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return torch.device("cuda")
+
+
+def provenance(
+    *,
+    seed: int | None,
+    profile: str,
+    data: Any = None,
+    started: float | None = None,
+    device: torch.device | str | None = None,
+) -> None:
     """Show the footer as the cell's one output (tag the cell ``nbval-ignore-output``).
 
     Args:
@@ -30,12 +62,13 @@ def provenance(*, seed: int | None, profile: str, data: Any = None, started: flo
         data: what the chapter computed on: an array, a tensor, a table, a file's path, bytes, or a dictionary of them;
             only its hash is shown.
         started: when the run started, in seconds since the epoch; default: the start of this process.
+        device: what computed, as ``compute_device`` returned it; default: the CPU.
 
     Example:
         >>> provenance(seed=0, profile="quick")  # doctest: +ELLIPSIS
         Python 3...
     """
-    facts = describe(seed=seed, profile=profile, data=data, started=started)
+    facts = describe(seed=seed, profile=profile, data=data, started=started, device=device)
     rows = _rows(facts)
     style = f"border-top:1px solid {LINE};padding-top:.5em;font-size:.9em;{PAPER}"
     body = "".join(
@@ -53,13 +86,20 @@ def provenance(*, seed: int | None, profile: str, data: Any = None, started: flo
     )
 
 
-def describe(*, seed: int | None, profile: str, data: Any = None, started: float | None = None) -> dict[str, Any]:
+def describe(
+    *,
+    seed: int | None,
+    profile: str,
+    data: Any = None,
+    started: float | None = None,
+    device: torch.device | str | None = None,
+) -> dict[str, Any]:
     """Return the footer's facts as plain JSON data: versions, device, threads, seed, profile, data hash, seconds."""
     import torch
 
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "device": device_name(),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "seed": seed,
         "profile": profile,
@@ -68,11 +108,21 @@ def describe(*, seed: int | None, profile: str, data: Any = None, started: float
     }
 
 
-def device_name() -> str:
-    """Return the name of the GPU if there is one, else of the processor."""
+def device_name(device: torch.device | str | None = None) -> str:
+    """Return the name of the device that computed: of the processor for the CPU and by default, else of that device.
+
+    Args:
+        device: as torch names it, such as ``"cuda"``; None means the CPU.
+
+    Example:
+        >>> assert device_name() == device_name("cpu") == processor_name()
+    """
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor_name()
+    kind = torch.device("cpu" if device is None else device)
+    if kind.type == "cuda":
+        return torch.cuda.get_device_name(kind)
+    return processor_name() if kind.type == "cpu" else f"{kind.type} on {processor_name()}"
 
 
 def processor_name() -> str:

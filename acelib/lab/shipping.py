@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -39,6 +39,7 @@ class MnistTraining:
         states: folder for the states of unfinished trainings.
         resume: whether such a state is used.
         progress: whether a bar is shown.
+        device: where it trains; None means the CPU.
     """
 
     profile: str
@@ -49,6 +50,7 @@ class MnistTraining:
     states: Path
     resume: bool
     progress: bool
+    device: torch.device | str | None = None
 
     def run(
         self,
@@ -61,7 +63,7 @@ class MnistTraining:
         settings: Mapping,
         **options: object,
     ) -> tuple[TrainResult, dict]:
-        """Train the model and return the result and its facts: versions, device, data, settings, steps, seconds.
+        """Train the model and return the result, on the CPU, and its facts: versions, device, data, settings, seconds.
 
         Args:
             trainer: ``acelib.lab.training.train`` or a function that is called like it.
@@ -74,12 +76,11 @@ class MnistTraining:
         """
         started = time.time()
         state = self.states / f"{name}-{self.profile}.safetensors"
-        result = trainer(
-            model, X, y, **settings, checkpoint=state, resume=self.resume, progress=self.progress, **options
-        )
-        facts = describe(seed=settings["seed"], profile=self.profile, started=started)
+        where = {"checkpoint": state, "resume": self.resume, "progress": self.progress, "device": self.device}
+        result = trainer(model, X, y, **settings, **where, **options)
+        facts = describe(seed=settings["seed"], profile=self.profile, started=started, device=self.device)
         facts |= {"data": self.source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
-        return result, facts | {"seconds": round(result.seconds, 1)}
+        return replace(result, model=result.model.cpu()), facts | {"seconds": round(result.seconds, 1)}
 
 
 def prepare(
@@ -90,6 +91,7 @@ def prepare(
     states: str | Path | None = None,
     resume: bool = True,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> MnistTraining:
     """Return the images, their source and the folders of a training at a profile, as ``MnistTraining``.
 
@@ -100,6 +102,7 @@ def prepare(
         states: folder for the state of an unfinished training; default ``_build/training``.
         resume: whether to use such a state; False starts anew.
         progress: whether to show a bar.
+        device: where to train; default: the CPU.
 
     Raises:
         ValueError: for an unknown profile.
@@ -113,7 +116,7 @@ def prepare(
     learn = learn.subset(torch.arange(min(rows or len(learn), len(learn))))
     source["fingerprint"] = {"training": learn.fingerprint, "test": test.fingerprint}
     states = home.build_dir() / "training" if states is None else Path(states)
-    return MnistTraining(profile, length, learn, test, source, states, resume, progress)
+    return MnistTraining(profile, length, learn, test, source, states, resume, progress, device)
 
 
 def source_facts(data: tuple[Dataset, Dataset] | None = None) -> dict:

@@ -80,6 +80,16 @@ class PretendedTensor(torch.Tensor):
     is_cpu = property(lambda self: False)
     is_mps = property(lambda self: self.accelerator.type == "mps")
 
+    @property
+    def data(self) -> torch.Tensor:
+        """The same memory without a graph; setting it gives this tensor the memory of another."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: PretendedTensor) -> None:
+        torch.Tensor.data.__set__(self, other)
+        self.inner = other.inner
+
     def get_device(self) -> int:
         """Return the number of the device."""
         return 0

@@ -135,6 +135,22 @@ def test_function_transforms_give_the_numbers_of_the_cpu(accelerator, transform)
         assert torch.equal(numbers(x.to(device), weight.to(device)).cpu(), numbers(x, weight))
 
 
+@KINDS
+def test_memory_is_shared_as_on_the_cpu(accelerator):
+    """Views, ``.data`` and gradients in place, on which the laboratory's optimisers rest."""
+    with pretend(accelerator) as device:
+        whole = torch.zeros(6, device=device)
+        parameter = nn.Parameter(torch.ones(2, 3, device=device))
+        parameter.data, parameter.grad = whole[:6].view(2, 3), torch.zeros(6, device=device).view(2, 3)
+        whole += 2
+        assert parameter.tolist() == [[2.0] * 3] * 2
+        parameter.square().sum().backward()
+        assert parameter.grad.tolist() == [[4.0] * 3] * 2
+        parameter.data = parameter.data.clone()
+        whole += 1
+        assert parameter.tolist() == [[2.0] * 3] * 2
+
+
 BROAD = {
     "made": lambda x: torch.zeros(2, dtype=torch.float64, device=x.device),
     "converted": lambda x: x.double(),

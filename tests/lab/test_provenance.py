@@ -17,7 +17,7 @@ from IPython.utils.capture import capture_output
 
 from acelib.lab import provenance as module
 from acelib.lab.ledger import PROVENANCE_MIME
-from acelib.lab.provenance import data_hash, describe, device_name, provenance
+from acelib.lab.provenance import compute_device, data_hash, describe, device_name, processor_name, provenance
 
 
 @pytest.fixture
@@ -53,10 +53,34 @@ def test_seconds_run_from_the_start_of_the_process(monkeypatch):
     assert 2 <= facts["seconds"] < 30 and facts["data"] is None
 
 
-def test_device_is_the_gpu_where_there_is_one(monkeypatch):
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU, whose switches for TF32 are as they were afterwards."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
-    assert device_name() == "A GPU"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "A GPU")
+    kept = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = kept
+
+
+def test_the_device_is_the_one_that_computed_not_the_one_that_is_there(gpu):
+    for device in (None, "cpu", torch.device("cpu")):
+        assert device_name(device) == processor_name() == describe(seed=0, profile="full", device=device)["device"]
+    for device in ("cuda", "cuda:0", torch.device("cuda", 1)):
+        assert device_name(device) == "A GPU" == describe(seed=0, profile="full", device=device)["device"]
+    assert device_name("mps") == f"mps on {processor_name()}"
+
+
+def test_a_gpu_computes_full_runs_alone_and_without_tf32(gpu):
+    assert compute_device("quick") == torch.device("cpu") and torch.backends.cudnn.allow_tf32
+    assert compute_device("full") == torch.device("cuda")
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_full_runs_stay_on_the_cpu_where_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert compute_device("full") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(

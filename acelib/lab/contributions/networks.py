@@ -26,6 +26,7 @@ def fit_networks(
     batch_size: int = 64,
     lr: float = 5e-3,
     weight_decay: float = 1e-3,
+    device: torch.device | str | None = None,
 ) -> list[nn.Sequential]:
     """Train networks ``(batch, k) -> (batch, 1)`` with one tanh layer, one per seed, in the units of the table.
 
@@ -39,20 +40,21 @@ def fit_networks(
         batch_size: rows a step.
         lr: learning rate of Adam.
         weight_decay: added to the gradient, in standardised units.
+        device: where to train, with float64, and where the networks stay; default: where the table is.
 
     Raises:
         ValueError: if ``rows`` is not one set of rows per seed.
     """
-    X, y = X.double(), y.double().reshape(-1, 1)
+    X, y = X.to(device).double(), y.to(device).double().reshape(-1, 1)
     if rows is not None and len(rows) != len(seeds):
         raise ValueError(f"rows must hold one set for each of the {len(seeds)} seeds, got {len(rows)}")
     middle, scale = X.mean(0), X.std(0)
     shift, unit = y.mean(), y.std()
     Z, t = (X - middle) / scale, (y - shift) / unit
-    rows = torch.arange(len(X)).expand(len(seeds), -1) if rows is None else rows
+    rows = torch.arange(len(X), device=X.device).expand(len(seeds), -1) if rows is None else rows
     model = stacked_mlp((X.shape[1], hidden, 1), list(seeds), activation="tanh")
     options = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay)
-    networks = train(model, Z[rows], t[rows], loss="mse", **options).model.unstack()
+    networks = train(model, Z[rows], t[rows], loss="mse", device=X.device, **options).model.unstack()
     for net in networks:
         _fold(net, middle, scale, shift, unit)
     return [net.eval().requires_grad_(False) for net in networks]

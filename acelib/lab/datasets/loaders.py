@@ -85,6 +85,10 @@ class Dataset:
         """Return the data set of the given rows, an index or boolean tensor; names and units stay."""
         return dataclasses.replace(self, X=self.X[rows], y=self.y[rows], name=name or self.name)
 
+    def to(self, device: torch.device | str | None) -> Dataset:
+        """Return the same data with X and y on a device; None leaves them where they are."""
+        return self if device is None else dataclasses.replace(self, X=self.X.to(device), y=self.y.to(device))
+
     def flatten(self) -> Dataset:
         """Return the same data with X as ``(n, features)``, for networks that take vectors."""
         low, high = (None, None) if self.low is None else (self.low.flatten(), self.high.flatten())
@@ -106,11 +110,12 @@ def fingerprint(*tensors: Tensor) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_iris(*, scaled: bool = True) -> Dataset:
+def load_iris(*, scaled: bool = True, device: torch.device | str | None = None) -> Dataset:
     """Return Iris: X ``(150, 4)`` float64, sepals and petals of three species, min-max scaled to [0, 1] by default.
 
     Args:
         scaled: whether X is scaled; ``unscale`` gives back centimetres.
+        device: where X and y are put; default: the CPU.
 
     References:
         R. A. Fisher, The use of multiple measurements in taxonomic problems, 1936; the copy in scikit-learn.
@@ -124,14 +129,15 @@ def load_iris(*, scaled: bool = True) -> Dataset:
 
     bunch = load()
     names = tuple(name.replace("(cm)", "[cm]") for name in bunch.feature_names)
-    return _table("iris", bunch, names, scaled)
+    return _table("iris", bunch, names, scaled).to(device)
 
 
-def load_breast_cancer(*, scaled: bool = True) -> Dataset:
+def load_breast_cancer(*, scaled: bool = True, device: torch.device | str | None = None) -> Dataset:
     """Return Breast cancer Wisconsin (diagnostic): X ``(569, 30)`` float64, scaled to [0, 1] by default; two classes.
 
     Args:
         scaled: whether X is min-max scaled.
+        device: where X and y are put; default: the CPU.
 
     References:
         W. N. Street, W. H. Wolberg, O. L. Mangasarian, Nuclear feature extraction for breast tumor diagnosis, 1993.
@@ -143,11 +149,14 @@ def load_breast_cancer(*, scaled: bool = True) -> Dataset:
     from sklearn.datasets import load_breast_cancer as load
 
     bunch = load()
-    return _table("breast cancer", bunch, tuple(map(str, bunch.feature_names)), scaled)
+    return _table("breast cancer", bunch, tuple(map(str, bunch.feature_names)), scaled).to(device)
 
 
-def load_digits8() -> Dataset:
+def load_digits8(*, device: torch.device | str | None = None) -> Dataset:
     """Return handwritten digits of 8×8 pixels: X ``(1797, 8, 8)`` float64 in [0, 1] (raw counts 0 to 16), y the digit.
+
+    Args:
+        device: where X and y are put; default: the CPU.
 
     References:
         E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI repository, 1998; scikit-learn's copy.
@@ -168,16 +177,23 @@ def load_digits8() -> Dataset:
         low=torch.zeros(8, 8, dtype=torch.float64),
         high=torch.full((8, 8), 16.0, dtype=torch.float64),
         source="scikit-learn, load_digits",
-    )
+    ).to(device)
 
 
-def load_mnist(split: str, *, dtype: torch.dtype = torch.float64, cache: str | Path | None = None) -> Dataset:
+def load_mnist(
+    split: str,
+    *,
+    dtype: torch.dtype = torch.float64,
+    cache: str | Path | None = None,
+    device: torch.device | str | None = None,
+) -> Dataset:
     """Return MNIST: X ``(60000, 28, 28)`` for "train" or ``(10000, 28, 28)`` for "test", in [0, 1]; y the digit.
 
     Args:
         split: ``"train"`` or ``"test"``.
         dtype: dtype of X; float64 takes 376 MB for the training part, float32 half of it.
         cache: folder for downloads; default: the user's cache folder.
+        device: where X and y are put; default: the CPU.
 
     Raises:
         ValueError: for another split.
@@ -195,11 +211,16 @@ def load_mnist(split: str, *, dtype: torch.dtype = torch.float64, cache: str | P
         low=torch.zeros(28, 28, dtype=dtype),
         high=torch.full((28, 28), 255.0, dtype=dtype),
         source=registry.entry("mnist/train-images-idx3-ubyte.gz")["source"],
-    )
+    ).to(device)
 
 
 def load_cifar10(
-    split: str, *, partial: bool = False, dtype: torch.dtype = torch.float64, cache: str | Path | None = None
+    split: str,
+    *,
+    partial: bool = False,
+    dtype: torch.dtype = torch.float64,
+    cache: str | Path | None = None,
+    device: torch.device | str | None = None,
 ) -> Dataset:
     """Return CIFAR-10: X ``(50000, 3, 32, 32)`` for "train" or ``(10000, 3, 32, 32)`` for "test", in [0, 1].
 
@@ -209,6 +230,7 @@ def load_cifar10(
             only, for short runs: a fifth and a tenth of the data.
         dtype: dtype of X; float64 takes 1.2 GB for the training part, float32 half of it.
         cache: folder for downloads; default: the user's cache folder.
+        device: where X and y are put; default: the CPU.
 
     Raises:
         ValueError: for another split.
@@ -228,7 +250,7 @@ def load_cifar10(
         low=torch.zeros(3, 32, 32, dtype=dtype),
         high=torch.full((3, 32, 32), 255.0, dtype=dtype),
         source=registry.entry("cifar10/data_batch_1.bin")["source"],
-    )
+    ).to(device)
 
 
 def read_idx(path: str | Path, *, dimensions: int) -> np.ndarray:
@@ -301,7 +323,7 @@ def train_test_split(
         raise ValueError(f"test must leave rows in both parts (1 to {n - 1} of {n}), got {test}, that is {count} rows")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     if stratified:
-        order = order[_shares_first(dataset.y[order], count)]
+        order = order[_shares_first(dataset.y.cpu()[order], count)]
     held, kept = order[:count], order[count:]
     return dataset.subset(kept, name=f"{dataset.name}, training"), dataset.subset(held, name=f"{dataset.name}, test")
 

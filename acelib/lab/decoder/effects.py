@@ -30,7 +30,7 @@ PixelModel = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class PixelEffects:
-    """Average causal effects on d pixels under m interventions.
+    """Average causal effects on d pixels under m interventions, on the CPU wherever the decoder computed.
 
     Attributes:
         mean: ``(m, d)`` E[x | do], pixel means in [0, 1].
@@ -211,7 +211,8 @@ def decoded_digits(num: int = 100, *, seed: int = 0, vae: TrainedVae | None = No
     classes = torch.multinomial(vae.class_frequencies, num, replacement=True, generator=generator)
     z = torch.randn(num, vae.latents, generator=generator)
     with torch.no_grad():
-        x = vae.pixels(torch.cat([z, torch.eye(len(vae.class_frequencies))[classes]], 1)).reshape(num, *vae.shape)
+        latents = torch.cat([z, torch.eye(len(vae.class_frequencies))[classes]], 1)
+        x = vae.pixels(latents.to(next(vae.decoder.parameters(), latents).device)).cpu().reshape(num, *vae.shape)
     height, width = vae.shape
     names = tuple(f"row {r}, column {c}" for r in range(height) for c in range(width))
     digits = tuple(str(d) for d in range(len(vae.class_frequencies)))
@@ -263,4 +264,5 @@ def _average(pixels: PixelModel, answer: Intervention, contrast: Tensor, chunk_s
         draws += b
     mean, ace = mean / draws, ace / draws
     variance = (squares / draws - ace.square()).clamp_min(0) * draws / max(1, draws - 1)
-    return PixelEffects(mean, ace, (variance / draws).sqrt(), draws, answer.num_rows * len(answer))
+    numbers = (mean.cpu(), ace.cpu(), (variance / draws).sqrt().cpu())
+    return PixelEffects(*numbers, draws, answer.num_rows * len(answer))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -14,12 +16,19 @@ from acelib.lab.provenance import describe
 from acelib.lab.training import save_weights
 
 
-def main() -> int:
-    """Write the checkpoint of the five networks; return the exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the checkpoint of the five networks; return the exit status.
+
+    Args:
+        arguments: arguments of the command line.
+    """
+    parser = argparse.ArgumentParser(prog="python -m acelib.lab.flights", description=__doc__)
+    parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
+    device = parser.parse_args(arguments).device
     started, landings = time.time(), load_landings()
     X, networks, losses = landings.scale(landings.X), [], []
     for seed in SEEDS:
-        net, history = train_network(X, seed)
+        net, history = train_network(X, seed, device=device)
         networks.append(net)
         losses.append(history[-1].item())
         print(f"seed {seed}: mean squared error {losses[-1]:.3e} after {len(history)} epochs", flush=True)
@@ -28,7 +37,7 @@ def main() -> int:
         "losses": losses,
         "settings": {"stages": STAGES, "batch_size": BATCH_SIZE},
         "data": "simulated landings, shipped set",
-        **describe(seed=0, profile="full", started=started, data=X),
+        **describe(seed=0, profile="full", started=started, data=X, device=device),
     }
     path = home.data_dir().joinpath(*SHIPPED_FILE)
     save_weights(nn.ModuleList(networks), path, facts)

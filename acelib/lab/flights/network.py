@@ -77,6 +77,7 @@ def train_network(
     batch_size: int = BATCH_SIZE,
     hidden: int = HIDDEN,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> tuple[Recurrent, Tensor]:
     """Train a network to predict the next second; return it in float64, and its ``(epochs,)`` mean squared errors.
 
@@ -89,6 +90,7 @@ def train_network(
         batch_size: sequences a step.
         hidden: units of the LSTM.
         progress: show a bar on standard error.
+        device: where to train; default: where ``X`` is. The network comes back on the CPU, in float64.
 
     References:
         Chattopadhyay et al. 2019, Sec. 5.3; Kingma and Ba 2015 (Adam).
@@ -97,7 +99,7 @@ def train_network(
         >>> net, history = train_network(torch.rand(8, 6, 17), stages=((2, 1e-2),))
         >>> assert len(history) == 2 and net(torch.rand(1, 6, 17).double())[0].shape == (1, 6, 17)
     """
-    X = X.float()
+    X = X.to(torch.float32)
     net = flight_network(seed, channels=X.shape[2], hidden=hidden, dtype=torch.float32)
     model, history = _Predictions(net.requires_grad_(True).train()), []
     for stage, (epochs, lr) in enumerate(stages):
@@ -111,14 +113,18 @@ def train_network(
             epochs=epochs,
             seed=seed + 1000 * stage,
             progress=progress,
+            device=X.device if device is None else device,
         )
         model = result.model
         history.append(result.history)
-    return model.net.double().eval().requires_grad_(False), torch.cat(history)
+    return model.net.cpu().double().eval().requires_grad_(False), torch.cat(history)
 
 
-def load_networks() -> tuple[tuple[Recurrent, ...], dict[str, Any]]:
+def load_networks(*, device: torch.device | str | None = None) -> tuple[tuple[Recurrent, ...], dict[str, Any]]:
     """Return the five shipped networks in float64, trained on the shipped simulated landings, and their provenance.
+
+    Args:
+        device: where the networks are put; default: the CPU.
 
     Raises:
         DataError: if the checkpoint is missing or damaged.
@@ -131,7 +137,7 @@ def load_networks() -> tuple[tuple[Recurrent, ...], dict[str, Any]]:
     networks = nn.ModuleList([flight_network(s) for s in SEEDS])
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.flights`"
     facts = load_shipped(networks, home.data_file(*SHIPPED_FILE), remedy)
-    return tuple(networks), facts
+    return tuple(networks.to(device)), facts
 
 
 @contextmanager

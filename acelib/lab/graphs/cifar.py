@@ -53,7 +53,13 @@ class CifarStudy:
 
 
 def train_residual(
-    learn: Dataset, *, width: int = 16, epochs: int = 8, seed: int = 0, progress: bool = False
+    learn: Dataset,
+    *,
+    width: int = 16,
+    epochs: int = 8,
+    seed: int = 0,
+    progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> nn.Module:
     """Train a residual network, ``(batch, 3, height, width) -> (batch, classes)`` logits, in evaluation mode.
 
@@ -63,9 +69,11 @@ def train_residual(
         epochs: passes through the images.
         seed: seed of weights and order.
         progress: whether to show a bar.
+        device: where to train, and where the network stays; default: where the images are.
     """
     network = ResNet18(width=width, classes=len(learn.target_names), seed=seed)
-    return train(network, learn.X, learn.y, epochs=epochs, seed=seed, progress=progress, **SETTINGS).model.eval()
+    options = {"epochs": epochs, "seed": seed, "progress": progress, "device": device or learn.X.device, **SETTINGS}
+    return train(network, learn.X, learn.y, **options).model.eval()
 
 
 def cifar_study(
@@ -79,6 +87,7 @@ def cifar_study(
     seed: int = 0,
     data: tuple[Dataset, Dataset] | None = None,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> CifarStudy:
     """Return what masking necessary nodes does to a residual network on CIFAR-10.
 
@@ -92,6 +101,7 @@ def cifar_study(
         seed: seed of weights, order and choices.
         data: training and test part, float32; default the first batch of CIFAR-10 and the first 1,000 test images.
         progress: whether to show bars.
+        device: where to train and to mask; default: the CPU.
 
     Raises:
         DataError: if CIFAR-10 cannot be had.
@@ -100,7 +110,8 @@ def cifar_study(
     References:
         Ahmad et al. 2023, Fig. 10, on networks pretrained on ImageNet, which this one is not.
     """
-    learn, test = data or tuple(load_cifar10(s, partial=True, dtype=torch.float32) for s in ("train", "test"))
+    parts = data or [load_cifar10(s, partial=True, dtype=torch.float32) for s in ("train", "test")]
+    learn, test = (part.to(device) for part in parts)
     model = train_residual(learn, width=width, epochs=epochs, seed=seed, progress=progress)
     rows = []
     for target in classes:

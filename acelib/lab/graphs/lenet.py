@@ -124,44 +124,52 @@ def digits32(*, seed: int = 1) -> tuple[Dataset, Dataset]:
     return _at_32(learn), _at_32(test)
 
 
-def mnist32(split: str) -> Dataset:
+def mnist32(split: str, *, device: torch.device | str | None = None) -> Dataset:
     """Return MNIST at 32×32, float32 in [0, 1]: 60000 images for ``"train"``, 10000 for ``"test"``.
 
     Args:
         split: ``"train"`` or ``"test"``.
+        device: where the images are put; default: the CPU.
 
     Raises:
         ValueError: for another split.
         DataError: if MNIST cannot be had.
     """
-    return _at_32(load_mnist(split, dtype=torch.float32))
+    return _at_32(load_mnist(split, dtype=torch.float32, device=device))
 
 
-def train_digits(*, seed: int = 0, epochs: int = DIGITS["epochs"], progress: bool = False) -> TrainedLeNet:
+def train_digits(
+    *,
+    seed: int = 0,
+    epochs: int = DIGITS["epochs"],
+    progress: bool = False,
+    device: torch.device | str | None = None,
+) -> TrainedLeNet:
     """Train LeNet on the 8×8 digits at 32×32, in float64 and a few seconds; the same seed, the same weights.
 
     Args:
         seed: seed of initial weights and order of the images; the split stays the same.
         epochs: passes through the 1200 training images.
         progress: whether to show a bar.
+        device: where to train, and where network and images are put; default: the CPU.
 
     Example:
         >>> net = train_digits(epochs=1)
         >>> assert net.accuracy > 0.5 and net.model.fc3.weight.dtype == torch.float64
     """
-    learn, test = digits32()
+    learn, test = (part.to(device) for part in digits32())
     settings = {**DIGITS, "epochs": epochs, "seed": seed}
-    model = train(
-        untrained_lenet(seed=seed, dtype=torch.float64), learn.X, learn.y, **settings, progress=progress
-    ).model.eval()
+    start = untrained_lenet(seed=seed, dtype=torch.float64)
+    model = train(start, learn.X, learn.y, **settings, progress=progress, device=device).model.eval()
     return TrainedLeNet(model, learn, test, accuracy(model, test.X, test.y), {"settings": settings})
 
 
-def load_lenet(*, folder: str | Path | None = None) -> TrainedLeNet:
+def load_lenet(*, folder: str | Path | None = None, device: torch.device | str | None = None) -> TrainedLeNet:
     """Return the LeNet trained on MNIST as ``TrainedLeNet``, float32; needs no image.
 
     Args:
         folder: folder of the checkpoint; default that of the book.
+        device: where the network is put; default: the CPU.
 
     Raises:
         DataError: if the checkpoint is missing or not what it should be.
@@ -174,7 +182,7 @@ def load_lenet(*, folder: str | Path | None = None) -> TrainedLeNet:
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.graphs.lenet`"
     path = home.data_file("checkpoints", CHECKPOINT) if folder is None else Path(folder) / CHECKPOINT
     facts = load_shipped(model, path, remedy)
-    return TrainedLeNet(model.eval(), None, None, facts["accuracy"], facts)
+    return TrainedLeNet(model.eval().to(device), None, None, facts["accuracy"], facts)
 
 
 def train_mnist(
@@ -186,6 +194,7 @@ def train_mnist(
     states: str | Path | None = None,
     resume: bool = True,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> TrainedLeNet:
     """Train LeNet on MNIST with Adam and write its checkpoint; a killed call resumes from its last epoch.
 
@@ -197,12 +206,14 @@ def train_mnist(
         states: folder of the state of an unfinished training; default ``_build/training``.
         resume: whether to use such a state; False starts anew.
         progress: whether to show a bar.
+        device: where to train, and where network and images are put; default: the CPU.
 
     Raises:
         ValueError: for an unknown profile.
         DataError: if MNIST cannot be had.
     """
-    training = prepare(profile, PROFILES, data=data, states=states, resume=resume, progress=progress)
+    options = {"data": data, "states": states, "resume": resume, "progress": progress, "device": device}
+    training = prepare(profile, PROFILES, **options)
     learn, test = _at_32(training.learn), _at_32(training.test)
     settings = {**MNIST, "epochs": training.length, "seed": seed}
     result, facts = training.run(
@@ -211,7 +222,7 @@ def train_mnist(
     model = result.model.eval()
     facts["accuracy"] = accuracy(model, test.X, test.y)
     save_weights(model, checkpoint_folder(profile, folder) / CHECKPOINT, facts)
-    return TrainedLeNet(model, learn, test, facts["accuracy"], facts)
+    return TrainedLeNet(model.to(device), learn.to(device), test.to(device), facts["accuracy"], facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -223,9 +234,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lenet", description="Train the book's LeNet on MNIST and write it.")
     parser.add_argument("--profile", choices=PROFILES, default="full")
     parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
+    parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
     chosen = parser.parse_args(arguments)
     try:
-        net = train_mnist(profile=chosen.profile, resume=not chosen.restart, progress=True)
+        net = train_mnist(profile=chosen.profile, resume=not chosen.restart, progress=True, device=chosen.device)
     except DataError as error:
         print(error, file=sys.stderr)
         return 1

@@ -159,6 +159,7 @@ def train_grus(
     batch_size: int = SETTINGS["batch_size"],
     lr: float = SETTINGS["lr"],
     num: int = SETTINGS["num"],
+    device: torch.device | str | None = None,
 ) -> GRURun:
     """Train GRUs of the given seeds, each on its own sequences by Adam, all in one go.
 
@@ -175,6 +176,7 @@ def train_grus(
         batch_size: sequences a step.
         lr: learning rate.
         num: training sequences of each network.
+        device: where to train, in float64, and where the networks are put; default: the CPU.
 
     Raises:
         ValueError: for no seed, a negative one, or an unknown or missing loss.
@@ -196,13 +198,13 @@ def train_grus(
     if min(epochs, batch_size, num) < 1:
         raise ValueError(f"epochs, batch_size and num must be at least 1, got {epochs}, {batch_size} and {num}")
     data = [make_sequences(num, seed=s + (_ROWS << 32), lengths=lengths) for s in seeds]
-    x, size, y = (torch.stack([getattr(d, name) for d in data]) for name in ("values", "lengths", "labels"))
-    theta = torch.stack([_initial(s) for s in seeds]).requires_grad_(True)
-    squared = torch.tensor([one == "mse" for one in losses])[:, None]
+    x, size, y = (torch.stack([getattr(d, name) for d in data]).to(device) for name in ("values", "lengths", "labels"))
+    theta = torch.stack([_initial(s) for s in seeds]).to(device).requires_grad_(True)
+    squared = torch.tensor([one == "mse" for one in losses], device=device)[:, None]
     orders = [torch.Generator().manual_seed(s + (_ORDER << 32)) for s in seeds]
-    optimizer, each, history = torch.optim.Adam([theta], lr=lr), torch.arange(len(seeds))[:, None], []
+    optimizer, each, history = torch.optim.Adam([theta], lr=lr), torch.arange(len(seeds), device=device)[:, None], []
     for epoch in range(epochs):
-        order, losses_of_rows = torch.stack([torch.randperm(num, generator=g) for g in orders]), []
+        order, losses_of_rows = torch.stack([torch.randperm(num, generator=g) for g in orders]).to(device), []
         for rows in order.split(batch_size, dim=1):
             target = y[each, rows]
             logits = stacked_logits(theta, x[each, rows], size[each, rows])
@@ -214,13 +216,13 @@ def train_grus(
             theta.grad.mul_((CLIP / (norm + 1e-6)).clamp_max(1))
             optimizer.step()
             losses_of_rows.append(errors.detach())
-        history.append(torch.cat(losses_of_rows, dim=1).mean(1))
+        history.append(torch.cat(losses_of_rows, dim=1).mean(1).cpu())
         if not history[-1].isfinite().all():
             raise RuntimeError(f"the loss became {history[-1].tolist()} in epoch {epoch + 1}; try a smaller lr")
     networks, untrained = [], []
     for row, s in zip(theta.detach(), seeds, strict=True):
-        untrained.append(SequenceGRU(s).eval().requires_grad_(False))
-        networks.append(SequenceGRU(s).eval().requires_grad_(False))
+        untrained.append(SequenceGRU(s).to(device).eval().requires_grad_(False))
+        networks.append(SequenceGRU(s).to(device).eval().requires_grad_(False))
         networks[-1].set_weights(row)
     return GRURun(tuple(seeds), losses, tuple(networks), tuple(untrained), torch.stack(history, dim=1))
 

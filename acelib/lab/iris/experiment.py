@@ -64,7 +64,12 @@ class IrisRun:
 
 
 def train_iris(
-    seeds: Sequence[int], *, shuffled: Sequence[int] = (), epochs: int = 500, progress: bool = False
+    seeds: Sequence[int],
+    *,
+    shuffled: Sequence[int] = (),
+    epochs: int = 500,
+    progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> tuple[IrisRun, IrisRun | None]:
     """Return the Iris networks of the given seeds, and controls that learnt from shuffled labels (None without any).
 
@@ -76,6 +81,7 @@ def train_iris(
             flowers were dealt out at random.
         epochs: passes through the training flowers.
         progress: show a bar.
+        device: where to train, and where the networks and the flowers are put; default: the CPU.
 
     Raises:
         ValueError: for no seed, or a repeated one.
@@ -96,11 +102,13 @@ def train_iris(
         labels[position] = labels[position][torch.randperm(len(labels[position]), generator=generator)]
     X = torch.stack([part.X for part, _ in splits])
     stack = stacked_mlp(SIZES, every)
-    result = train(stack, X, torch.stack(labels), epochs=epochs, progress=progress, **SETTINGS)
+    options = {"epochs": epochs, "progress": progress, "device": device, **SETTINGS}
+    result = train(stack, X, torch.stack(labels), **options)
+    iris, tests = iris.to(device), [test.to(device) for _, test in splits]
     networks = tuple(net.eval() for net in result.model.unstack())
     with torch.no_grad():
-        hits = [(net(test.X).argmax(1) == test.y) for net, (_, test) in zip(networks, splits, strict=True)]
-    accuracy = torch.stack(hits).double().mean(1)
+        hits = [(net(test.X).argmax(1) == test.y) for net, test in zip(networks, tests, strict=True)]
+    accuracy = torch.stack(hits).cpu().double().mean(1)
     run = IrisRun(tuple(every), networks, accuracy, iris, result.history)
     control = run.part(range(len(seeds), len(every))) if shuffled else None
     return run.part(range(len(seeds))), control

@@ -60,7 +60,7 @@ def compare_rollout(statistics: Mapping[str, float], landings: Landings) -> dict
     """
     result = {}
     for channel in landings.channels:
-        spread = _statistics(channel, landings[channel].numpy())
+        spread = _statistics(channel, landings[channel].cpu().numpy())
         result[channel] = {"real": {}, "simulated": {}, "inside": {}}
         for name, values in zip(STATISTICS, spread, strict=True):
             value, quantiles = statistics.get(_key(channel, name)), _quantiles(values)

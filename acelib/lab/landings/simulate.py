@@ -138,11 +138,12 @@ def simulate_landings(
     return _with_range(torch.from_numpy(X), labels, _tensors(used), _tensors(truth), facts)
 
 
-def load_landings(path: str | Path | None = None) -> Landings:
+def load_landings(path: str | Path | None = None, *, device: torch.device | str | None = None) -> Landings:
     """Return the shipped simulated landings: 300 normal ones, then 150 slippery ones, with the range of all.
 
     Args:
         path: another file that ``save_landings`` wrote.
+        device: where the tensors are put, in float64; default: the CPU.
 
     Raises:
         DataError: if the file is missing or is no such file.
@@ -162,9 +163,9 @@ def load_landings(path: str | Path | None = None) -> Landings:
             facts = json.loads(str(file["provenance"]))
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} holds no simulated landings ({error}); restore the file") from None
-    X = torch.from_numpy(steps.astype(np.float64) * np.array([STEPS[name] for name in CHANNELS]))
-    parameters = {name: torch.from_numpy(values[i]) for i, name in enumerate(facts["parameters"])}
-    return _with_range(X, torch.from_numpy(labels.astype(np.int64)), parameters, {}, facts)
+    X = torch.from_numpy(steps.astype(np.float64) * np.array([STEPS[name] for name in CHANNELS])).to(device)
+    parameters = {name: torch.from_numpy(values[i]).to(device) for i, name in enumerate(facts["parameters"])}
+    return _with_range(X, torch.from_numpy(labels.astype(np.int64)).to(device), parameters, {}, facts)
 
 
 def save_landings(landings: Landings, path: str | Path) -> None:
@@ -174,12 +175,12 @@ def save_landings(landings: Landings, path: str | Path) -> None:
         landings: simulated; their truth is not written.
         path: the file, replaced where it exists.
     """
-    steps = np.round(landings.X.numpy() / np.array([STEPS[name] for name in CHANNELS])).astype(np.int16)
+    steps = np.round(landings.X.cpu().numpy() / np.array([STEPS[name] for name in CHANNELS])).astype(np.int16)
     facts = {**landings.provenance, "simulated": True, "parameters": list(landings.parameters)}
     content = {
         "steps": steps,
-        "labels": landings.labels.numpy().astype(np.int8),
-        "parameters": np.stack([value.numpy() for value in landings.parameters.values()]),
+        "labels": landings.labels.cpu().numpy().astype(np.int8),
+        "parameters": np.stack([value.cpu().numpy() for value in landings.parameters.values()]),
         "provenance": np.array(json.dumps(facts)),
     }
 

@@ -66,8 +66,12 @@ def train(
     checkpoint: str | Path | None = None,
     resume: bool = True,
     checkpoint_every: float = 30.0,
+    device: torch.device | str | None = None,
 ) -> TrainResult:
     """Return a trained copy of the model with its loss history; the same arguments give the same weights.
+
+    Initial weights and the order of the rows come from generators of the CPU, so they are the same on every device; the
+    trained weights differ between devices by what rounding makes of it.
 
     Args:
         model: a module ``(batch, …) -> (batch, outputs)``, or a ``StackedMLP``, whose networks are trained at once.
@@ -84,6 +88,7 @@ def train(
         checkpoint: file that keeps the state of the training; a call that finds one resumes from there.
         resume: whether to use a state that is there; False starts anew and replaces it.
         checkpoint_every: seconds between two writes of that file; 0 writes after every epoch.
+        device: where to train: model and rows are copied there, and the trained model stays; default: where they are.
 
     Raises:
         ValueError: for an argument that does not fit, or a checkpoint made with other settings.
@@ -105,6 +110,9 @@ def train(
     if not lr > 0:
         raise ValueError(f"lr must be a positive number, got {lr}")
     seeds = _seeds(model, seed)
+    if device is not None:
+        model = copy.deepcopy(model).to(device)
+        X, y = (rows.to(device) if isinstance(rows, Tensor) else rows for rows in (X, y))
     _check_data(model, X, y)
     data, per_row = _Rows(model, X, y), _loss(model, loss)
     _probe(model, data, loss, per_row)

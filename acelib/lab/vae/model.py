@@ -199,7 +199,13 @@ class Recipe(NamedTuple):
 
 
 def load_vae(
-    name: str | None = None, *, beta: float = 10, seed: int = 0, lr: float = LR, folder: str | Path | None = None
+    name: str | None = None,
+    *,
+    beta: float = 10,
+    seed: int = 0,
+    lr: float = LR,
+    folder: str | Path | None = None,
+    device: torch.device | str | None = None,
 ) -> TrainedVae:
     """Return the conditional β-VAE trained on MNIST with this β and seed; needs no image.
 
@@ -209,6 +215,7 @@ def load_vae(
         seed: seed of the training.
         lr: learning rate of the training; 1e-4 is the paper's.
         folder: folder of the checkpoint; default that of the book, else ``_build/checkpoints``.
+        device: where the networks are put; the statistics stay on the CPU. Default: the CPU.
 
     Raises:
         DataError: if there is no such checkpoint, or it is not what it should be.
@@ -230,7 +237,7 @@ def load_vae(
     for with_encoder in (True, False):
         record = VaeRecord(vae, with_encoder=with_encoder)
         try:
-            return from_record(record, name, load_shipped(record, path, remedy))
+            return from_record(record, name, load_shipped(record, path, remedy), device=device)
         except DataError as error:
             refusals.append(error)
     raise refusals[0]
@@ -245,14 +252,14 @@ def find_checkpoint(name: str, folder: str | Path | None = None) -> Path:
     return built if built.is_file() and not shipped.is_file() else shipped
 
 
-def from_record(record: VaeRecord, name: str, facts: dict) -> TrainedVae:
-    """Return the ``TrainedVae`` that a filled record and its provenance describe."""
-    encoder = record.encoder if record.encoder is None else record.encoder.eval()
+def from_record(record: VaeRecord, name: str, facts: dict, *, device: torch.device | str | None = None) -> TrainedVae:
+    """Return the ``TrainedVae`` that a filled record and its provenance describe, its networks on a device."""
+    encoder = record.encoder if record.encoder is None else record.encoder.eval().to(device)
     return TrainedVae(
         name,
         facts["settings"]["beta"],
         facts["seed"],
-        record.decoder.eval(),
+        record.decoder.eval().to(device),
         encoder,
         record.kl,
         record.kl_stderr,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from acelib.lab.datasets import Dataset, load_digits8, train_test_split
 from acelib.lab.provenance import describe
 from acelib.lab.vae.model import ConditionalVae, TrainedVae, from_record
@@ -25,6 +27,7 @@ def train_small_vae(
     iterations: int = 4000,
     data: tuple[Dataset, Dataset] | None = None,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> TrainedVae:
     """Train a conditional β-VAE with 4 latents on the 8×8 digits.
 
@@ -36,6 +39,7 @@ def train_small_vae(
         iterations: optimiser steps, of 64 images each.
         data: training and test part with X ``(n, 8, 8)`` in [0, 1]; default 1437 and 360 of the 8×8 digits.
         progress: whether to show a bar on standard error.
+        device: where to train, and where the networks stay; default: the CPU.
 
     Raises:
         ValueError: for an argument that does not fit.
@@ -48,14 +52,14 @@ def train_small_vae(
     learn, test = train_test_split(load_digits8(), 360, seed=1, stratified=True) if data is None else data
     settings = {**SETTINGS, "beta": float(beta), "iterations": iterations, "seed": seed}
     model = ConditionalVae(**SIZES, seed=seed)
-    result = train_vae(model, learn.X.flatten(1).float(), learn.y, **settings, progress=progress)
-    facts = describe(seed=seed, profile="quick", started=started)
+    result = train_vae(model, learn.X.flatten(1).float(), learn.y, **settings, progress=progress, device=device)
+    facts = describe(seed=seed, profile="quick", started=started, device=device)
     source = {"source": learn.source, "fingerprint": {"training": learn.fingerprint, "test": test.fingerprint}}
     facts |= {"data": source, "settings": {"optimizer": "adam", **settings}, "steps": result.steps}
     facts |= {"seconds": round(result.seconds, 1)}
-    record = finished_record(result.model, learn, test, facts)
+    record = finished_record(result.model.cpu(), learn, test, facts)
     record.decoder.float(), record.encoder.float()
-    return from_record(record, f"digits-vae-b{beta:g}-s{seed}", facts)
+    return from_record(record, f"digits-vae-b{beta:g}-s{seed}", facts, device=device)
 
 
 __all__ = ["train_small_vae"]

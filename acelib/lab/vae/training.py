@@ -68,6 +68,7 @@ def train_vae(
     resume: bool = True,
     checkpoint_every: float = 30.0,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> TrainResult:
     """Train a copy of the model and return it with its mean loss in each epoch; the same arguments, the same weights.
 
@@ -84,6 +85,8 @@ def train_vae(
         resume: whether to use such a state; False starts anew and replaces it.
         checkpoint_every: seconds between two writes of that file; 0 writes after every epoch.
         progress: whether to show a bar on standard error.
+        device: where to train, and where the trained model stays; default: where ``X`` is. Order and noise are drawn on
+            the CPU, the same for every device.
 
     Raises:
         ValueError: for an argument that does not fit, or a state made with other settings.
@@ -103,10 +106,11 @@ def train_vae(
     settings = {**numbers, "seed": seed, "initial weights": fingerprint(*model.state_dict().values())}
     settings |= {"parameters": {name: list(p.shape) for name, p in model.state_dict().items()}}
     settings["data"] = fingerprint(X, y)
-    model = copy.deepcopy(model)
+    device = X.device if device is None else device
+    model, X, y = copy.deepcopy(model).to(device), X.to(device), y.to(device)
     flat = FlatParameters(model)
     state = TrainingState(model, FlatAdam(flat, lr), [stream(seed, _ORDER_STREAM), stream(seed, _NOISE_STREAM)])
-    classes = torch.eye(CLASSES, dtype=X.dtype)[y]
+    classes = torch.eye(CLASSES, dtype=X.dtype, device=X.device)[y]
     run_epochs(
         state,
         lambda: _epoch(state, X, classes, settings),
@@ -132,6 +136,7 @@ def train_checkpoints(
     states: str | Path | None = None,
     resume: bool = True,
     progress: bool = False,
+    device: torch.device | str | None = None,
 ) -> list[TrainedVae]:
     """Train the conditional β-VAEs of these recipes on MNIST, measure them and write their checkpoints.
 
@@ -147,6 +152,8 @@ def train_checkpoints(
         states: folder of the states of unfinished trainings; default ``_build/training``.
         resume: whether to use such a state; False starts anew.
         progress: whether to show a bar a network.
+        device: where to train, and where the networks that come back are; default: the CPU. They are measured on the
+            CPU, whatever trained them.
 
     Raises:
         ValueError: for an unknown profile, or a recipe that does not fit.
@@ -158,7 +165,8 @@ def train_checkpoints(
     for recipe in recipes:
         if not recipe.beta >= 0 or recipe.seed < 0 or not recipe.lr > 0:
             raise ValueError(f"recipes must have beta >= 0, seed >= 0 and lr > 0, got {recipe}")
-    training = prepare(profile, PROFILES, data=data, states=states, resume=resume, progress=progress)
+    options = {"data": data, "states": states, "resume": resume, "progress": progress, "device": device}
+    training = prepare(profile, PROFILES, **options)
     return [_train_recipe(recipe, training, folder) for recipe in recipes]
 
 
@@ -173,7 +181,7 @@ def _train_recipe(recipe: Recipe, training: MnistTraining, folder: str | Path | 
     record = finished_record(result.model, learn, test, facts, with_encoder=with_encoder)
     place = _place(recipe, training.profile) if folder is None else Path(folder)
     save_weights(record, place / f"{recipe.name}.safetensors", facts)
-    return load_vae(recipe.name, folder=place)
+    return load_vae(recipe.name, folder=place, device=training.device)
 
 
 def finished_record(
@@ -225,13 +233,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lr", type=float, default=LR, help=f"learning rate; default: {LR:g}")
     parser.add_argument("--profile", choices=PROFILES, default="full")
     parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
+    parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
     chosen = parser.parse_args(arguments)
     recipes = SHIPPED
     if chosen.beta:
         recipes = [Recipe(beta, seed, chosen.lr) for beta in chosen.beta for seed in chosen.seeds]
     try:
         for recipe in recipes:
-            (vae,) = train_checkpoints([recipe], profile=chosen.profile, resume=not chosen.restart, progress=True)
+            options = {"profile": chosen.profile, "resume": not chosen.restart, "device": chosen.device}
+            (vae,) = train_checkpoints([recipe], progress=True, **options)
             facts = vae.provenance["test"]
             print(f"{vae}; test ELBO {facts['elbo']:.2f} nats, {vae.provenance['seconds']} s", flush=True)
     except (ValueError, DataError) as error:
@@ -246,9 +256,9 @@ def _epoch(state: TrainingState, X: Tensor, classes: Tensor, settings: dict) -> 
     order, noise = state.generators
     steps = min(len(X) // size, settings["iterations"] - optimizer.steps)
     losses = []
-    for rows in torch.randperm(len(X), generator=order)[: steps * size].split(size):
+    for rows in torch.randperm(len(X), generator=order)[: steps * size].to(X.device).split(size):
         x, c = X[rows], classes[rows]
-        epsilon = torch.randn(size, model.latents, generator=noise, dtype=X.dtype)
+        epsilon = torch.randn(size, model.latents, generator=noise, dtype=X.dtype).to(X.device)
         logits, mean, log_variance = model(x, c, epsilon)
         kl = latent_kl(mean, log_variance).sum(1)
         loss = (reconstruction_loss(logits, x) + settings["beta"] * kl).mean()

@@ -124,9 +124,9 @@ def test_shipped_networks_can_be_made_again(tmp_path, monkeypatch, capsys):
     few = load_landings().subset(torch.arange(0, 450, 30))
     train = flights.train_network
     monkeypatch.setattr(command, "load_landings", lambda: few)
-    monkeypatch.setattr(command, "train_network", lambda X, seed: train(X[:, :20], seed, stages=((1, 1e-2),)))
+    monkeypatch.setattr(command, "train_network", lambda X, seed, **_: train(X[:, :20], seed, stages=((1, 1e-2),)))
     monkeypatch.setattr(home, "data_dir", lambda: tmp_path)
-    assert command.main() == 0
+    assert command.main([]) == 0
     networks, facts = flights.load_networks()
     assert facts["losses"] and "flight-lstm.safetensors" in capsys.readouterr().out
     again, _ = train(few.scale(few.X)[:, :20], 3, stages=((1, 1e-2),))

@@ -140,7 +140,7 @@ def test_command_line(images, capsys, monkeypatch):
 
     monkeypatch.setattr(module, "train_mnist", fake)
     assert main(["--profile", "quick", "--restart"]) == 0
-    assert seen == {"profile": "quick", "resume": False, "progress": True}
+    assert seen == {"profile": "quick", "resume": False, "progress": True, "device": None}
     assert "61706 parameters, 50.00% right on MNIST" in capsys.readouterr().out
     assert main([]) == 1 and "no MNIST here" in capsys.readouterr().err
 
