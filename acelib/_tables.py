@@ -314,7 +314,7 @@ def is_missing(entry: Any) -> bool:
 
 def _warn_rounded(exact: Tensor, rounded: Tensor, name: str) -> None:
     """Warn where whole numbers changed with the dtype."""
-    changed = (rounded.to(exact.dtype) != exact) & (exact == exact.round())
+    changed = (rounded.to(exact) != exact) & (exact == exact.round())
     if bool(changed.any()):
         first, instead = float(exact[changed][0]), float(rounded[changed.to(rounded.device)][0])
         warn_caller(

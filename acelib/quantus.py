@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ._devices import double, placed
 from ._fingerprint import Kept, fingerprint
+from ._models import check_placement
 from ._saved import same
 from .attribution import AverageCausalEffect
 from .inputs.base import InputModel
@@ -131,6 +132,7 @@ def _tensors(model: nn.Module, inputs: Any, targets: Any, device: str | None) ->
     x = torch.as_tensor(inputs)
     own = like.dtype if like is not None else x.dtype if x.is_floating_point() else torch.float32
     x = placed(x, dtype=own, device=place)
+    check_placement([model], x)
     y = torch.as_tensor(targets, device=place)
     if y.is_floating_point() or y.dtype == torch.bool or y.ndim > 1 or (y.ndim == 1 and len(y) != len(x)):
         raise ValueError(f"targets must be {len(x)} integers, got {y.dtype} of shape {tuple(y.shape)}")

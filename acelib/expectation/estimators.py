@@ -100,6 +100,7 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
 
     The sampling error is that of the mean, to first order: Var = g^T Sigma g / n with g the gradient at mu.
     """
+
     def call(x: Tensor) -> Tensor:
         return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
 

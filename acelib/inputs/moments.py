@@ -104,6 +104,10 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
             shape, total, reservoir = tuple(batch.shape[1:]), _scatter(rows), _Reservoir(rows, max_rows, generator)
         elif tuple(batch.shape[1:]) != shape:
             raise ValueError(f"X must hold batches of one shape, got {shape} and {tuple(batch.shape[1:])}: they differ")
+        elif rows.device != reservoir.rows.device:
+            raise ValueError(
+                f"X must hold batches on one device, got {reservoir.rows.device} and {rows.device}; move one by .to()"
+            )
         else:
             total = _merged(total, _scatter(rows))
             reservoir.add(rows)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .._checks import as_generator
 from .._devices import double
+from .._models import check_placement
 from .._saved import Result, check_entries, reading, save_json
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
@@ -256,6 +257,7 @@ def correctly_classified(
         >>> assert correctly_classified(nn.Identity(), x, [0, 0], 0).tolist() == [[2.0, 1.0]]
     """
     inputs = check_inputs(inputs, 1)
+    check_placement([model], inputs)
     right = mine = inputs[(check_labels(labels, inputs) == target).to(inputs.device)]
     if len(mine):
         outputs = outputs_of(model, mine, chunk_size)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from .._checks import as_index, as_values
-from .._entrance import admit, two_rows
 from .._devices import double
+from .._entrance import admit, two_rows
 from .._models import DEFAULT_CHUNK, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant

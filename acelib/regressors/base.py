@@ -21,8 +21,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
-from .._saved import Result
 from .._devices import double
+from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
 from .samples import Array, Samples, check_array, outside, to_numpy

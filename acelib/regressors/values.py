@@ -54,7 +54,7 @@ def checked_values(domain: Domain, count: int, asked: Tensor | None, generator: 
     """
     values = domain.low + (domain.high - domain.low) * torch.rand(count, generator=generator, dtype=torch.float64)
     if asked is not None:
-        inside = asked.detach().double().cpu().clamp(domain.low, domain.high).unique()
+        inside = asked.detach().cpu().double().clamp(domain.low, domain.high).unique()
         some = inside[torch.randperm(len(inside), generator=generator)[: -(-count // 2)]]
         values[: len(some)] = some
     return values

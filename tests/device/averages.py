@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import torch
@@ -23,7 +24,8 @@ def monte_carlo(on: Place):
     )
     assert e.values.device == e.stderr.device == e.support.device == e.alphas.device == on.results
     shown(e)
-    return e, e.covariance(1), e.support, e.to_frame().to_numpy(dtype=float)
+    again, frame = pickle.loads(pickle.dumps(e)), e.to_frame().select_dtypes("number").to_numpy(dtype=float)
+    return e, e.covariance(1), e.support, frame, saved(e).values, again.stderr
 
 
 @asks("InputDistribution")
@@ -42,6 +44,20 @@ def distribution_from_moments(on: Place):
     e = interventional_expectation(on.network(NET), d, 1, ALPHAS, method="taylor")
     assert e.values.device == e.stderr.device == on.results
     return e
+
+
+@asks("InputDistribution", "interventional_expectation")
+def weighted_rows_and_whole_numbers(on: Place):
+    weights = 1 + torch.arange(len(X)) % 3
+    counts = (3 * X).round().long()
+    expectations = [
+        interventional_expectation(
+            on.network(NET), InputDistribution.fit(rows, weights=w), 0, [0.0, 1.0], method=method
+        )
+        for rows, w in ((on.tensor(X), on.tensor(weights)), (on.tensor(X), weights), (on.tensor(counts), None))
+        for method in ("monte_carlo", "taylor")
+    ]
+    return expectations, InputDistribution.fit(on.tensor(counts)).domain[0].values
 
 
 @asks("InputDistribution", "interventional_expectation", "FiniteSet", "Interval")
@@ -144,12 +160,17 @@ def attributions(on: Place):
     from_cpu = effect.attribute(X[:3].to(on.dtype), target=0)
     assert by_curves.values.device == direct.values.device == from_cpu.values.device == on.results
     shown(direct)
+    each = effect.attribute(on.tensor(X[:3]), target=on.tensor(torch.arange(3)))
     return (
         by_curves.values,
         direct.values,
         direct.stderr,
         from_cpu.values,
+        each.values,
+        saved(each).stderr,
+        pickle.loads(pickle.dumps(direct)).values,
         np.asarray(by_curves),
+        each.to_frame().select_dtypes("number").to_numpy(dtype=float),
         effect.cached()["x0", 0].ace(ALPHAS),
     )
 
