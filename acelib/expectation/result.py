@@ -56,6 +56,8 @@ class Check(Result):
 class Expectation(Result):
     """E[y | do(feature = a)] for m values and all outputs, with its error bars.
 
+    Its tensors are float64 on the device of the inputs, or on the CPU where that device has no float64 (Apple's MPS).
+
     Attributes:
         feature: name of the intervened feature.
         alphas: ``(m,)`` values it was set to, in its unit; ``(m, w)`` for w coordinates at once.
