@@ -132,11 +132,11 @@ class _Probe:
                 self._refuse_unless_rounding(int(gap.amax(1).argmax()), answers, alone)
             moved = [name for name, same in _unchanged(before, _random_states(self.rows.device)).items() if not same]
             draws = _Draws()
-            with draws:
-                if leaf is not None:
-                    self._check_gradient(leaf, together)
-                elif moved:
+            if moved:
+                with draws:
                     self._call(self.rows.clone())
+            elif leaf is not None:
+                self._check_gradient(leaf, together)
             if moved and (draws.seen or moved != ["torch"]):
                 raise ValueError(
                     f"model must not draw random numbers, got one that draws from the global generator of "
@@ -253,15 +253,16 @@ class _Probe:
                 return  # no gradient is right for a constant; for anything else zeros would be silently wrong
             raise ValueError(f"{_CUT}, got an output that changes with the input without one; {_MEND}")
         along = torch.linspace(1, 2, leaf.numel(), dtype=leaf.dtype, device=leaf.device).reshape(leaf.shape)
-        mode = _Inference()
+        mode = _Hidden()
         try:
-            with mode, forward_mode(), twice_differentiable(recurrent=True):
+            with torch.enable_grad(), mode, forward_mode(), twice_differentiable(recurrent=True):
                 slope = torch.func.jvp(lambda x: self._call_plain(x), (self.rows.clone(),), (along,))[1]
         except _TORCH_ERRORS:
             return  # no forward mode for some operation: nothing to compare
         forward, reverse = (weights.reshape(slope.shape) * slope).sum(), (found * along).sum()
         size = (weights.reshape(slope.shape) * slope).abs().sum() + (found * along).abs().sum()
-        if mode.seen or bool((forward - reverse).abs() > 30 * torch.finfo(slope.dtype).eps ** 0.5 * size):
+        differ = bool((forward - reverse).abs() > 30 * torch.finfo(slope.dtype).eps ** 0.5 * size)
+        if mode.inference or (mode.no_grad and differ):  # without no_grad it is torch whose forward mode is wrong
             raise ValueError(f"{_CUT}, got a part of it without one; {_MEND}")
 
     def _call_plain(self, x: Tensor) -> Tensor:
@@ -301,15 +302,16 @@ class _Draws(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Inference(TorchFunctionMode):
-    """Whether a torch function is called under inference mode, which hides it from forward mode too."""
+class _Hidden(TorchFunctionMode):
+    """Whether torch functions are called where reverse mode does not see them, or, in inference mode, no mode does."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = False
+        self.no_grad = self.inference = False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.seen |= torch.is_inference_mode_enabled()
+        self.no_grad |= not torch.is_grad_enabled()
+        self.inference |= torch.is_inference_mode_enabled()
         return func(*args, **(kwargs or {}))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ class CausalRegressors(Result):
         feature_index: index of each feature among the network's inputs.
         target_index: index of each target among the network's outputs.
         curves: the regressors by (feature name, target name).
-        expectations: the expectations behind them by feature name; empty after loading from a file.
+        expectations: the expectations behind them by feature name; empty after loading from a file or a pickle, which
+            hold the curves alone (an expectation of 100 values and 3 outputs weighs 0.4 MB, and travels by itself).
 
     Example:
         >>> import torch
@@ -50,7 +52,15 @@ class CausalRegressors(Result):
     feature_index: tuple[int, ...]
     target_index: tuple[int, ...]
     curves: Mapping[tuple[str, str], Regressor]
-    expectations: Mapping[str, Expectation] = field(default_factory=dict)
+    expectations: Mapping[str, Expectation] = field(default_factory=dict, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: everything but the expectations."""
+        return super().__getstate__() | {"expectations": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CausalRegressors:
+        """Return a copy, the expectations included."""
+        return replace(self, **{f.name: copy.deepcopy(getattr(self, f.name), memo) for f in fields(self)})
 
     def __getitem__(self, key: Any) -> Regressor:
         if not isinstance(key, tuple):

@@ -205,9 +205,9 @@ def test_a_result_holds_no_network_and_little_else(name):
 
 @pytest.mark.parametrize("name", ["Attribution", "CausalRegressors", "Check", "CausalTable", "Expectation"])
 def test_the_size_does_not_depend_on_the_number_of_rows(name):
-    """2,000 and 200,000 rows: the same number of bytes, within 2 % for curves of another order."""
+    """2,000 and 200,000 rows: the same number of bytes, or the weights of another order more."""
     few, many = (len(pickle.dumps(MADE[name](rows))) for rows in (2_000, 200_000))
-    assert abs(few - many) <= 0.02 * many and many < 2**20
+    assert abs(few - many) <= 4096 and many < 2**20
 
 
 def test_three_outputs_and_a_hundred_values_of_one_feature():

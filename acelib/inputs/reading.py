@@ -34,7 +34,7 @@ def is_batches(X: Any) -> bool:
         return False
     if not isinstance(X, list | tuple):
         return isinstance(X, Iterable) and not hasattr(X, "nnz")
-    tables = [one for one in X if isinstance(one, Tensor | np.ndarray) or is_frame(one)]
+    tables: list[Any] = [one for one in X if isinstance(one, Tensor | np.ndarray) or is_frame(one)]
     if isinstance(X, tuple) and tables and len(X) > 1:
         raise TypeError(
             f"X must be one table, or a list or iterator of batches, got a tuple of {len(X)}; for a model of several "
