@@ -83,8 +83,8 @@ def admit(model: Model, rows: Tensor, shape: Sequence[int], *, derivatives: bool
     check_mode(model)
     check_placement([model], rows)
     modules = modules_behind(model)
-    with _kept(modules, rows.device), torch.inference_mode(False):
-        return _Probe(uncompiled(model) if derivatives else model, rows, shape, modules).run(derivatives)
+    with _kept(modules, rows.device) as states, torch.inference_mode(False):
+        return _Probe(uncompiled(model) if derivatives else model, rows, shape, modules).run(derivatives, states)
 
 
 def two_rows(samples: Tensor | None, mean: Tensor) -> Tensor:
@@ -121,8 +121,7 @@ class _Probe:
         self.rows, self.shape = rows.detach(), tuple(shape)
         self.writes = False
 
-    def run(self, derivatives: bool) -> Admitted:
-        before = _random_states(self.rows.device)
+    def run(self, derivatives: bool, before: States) -> Admitted:
         leaf, together = self._together(derivatives)
         with torch.no_grad():
             answers = together.detach()
@@ -335,13 +334,13 @@ def _unchanged(before: States, after: States) -> dict[str, bool]:
 
 
 @contextmanager
-def _kept(modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
-    """Put back global generators and small buffers that change while the context is active."""
+def _kept(modules: Sequence[nn.Module], device: torch.device) -> Iterator[States]:
+    """Put back global generators and small buffers that change while the context is active; yield the former."""
     states = _random_states(device)
     buffers = [b for m in modules for b in m.buffers() if b.numel() <= KEPT_BUFFER]
     values = [b.detach().clone() for b in buffers]
     try:
-        yield
+        yield states
     finally:
         with torch.no_grad():
             for buffer, value in zip(buffers, values, strict=True):
