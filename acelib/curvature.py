@@ -181,8 +181,9 @@ def _misled(model, points, factor) -> bool:
     them. Where one of the two cannot follow the model there is nothing to compare.
     """
     few = points[:COMPARED_ROWS]
-    s = factor[:COMPARED_ROWS] if factor.ndim == 3 else factor.expand(len(few), *factor.shape)
-    direction = s @ torch.linspace(1, 2, s.shape[-1], dtype=s.dtype, device=s.device)
+    weights = torch.linspace(1, 2, factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    direction = (factor[:COMPARED_ROWS] if factor.ndim == 3 else factor) @ weights
+    direction = direction.expand(few.shape)
     try:
         with twice_differentiable(recurrent=True):
             right = double_backward(model, few, direction[:, None])

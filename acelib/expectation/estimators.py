@@ -6,8 +6,10 @@ of their sampling error across values ``(outputs, m, m)`` and the number of mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from .row_moments import RowMoments
 from .truncation import residual_probe
 
 SHARED_FROM = 64  # inputs from which sharing the first layer between values saves more than it costs
+HELD = 2**21  # numbers of one working array, where there would be more: 16 MB in float64
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,12 @@ def row_average(
 
     ``columns`` are those of the network's outputs that ``model`` returns, where the answer holds the outputs itself.
     """
-    moments = RowMoments(answer.num_rows if index is None else len(index))
+    order = None
+    if groups is not None and bool((groups.diff() < 0).any()):  # the rows of a group must follow each other
+        order = groups.argsort(stable=True)
+        groups, index = groups[order], order if index is None else index.to(order.device)[order]
+    total = answer.num_rows if index is None else len(index)
+    moments = RowMoments(total, order=order)
     blocks = _whole_blocks(model, answer, chunk, index, columns)
     if progress:
         from tqdm.auto import tqdm
@@ -72,27 +80,29 @@ def _whole_blocks(
     model: Model, answer: Intervention, chunk: int, index: Tensor | None, columns: Sequence[int] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
+    size = max(1, chunk // len(answer))
     if answer.base_rows is not None and answer.base_rows.shape[1] >= SHARED_FROM and len(answer) <= chunk:
         every = answer.base_rows.new_ones(len(answer.base_rows)) if answer.weights is None else answer.weights
-        rows, every = (answer.base_rows, every) if index is None else (answer.base_rows[index], every[index])
-        size = chunk // len(answer)
-        for part, weights in zip(rows.split(size), every.split(size), strict=True):
-            out = shared_rows(model, part, answer.columns, answer.values, shape=answer.shape)
+        places = [slice(i, i + size) for i in range(0, len(every), size)] if index is None else index.split(size)
+        for part in places:
+            rows = answer.base_rows[part]
+            out = shared_rows(model, rows, answer.columns, answer.values, shape=answer.shape)
             check_output(out.flatten(0, 1), out.shape[0] * out.shape[1])
-            yield out, weights
+            yield out, every[part]
         return
     parts: list[Tensor] = []
     done = 0
-    known = answer.outputs(chunk, index)
-    for which, rows, weights in answer.rows(chunk, index) if known is None else known:
-        if known is None:
-            parts.append(evaluate(model, rows.flatten(0, 1), answer.shape).reshape(*rows.shape[:2], -1))
-        else:
-            parts.append(rows if columns is None else rows[..., list(columns)])
-        done += len(which)
-        if done == len(answer):
-            yield torch.cat(parts), weights
-            parts, done = [], 0
+    for piece in (None,) if index is None else index.split(size):
+        known = answer.outputs(chunk, piece)
+        for which, rows, weights in answer.rows(chunk, piece) if known is None else known:
+            if known is None:
+                parts.append(evaluate(model, rows.flatten(0, 1), answer.shape).reshape(*rows.shape[:2], -1))
+            else:
+                parts.append(rows if columns is None else rows[..., list(columns)])
+            done += len(which)
+            if done == len(answer):
+                yield parts[0] if len(parts) == 1 else torch.cat(parts), weights
+                parts, done = [], 0
 
 
 def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
@@ -104,22 +114,13 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     def call(x: Tensor) -> Tensor:
         return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
 
-    centre = torch.cat([evaluate(model, mu, answer.shape) for mu in answer.means.split(chunk)])
-    flat = Admitted(call, centre.shape[1])  # the network behind it passed the entrance
-    curvature = half_trace(flat, answer.means, answer.factor, chunk_size=chunk)  # pinned rows are zero already
-    slopes = torch.cat([_gradients(flat, mu) for mu in answer.means.split(chunk)])  # (m, outputs, k)
-    factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
-    rank = factor.shape[-1]
-    slopes, values = double(slopes), double(centre) + double(curvature)
-    if _own_covariances(answer):
-        error = _row_error(slopes, answer, chunk)
-    else:
-        error = _moment_error(torch.einsum("mok,mkr->omr", slopes, double(factor)), answer)
+    parts = [_expanded(model, call, part, chunk) for part in answer.parts(HELD)]
     dropped = None
-    if answer.residual is not None:
-        rows, whole = answer.residual
+    if (residual := answer.residual) is not None:
+        rows, whole = residual
+        flat = Admitted(call, parts[0].values.shape[1])
         dropped = residual_probe(flat, answer.means, whole, rows, pinned=answer.pinned, chunk_size=chunk)
-    return Estimate(values, error, len(answer) * (rank + 2), dropped=dropped)
+    return _combined(answer, parts, chunk, dropped)
 
 
 def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
@@ -128,33 +129,111 @@ def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
     It matches mean and covariance like the Taylor expansion, needs no derivatives, and stays within the range of
     the model's outputs. It depends on which square root S of the covariance is taken.
     """
-    factor = answer.factor if answer.factor.ndim == 3 else answer.factor.expand(len(answer), -1, -1)
-    rank = factor.shape[-1]
-    steps = rank**0.5 * factor.transpose(1, 2)  # (m, R, k)
-    points = torch.stack([answer.means[:, None] + steps, answer.means[:, None] - steps])
-    flat = points.reshape(-1, answer.means.shape[1])
-    outputs = double(torch.cat([evaluate(model, rows, answer.shape) for rows in flat.split(chunk)]))
-    plus, minus = outputs.reshape(2, len(answer), rank, -1)
-    along = ((plus - minus) / (2 * rank**0.5)).permute(2, 0, 1)
-    if _own_covariances(answer):  # the slopes g with S^T g = along
-        slopes = (torch.linalg.pinv(double(factor).mT) @ along.permute(1, 2, 0)).mT
-        error = _row_error(slopes, answer, chunk)
+    return _combined(answer, [_averaged(model, part, chunk) for part in answer.parts(HELD)], chunk)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An approximation for b values: ``values (b, outputs)``, ``means (b, k)`` and what it cost in model rows.
+
+    Of the first derivatives it holds ``slopes (b, outputs, k)`` where each value has a covariance of its own, from
+    rows; else the sum of their products along the columns of the factor, ``scatter (outputs, b, b)``.
+    """
+
+    values: Tensor
+    means: Tensor
+    cost: int
+    slopes: Tensor | None = None
+    scatter: Tensor | None = None
+
+
+def _expanded(model: Model, call: Model, answer: Intervention, chunk: int) -> _Part:
+    """Return f(mu) + 1/2 Tr(H Sigma), with the gradients at mu."""
+    means, factor = answer.means, answer.factor
+    centre = double(torch.cat([evaluate(model, mu, answer.shape) for mu in means.split(chunk)]))
+    flat = Admitted(call, centre.shape[1])  # the network behind it passed the entrance
+    curvature = double(half_trace(flat, means, factor, chunk_size=chunk))  # pinned rows are zero already
+    m, outputs, rank = *centre.shape, factor.shape[-1]
+    part = _Part(centre + curvature, means, m * (rank + 2))
+    if _own_covariance(answer):
+        slopes = [_gradients(flat, mu, range(outputs), chunk) for mu in means.split(chunk)]
+        return replace(part, slopes=double(torch.cat(slopes)))
+    scatter = []
+    for some in torch.arange(outputs).split(max(1, HELD // (m * max(1, rank)))):
+        along = [
+            _gradients(flat, mu, some.tolist(), chunk, double(columns))
+            for mu, columns in zip(means.split(chunk), _columns(factor, chunk), strict=False)
+        ]
+        scatter.append(_products(torch.cat(along).transpose(0, 1)))
+    return replace(part, scatter=torch.cat(scatter))
+
+
+def _averaged(model: Model, answer: Intervention, chunk: int) -> _Part:
+    """Return the averages over sigma points: some columns of the factor at a time, for all values."""
+    means, factor = answer.means, answer.factor
+    if not factor.shape[-1]:  # nothing varies: the mean is the only point
+        factor = means.new_zeros(means.shape[1], 1)
+    m, rank, own = len(means), factor.shape[-1], _own_covariance(answer)
+    total, scatter, alongs = torch.zeros(()), torch.zeros(()), []
+    for columns in factor.split(max(1, chunk // (2 * m)), -1):
+        size = max(1, chunk // (2 * columns.shape[-1]))
+        sides = []
+        for mu, some in zip(means.split(size), _columns(columns, size), strict=False):
+            steps = rank**0.5 * some.mT  # (c, k) or (v, c, k)
+            points = torch.stack([mu[:, None] + steps, mu[:, None] - steps])
+            rows = points.flatten(0, 2).split(chunk)
+            outputs = double(torch.cat([evaluate(model, part, answer.shape) for part in rows]))
+            sides.append(outputs.reshape(*points.shape[:3], -1))
+        plus, minus = torch.cat(sides, 1)  # (m, c, outputs)
+        total = total + (plus + minus).sum(1)
+        along = ((plus - minus) / (2 * rank**0.5)).permute(2, 0, 1)
+        if own:
+            alongs.append(along)
+        else:
+            scatter = scatter + _products(along)
+    part = _Part(total / (2 * rank), means, 2 * m * rank)
+    if not own:
+        return replace(part, scatter=scatter)
+    sizes = max(1, HELD // (4 * factor[0].numel()))
+    inverses = (torch.linalg.pinv(double(some).mT) for some in factor.split(sizes))  # g = inverse @ S^T g
+    slopes = [p @ a.permute(1, 2, 0) for p, a in zip(inverses, torch.cat(alongs, 2).split(sizes, 1), strict=True)]
+    return replace(part, slopes=torch.cat(slopes).mT)
+
+
+def _columns(factor: Tensor, size: int) -> Iterable[Tensor]:
+    """Return the factors of some values after the other; one for all is the same every time."""
+    return factor.split(size) if factor.ndim == 3 else itertools.repeat(factor)
+
+
+def _products(along: Tensor) -> Tensor:
+    """Return ``(outputs, m, m)`` products of slopes along directions ``(outputs, m, directions)``."""
+    return along @ along.transpose(1, 2)
+
+
+def _combined(answer: Intervention, parts: list[_Part], chunk: int, dropped: Any = None) -> Estimate:
+    """Return the approximation for all values, with the sampling error of the means to first order."""
+    values, cost = torch.cat([part.values for part in parts]), sum(part.cost for part in parts)
+    if parts[0].scatter is None:
+        slopes = torch.cat([part.slopes for part in parts if part.slopes is not None])
+        error = _row_error(slopes, torch.cat([part.means for part in parts]), answer, chunk)
+    elif answer.num_observed is None:
+        error = torch.full_like(parts[0].scatter, torch.nan)
     else:
-        error = _moment_error(along, answer)
-    return Estimate((plus + minus).mean(1) / 2, error, flat.shape[0])
+        error = parts[0].scatter / answer.num_observed
+    return Estimate(values, error, cost, dropped=dropped)
 
 
-def _own_covariances(answer: Intervention) -> bool:
+def _own_covariance(answer: Intervention) -> bool:
     """Return whether each value has a covariance of its own, from rows, so columns of factors do not correspond."""
     return answer.factor.ndim == 3 and answer.num_rows > 0 and answer.num_rows == answer.num_observed
 
 
-def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
+def _row_error(slopes: Tensor, means: Tensor, answer: Intervention, chunk: int) -> Tensor:
     """Return the sampling covariance ``(outputs, m, m)`` of g_v^T mu_v over the same rows: ``slopes (m, o, k)``."""
-    moments = RowMoments(answer.num_rows)
+    moments = RowMoments(answer.num_rows, keep=1)
     parts, done = [], 0
     for which, rows, weights in answer.rows(chunk):
-        parts.append(double(rows - answer.means[which, None]) @ slopes[which.to(slopes.device)].mT)
+        parts.append(double(rows - means[which, None]) @ slopes[which.to(slopes.device)].mT)
         done += len(which)
         if done == len(answer):
             moments.add(torch.cat(parts), weights)
@@ -162,24 +241,23 @@ def _row_error(slopes: Tensor, answer: Intervention, chunk: int) -> Tensor:
     return moments.covariance()
 
 
-def _moment_error(along: Tensor, answer: Intervention) -> Tensor:
-    """Return the sampling covariance ``(outputs, m, m)`` from the slopes along the factor's columns, ``(o, m, R)``."""
-    if answer.num_observed is None:
-        return along.new_full((along.shape[0], len(answer), len(answer)), torch.nan)
-    return along @ along.transpose(1, 2) / answer.num_observed
+def _gradients(model: Model, points: Tensor, outputs: Sequence[int], chunk: int, along: Tensor | None = None) -> Tensor:
+    """Return d output / d input at each point, ``(b, c, k)``, or its products ``(b, c, R)`` with ``along (.., k, R)``.
 
-
-def _gradients(model: Model, points: Tensor) -> Tensor:
-    """Return d output / d input at each point, ``(m, outputs, k)``, by one backward pass per output."""
+    Each output costs one backward pass; at most ``chunk`` gradients wait for the product, or those of one output.
+    """
     # cuDNN's recurrent kernels have no backward pass in evaluation mode, so the plain ones are used.
     with torch.enable_grad(), twice_differentiable(recurrent=True):
         x = points.detach().requires_grad_(True)
-        out = model(x)
-        slopes = []
-        for o in range(out.shape[1]):
+        out = model(x.clone())  # a leaf must not be written to
+        found, waiting = [], []
+        for o in outputs:
             column = out[:, o].sum()
             g = None
             if column.requires_grad:
                 (g,) = torch.autograd.grad(column, x, retain_graph=True, allow_unused=True)
-            slopes.append(torch.zeros_like(x) if g is None else g)
-    return torch.stack(slopes, dim=1).detach()
+            waiting.append(torch.zeros_like(x) if g is None else g.detach())
+            if o == outputs[-1] or (len(waiting) + 1) * len(points) > chunk:
+                slopes, waiting = torch.stack(waiting, dim=1), []
+                found.append(slopes if along is None else double(slopes) @ along)
+    return torch.cat(found, dim=1).detach()

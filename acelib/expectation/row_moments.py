@@ -8,7 +8,8 @@ covariance over n for independent, equally weighted rows, the cluster-robust one
 
 from __future__ import annotations
 
-import copy
+import bisect
+import itertools
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from .._devices import double
 
 KEPT_ROWS = 50  # individual curves that are remembered for pictures
+TOGETHER = 2**20  # outputs that are summed at a time: 8 MB in float64
 
 
 class _Sums:
@@ -25,90 +27,193 @@ class _Sums:
         self.weight, self.first, self.second = 0.0, torch.zeros(()), torch.zeros(())
 
     def add(self, d: Tensor, w: Tensor) -> None:
+        """Add rows with these deviations and weights."""
         scaled = d * w
-        self.weight += float(w.sum())
-        self.first = self.first + scaled.sum(2)
-        self.second = self.second + scaled @ d.transpose(1, 2)
+        self._add(float(w.sum()), scaled.sum(2), scaled, d)
+
+    def add_totals(self, totals: Tensor, w: Tensor) -> None:
+        """Add groups with these weighted sums of deviations and sums of weights; each counts with its weight squared.
+
+        A group's score is t - w * mean, w times the deviation of t / w.
+        """
+        self._add(float(w.square().sum()), (totals * w).sum(2), totals, totals)
+
+    def _add(self, weight: float, first: Tensor, left: Tensor, right: Tensor) -> None:
+        if not self.second.ndim:
+            self.weight, self.first, self.second = weight, first, left @ right.transpose(1, 2)
+            return
+        self.weight += weight
+        self.first += first
+        self.second.baddbmm_(left, right.transpose(1, 2))
+
+    def copy(self) -> _Sums:
+        other = _Sums()
+        other.weight, other.first, other.second = self.weight, self.first.clone(), self.second.clone()
+        return other
 
     def scatter(self, mean: Tensor) -> Tensor:
         """Return the sum of weight * (d - mean)(d - mean)^T, ``(outputs, m, m)``."""
-        cross = self.first[:, :, None] * mean[:, None, :]
-        return self.second - cross - cross.transpose(1, 2) + self.weight * mean[:, :, None] * mean[:, None, :]
+        result = self.second - self.first[:, :, None] * mean[:, None, :]
+        result -= mean[:, :, None] * self.first[:, None, :]
+        result += self.weight * mean[:, :, None] * mean[:, None, :]
+        return result
+
+
+class _Groups:
+    """Sums over groups of rows that follow each other: a group's deviations are added up before they are squared."""
+
+    def __init__(self) -> None:
+        self.sums, self.count = _Sums(), 0
+        self.open: tuple[Tensor, Tensor, Tensor] | None = None  # label, totals (outputs, m, 1), weight (1,) of the last
+
+    def add(self, labels: Tensor, d: Tensor, w: Tensor) -> None:
+        found, place = labels.unique_consecutive(return_inverse=True)
+        totals = d.new_zeros(*d.shape[:2], len(found)).index_add_(2, place, d * w)
+        weights = w.new_zeros(len(found)).index_add_(0, place, w)
+        if self.open is not None and bool(self.open[0] == found[0]):
+            totals[:, :, :1] += self.open[1]
+            weights[:1] += self.open[2]
+        elif self.open is not None:
+            self._close(*self.open[1:])
+        self._close(totals[:, :, :-1], weights[:-1])
+        self.open = found[-1], totals[:, :, -1:].clone(), weights[-1:].clone()
+
+    def _close(self, totals: Tensor, weights: Tensor) -> None:
+        self.count += len(weights)
+        self.sums.add_totals(totals, weights)
+
+    def scatter(self, mean: Tensor) -> Tensor:
+        """Return the sum of the scores' outer products, ``(outputs, m, m)``."""
+        if self.open is not None:
+            self._close(*self.open[1:])
+            self.open = None
+        return self.sums.scatter(mean)
+
+
+class _Waiting:
+    """Rows that are summed together: a sum over few rows costs as much as one over as many rows as there are values."""
+
+    def __init__(self, y: Tensor, w: Tensor, labels: Tensor | None, most: int) -> None:
+        self.used = 0
+        self.y, self.w = y.new_empty(y.shape[0], most, y.shape[2]), w.new_empty(most)
+        self.labels = None if labels is None else labels.new_empty(most)
+
+    def add(self, y: Tensor, w: Tensor, labels: Tensor | None) -> None:
+        """Copy rows that fit: the model may write its next outputs into the memory of these."""
+        place = slice(self.used, self.used + len(w))
+        self.y[:, place], self.w[place] = y, w
+        if self.labels is not None and labels is not None:
+            self.labels[place] = labels
+        self.used += len(w)
+
+    def taken(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the rows that wait, and wait for others."""
+        some, self.used = slice(self.used), 0
+        return self.y[:, some], self.w[some], None if self.labels is None else self.labels[some]
 
 
 class RowMoments:
-    """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation."""
+    """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation.
 
-    def __init__(self, total: int, keep: int = KEPT_ROWS) -> None:
-        self.count = 0
-        self.wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
-        self.kept: list[Tensor] = []
+    Args:
+        total: number of rows to come.
+        order: ``(total,)`` the row's number among all, for each row to come; default in their order.
+        keep: most rows whose curves are remembered.
+    """
+
+    def __init__(self, total: int, *, order: Tensor | None = None, keep: int = KEPT_ROWS) -> None:
+        self.total, self.count = total, 0
+        wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
+        self.places: Tensor | None = None  # of the remembered rows, where they come in another order
+        if order is not None:
+            order = order.cpu()
+            wanted = order.argsort()[wanted].sort().values
+            self.places = order[wanted].argsort()
+        self.wanted = wanted.tolist()  # numbers of the rows to remember among those to come, ascending
+        self.kept: Tensor | None = None
         self.shift: Tensor | None = None
         self.rows = _Sums()
         self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
-        self.groups: tuple[Tensor, Tensor, Tensor] | None = None  # labels (g,), scores (g, outputs, m), weights (g,)
+        self.groups: _Groups | None = None
+        self._waiting: _Waiting | None = None
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
-        """Add the outputs of b rows under all m values."""
+        """Add the outputs of b rows under all m values; the rows of a group must follow each other."""
         y, w = double(outputs), double(weights)
+        groups = None if groups is None else groups.to(y.device)
+        m, b, o = y.shape
+        self._keep(y)
+        self.count += b
+        at_once = max(TOGETHER // (m * o), m // 8, 1)  # an eighth of the sums' own memory, or 8 MB
+        most = min(self.total, m, at_once)
+        if self._waiting is not None and self._waiting.used + b > most:
+            self._take()
+        if b >= most:
+            labels = itertools.repeat(None) if groups is None else groups.split(at_once)
+            for part in zip(y.split(at_once, 1), w.split(at_once), labels, strict=False):
+                self._sum(*part)
+            return
+        if self._waiting is None:
+            self._waiting = _Waiting(y, w, groups, most)
+        self._waiting.add(y, w, groups)
+
+    def _keep(self, y: Tensor) -> None:
+        """Remember the curves that are wanted of the next rows."""
+        if self.kept is None:  # memory for all at once: small pieces between large blocks would tear holes into it
+            self.kept = y.new_empty(y.shape[0], len(self.wanted), y.shape[2])
+        first, last = (bisect.bisect_left(self.wanted, n) for n in (self.count, self.count + y.shape[1]))
+        if first < last:
+            self.kept[:, first:last] = y[:, [number - self.count for number in self.wanted[first:last]]]
+
+    def _take(self) -> None:
+        """Add the rows that wait."""
+        if self._waiting is not None and self._waiting.used:
+            self._sum(*self._waiting.taken())
+
+    def _sum(self, y: Tensor, w: Tensor, labels: Tensor | None) -> None:
         if self.shift is None:
             self.shift = (y * w[:, None]).sum(1) / w.sum()
-        mine = self.wanted[(self.wanted >= self.count) & (self.wanted < self.count + y.shape[1])] - self.count
-        if len(mine):
-            self.kept.append(y[:, mine.to(y.device)])
-        self.count += y.shape[1]
         d = (y - self.shift[:, None]).permute(2, 0, 1)
-        if self.squares is None and not bool((w == 1).all()):
-            self.squares = copy.copy(self.rows)
+        if labels is not None:
+            self.groups = self.groups or _Groups()
+            self.groups.add(labels, d, w)
+        elif self.squares is None and not bool((w == 1).all()):
+            self.squares = self.rows.copy()
         self.rows.add(d, w)
         if self.squares is not None:
             self.squares.add(d, w.square())
-        if groups is not None:
-            parts = groups.to(y.device), (d * w).permute(2, 0, 1), w
-            if self.groups is not None:
-                parts = map(torch.cat, zip(self.groups, parts, strict=True))
-            self.groups = _by_label(*parts)
 
     @property
     def offset(self) -> Tensor:
         """``(outputs, m)`` weighted mean of the deviations from the shift."""
+        self._take()
         return self.rows.first / self.rows.weight
 
     @property
     def mean(self) -> Tensor:
         """``(m, outputs)`` weighted mean over rows."""
+        offset = self.offset
         assert self.shift is not None, "add rows first"
-        return self.shift + self.offset.T
+        return self.shift + offset.T
 
     def covariance(self) -> Tensor:
         """Return the ``(outputs, m, m)`` sampling covariance of the mean; NaN where there is one row or group."""
-        if self.groups is not None:
-            labels, totals, weights = self.groups
-            count = len(labels)
-            scores = totals - weights[:, None, None] * self.offset
-            scatter = torch.einsum("gom,gon->omn", scores, scores)
-        else:
-            count = self.count
-            scatter = (self.squares or self.rows).scatter(self.offset)
+        offset = self.offset
+        scatter = (self.groups or self.squares or self.rows).scatter(offset)
+        count = self.count if self.groups is None else self.groups.count
         if count < 2:
             return torch.full_like(scatter, torch.nan)
-        return scatter * (count / (count - 1) / self.rows.weight**2)
+        return scatter.mul_(count / (count - 1) / self.rows.weight**2)
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
         scatter = self.rows.scatter(self.offset)
-        centred = scatter - scatter.mean(1, keepdim=True)
-        centred = centred - centred.mean(2, keepdim=True)
-        variance = centred.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
+        scatter -= scatter.mean(1, keepdim=True)
+        scatter -= scatter.mean(2, keepdim=True)
+        variance = scatter.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
         return (variance * (self.count / max(1, self.count - 1))).sqrt().T
 
     def individual(self) -> Tensor:
         """Return the ``(m, r, outputs)`` outputs of at most ``keep`` rows, spread evenly: tables are often sorted."""
-        return torch.cat(self.kept, dim=1)
-
-
-def _by_label(labels: Tensor, scores: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sorted labels with the sums under each: scores ``(g, outputs, m)`` and weights ``(g,)``."""
-    labels, place = labels.unique(return_inverse=True)
-    summed = scores.new_zeros(len(labels), *scores.shape[1:]).index_add_(0, place, scores)
-    return labels, summed, weights.new_zeros(len(labels)).index_add_(0, place, weights)
+        assert self.kept is not None, "add rows first"
+        return self.kept if self.places is None else self.kept[:, self.places.to(self.kept.device)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._entrance import admit, two_rows
-from .._models import Model
+from .._models import DIFFERENTIATED_CHUNK, Model, as_chunk
 from ..curvature import half_trace
 
 
@@ -61,8 +61,11 @@ def residual_probe(
             f"factor and rows must have shapes (k, R) and (n, k), got {tuple(factor.shape)} and {tuple(rows.shape)}"
         )
     weights = torch.randn(probes, len(rows), generator=as_generator(seed), dtype=torch.float64).to(points)
-    centred = (rows - rows.mean(0)).to(points)
-    directions = weights @ centred / len(rows) ** 0.5
+    mean, size = rows.mean(0), as_chunk(chunk_size, DIFFERENTIATED_CHUNK)
+    directions = points.new_zeros(probes, rows.shape[1])
+    for some, block in zip(weights.split(size, 1), rows.split(size), strict=True):
+        directions += some @ (block - mean).to(points)
+    directions /= len(rows) ** 0.5
     span = torch.linalg.qr(factor.to(points)).Q[:, : factor.shape[1]]
     directions = directions - (directions @ span) @ span.T
     model = admit(model, two_rows(rows, rows[0]).to(points), rows.shape[1:], derivatives=True)

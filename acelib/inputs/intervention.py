@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from .._devices import double
 from .._models import DEFAULT_CHUNK
 from .support import Neighbourhood, share_off_support
 
+MOST_NUMBERS = 2**20  # in a block of rows of which moments are taken: 8 MB in float64
 Block = tuple[Tensor, Tensor, Tensor]  # value numbers (v,), rows (v, b, k) or outputs (v, b, outputs), weights (b,)
 
 
@@ -83,6 +84,14 @@ class Intervention(ABC):
         An answer whose rows were simulated with the network knows its outputs there; None leaves them to the model.
         """
         return None
+
+    def parts(self, most: int) -> Iterator[Intervention]:
+        """Yield the answers to some of the values after the other, so that memory stays bounded; here all at once.
+
+        Args:
+            most: most numbers in the factors of one part, where each value has a factor of its own; at least one value.
+        """
+        yield self
 
     def check_models(self, models: list[Any]) -> None:  # noqa: B027  (a subclass may refuse models)
         """Raise a ValueError where the rows belong to another model; rows of data serve any."""
@@ -260,6 +269,10 @@ class SimulatedIntervention(Intervention):
     def _moments(self) -> tuple[Tensor, Tensor]:
         return moments_of_rows(self)
 
+    def parts(self, most: int) -> Iterator[Intervention]:
+        """Yield the answers to some of the values after the other, see ``Intervention.parts``."""
+        return parts_of_values(self, most)
+
     def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
         """Yield the simulated rows in blocks, see ``Intervention.rows``."""
         numbers = torch.arange(self.num_rows, device=self.values.device) if index is None else index
@@ -296,6 +309,19 @@ def blocks(count: int, numbers: Tensor, chunk: int) -> Iterator[tuple[Tensor, Te
             yield which, part
 
 
+def parts_of_values(answer: Any, most: int) -> Iterator[Intervention]:
+    """Yield copies of an answer with some of its values, or the answer itself where all fit.
+
+    Args:
+        answer: a dataclass with rows of its own for each value, whose moments follow from them.
+        most: most numbers in the factors of a copy; at least one value.
+    """
+    k = answer.pinned.shape[1]
+    size = max(1, most // (k * min(k, answer.num_rows)))
+    for values in answer.values.split(size):
+        yield answer if len(values) == len(answer) else replace(answer, values=values)
+
+
 def moments_of_rows(answer: Intervention) -> tuple[Tensor, Tensor]:
     """Return means ``(m, k)`` and factors ``(m, k, R)`` of an answer's rows (ddof = 0), pinned rows of factors zero.
 
@@ -305,13 +331,14 @@ def moments_of_rows(answer: Intervention) -> tuple[Tensor, Tensor]:
     m, n, k = len(answer), answer.num_rows, answer.pinned.shape[1]
     like = double(answer.values)
     means, first = like.new_zeros(2, m, k)
-    for which, rows, _ in answer.rows(DEFAULT_CHUNK):
+    chunk = min(DEFAULT_CHUNK, max(1, MOST_NUMBERS // k))
+    for which, rows, _ in answer.rows(chunk):
         means[which.to(like.device)] += double(rows).sum(1) / n
         first[which.to(like.device)] = double(rows[:, 0])
     means = torch.where(answer.pinned.to(like.device), first, means)  # exactly: an average of equal numbers may round
     factor = (answer.values if n <= k else like).new_zeros(m, k, n if n <= k else k)
     start = 0
-    for which, rows, weights in answer.rows(DEFAULT_CHUNK):  # a second pass: no cancellation
+    for which, rows, weights in answer.rows(chunk):  # a second pass: no cancellation
         centred = (double(rows) - means[which.to(like.device), None]) / n**0.5
         if n <= k:
             factor[which, :, start : start + len(weights)] = centred.mT.to(factor)
@@ -320,7 +347,7 @@ def moments_of_rows(answer: Intervention) -> tuple[Tensor, Tensor]:
         start += len(weights) if int(which[-1]) == m - 1 else 0
     if n > k:
         factor = _square_roots(factor).to(answer.values)
-    return means.to(answer.values), factor.masked_fill(answer.pinned[..., None], 0)
+    return means.to(answer.values), factor.masked_fill_(answer.pinned[..., None], 0)
 
 
 def _square_roots(covariances: Tensor) -> Tensor:

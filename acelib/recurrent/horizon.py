@@ -8,7 +8,7 @@ that of x_t; τ(tolerance) is the largest lag at which it exceeds the tolerance,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,11 +150,12 @@ def time_lag(
     sizes = torch.full((len(x), int(targets.max()) + 1), torch.nan, dtype=torch.float64)
     with torch.inference_mode(False), plain_kernels("cudnn"):
         for step in targets[kept].unique().tolist():
-            rows = (targets == step).nonzero()[:, 0]
-            jacobian = _jacobians(model, x[rows.to(x.device), : step + 1].clone(), max_lag, chunk)
-            sizes[rows, : jacobian.shape[1]] = _sizes(jacobian, measure).cpu().double()
+            rows, recent = (targets == step).nonzero()[:, 0], []
+            for some, jacobian in _jacobians(model, x[:, : step + 1], rows, max_lag, chunk):
+                sizes[some, : jacobian.shape[1]] = _sizes(jacobian, measure).cpu().double()
+                recent.append(jacobian[:, :2].clone())
     if measure == "determinant":
-        _warn_where_singular(model, jacobian)
+        _warn_where_singular(model, torch.cat(recent))
     sizes = sizes[kept, : None if max_lag is None else max_lag + 1]
     return _present(sizes, tolerances.reshape(-1), measure)
 
@@ -180,25 +181,29 @@ def _admit(model: SequenceModel, x: Tensor, targets: Tensor) -> None:
     admit(unfold(model, steps=last + 1, features=x.shape[2]), rows, few.shape[1:], derivatives=True)
 
 
-def _jacobians(model: SequenceModel, x: Tensor, max_lag: int | None, chunk: int) -> Tensor:
-    """Return ∂y_t/∂x_{t−k} for t the last step of ``x (n, t + 1, d)``: ``(n, lags, outputs, d)``."""
+def _jacobians(
+    model: SequenceModel, x: Tensor, rows: Tensor, max_lag: int | None, chunk: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield numbers ``(b,)`` of some ``rows`` of ``x (n, t + 1, d)`` and their ∂y_t/∂x_{t−k}, for t the last step.
+
+    The Jacobians are ``(b, lags, outputs, d)``.
+    """
     with torch.no_grad():
-        outputs = predictions(model, x[:1].clone())[0].shape[2]
-    parts = []
-    for block in x.split(max(1, chunk // outputs)):
-        rows = block.repeat(outputs, 1, 1).requires_grad_(True)  # outputs outer
+        outputs = predictions(model, x[rows[:1].to(x.device)])[0].shape[2]
+    for some in rows.split(max(1, chunk // outputs)):
+        block = x[some.to(x.device)]
+        copies = block.repeat(outputs, 1, 1).requires_grad_(True)  # outputs outer
         with torch.enable_grad():
-            last = predictions(model, rows.clone())[0][:, -1]  # a copy, into which the network may write
+            last = predictions(model, copies.clone())[0][:, -1]  # a copy, into which the network may write
             chosen = torch.arange(outputs, device=x.device).repeat_interleave(len(block))
             y = last.gather(1, chosen[:, None]).sum()
             slope = None
             if y.requires_grad:
-                (slope,) = torch.autograd.grad(y, rows, allow_unused=True)
+                (slope,) = torch.autograd.grad(y, copies, allow_unused=True)
         if slope is None:
             raise ValueError("model must carry a gradient, got an output without; remove torch.no_grad() or detach()")
         slope = slope.flip(1) if max_lag is None else slope.flip(1)[:, : max_lag + 1]
-        parts.append(slope.reshape(outputs, len(block), *slope.shape[1:]).permute(1, 2, 0, 3))
-    return torch.cat(parts)
+        yield some, slope.reshape(outputs, len(block), *slope.shape[1:]).permute(1, 2, 0, 3)
 
 
 def _sizes(jacobian: Tensor, measure: str) -> Tensor:

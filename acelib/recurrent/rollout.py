@@ -18,7 +18,7 @@ from torch import Tensor
 from .._fingerprint import State, changed, fingerprint
 from .._models import check_output
 from .._warnings import SupportWarning, warn_caller
-from ..inputs.intervention import Block, Intervention, moments_of_rows
+from ..inputs.intervention import Block, Intervention, moments_of_rows, parts_of_values
 from ..inputs.support import Neighbourhood, seeded_subset, share_off_support
 from .networks import Unfolded, predictions, repeat_state
 
@@ -35,7 +35,8 @@ class Simulator:
     def past(self, block: Tensor, first: int) -> Any:
         """Return the state after the steps before ``first`` of ``block (b, steps, d)``; None for the very beginning."""
         with torch.no_grad():
-            return predictions(self.model.source, block[:, :first].clone())[1] if first else None  # it may write there
+            # A copy, into which the network may write.
+            return _detached(predictions(self.model.source, block[:, :first].clone())[1]) if first else None
 
     def run(
         self, block: Tensor, state: Any, pins: dict[int, tuple[list[int], Tensor]], *, first: int, outputs: bool
@@ -56,16 +57,23 @@ class Simulator:
         with torch.no_grad():
             for step in range(first, steps):
                 x = block[:, step].expand(v, b, d).reshape(v * b, d)
-                x = x.clone() if y is None else self.feed(y, x)
+                x = x.clone() if y is None else self.feed(y, x).detach()
                 if step in pins:
                     channels, values = pins[step]
                     x.view(v, b, d)[:, :, channels] = values[:, None]
                 if not outputs:
                     inputs.append(x.view(v, b, d))
                 if step < steps - 1 or outputs:
-                    y, state = predictions(self.model.source, x[:, None].clone(), state)
+                    y, state = _detached(predictions(self.model.source, x[:, None].clone(), state))
                     y = y[:, 0]
         return torch.stack(inputs, dim=2) if y is None or not outputs else y.view(v, b, -1)
+
+
+def _detached(tree: Any) -> Any:
+    """Return tensors, or tuples and lists of them, without the graph that a network may have made by itself."""
+    if isinstance(tree, tuple | list):
+        return tuple(_detached(item) for item in tree)
+    return tree.detach() if isinstance(tree, Tensor) else tree
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -136,6 +144,10 @@ class RollOut(Intervention):
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
         return moments_of_rows(self)
+
+    def parts(self, most: int) -> Iterator[Intervention]:
+        """Yield the answers to some of the values after the other, see ``Intervention.parts``."""
+        return parts_of_values(self, most)
 
     def check_models(self, models: list[Any]) -> None:
         """Raise a ValueError unless the one model is the network that simulates these rows."""
