@@ -208,4 +208,4 @@ def shared_rows(
             out = out.written() if isinstance(out, Rows) else out
         except (_NotShared, RuntimeError, TypeError):  # a real error is raised again by the written-out rows
             out = model((shift[:, None] + base).reshape(-1, *form))
-    return out.reshape(len(values), len(rows), *out.shape[1:])
+    return out.detach().reshape(len(values), len(rows), *out.shape[1:])

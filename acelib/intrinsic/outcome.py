@@ -47,7 +47,8 @@ class Outcome:
     def outputs(self, noise: Tensor) -> Tensor:
         """Return outputs ``(batch, outputs)`` at noises ``(batch, nodes)``, in at most ``chunk`` rows a call."""
         with torch.no_grad():
-            parts = [check_output(self.call(self.scm.push(part)), len(part)) for part in noise.split(self.chunk)]
+            # A network may switch gradients on by itself; its graphs would be kept.
+            parts = [check_output(self.call(self.scm.push(n)), len(n)).detach() for n in noise.split(self.chunk)]
             out = parts[0] if len(parts) == 1 else torch.cat(parts)
             return double(out)
 

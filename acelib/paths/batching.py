@@ -116,19 +116,21 @@ class Recording:
         """Return the network's outputs ``(p, n, classes)`` had ``layer`` returned ``changed (p, n, ...)``."""
         with torch.no_grad():
             try:
-                return torch.vmap(lambda rows: self._replay(layer, rows, 1, self._remembers))(self._keep(changed))
+                replay = torch.vmap(lambda rows: self._replay(layer, rows, 1, self._remembers))
+                return plain(replay(self._keep(changed)))
             except (RuntimeError, NotImplementedError, ValueError):  # e.g. in-place sums, .item(), missing rules
                 return self.above_by_rows(layer, changed)
 
     def above_by_rows(self, layer: Layer, changed: Tensor) -> Tensor:
         """Return the same by repeating the recorded activations for every intervention: slower, but for any network."""
         with torch.no_grad():
-            return self._replay(layer, self._keep(changed).flatten(0, 1), len(changed)).unflatten(0, changed.shape[:2])
+            rows = self._replay(layer, self._keep(changed).flatten(0, 1), len(changed))
+            return plain(rows).unflatten(0, changed.shape[:2])
 
     def _pass(self, overwrites: bool) -> bool:
         """Record one pass; return False if activations that were not copied were written to."""
         self._overwrites = overwrites
-        self._keep: Callable[[Tensor], Tensor] = torch.clone if overwrites else (lambda t: t)
+        self._keep: Callable[[Tensor], Tensor] = lambda t: plain(t).clone() if overwrites else plain(t)
         self._calls: dict[int, _Call] = {}
         self._root = _Call(None)
         self._stack, self._ended = [self._root], 0
@@ -136,8 +138,7 @@ class Recording:
         inputs = self.inputs.clone()
         self._seen: list[tuple[Tensor, int]] = [(inputs, inputs._version)]  # input and activations of modules
         with torch.no_grad(), intercept(self._modules, self._record), Functions(self._record_function):
-            self.outputs = model_output = self.model(inputs)
-        check_output(model_output, len(inputs))
+            self.outputs = plain(check_output(self.model(inputs), len(inputs)))
         kept = all(t._version == v for t, v in self._seen)
         self._remembers = not overwrites and kept and all(t._version == v for t, v in self._versions)
         self._versions, self._seen = [], []
@@ -174,7 +175,7 @@ class Recording:
 
     def _record_function(self, func: Any, args: tuple, kwargs: dict) -> Any:
         out = func(*args, **kwargs)
-        self._stack[-1].functions.append((func, out))
+        self._stack[-1].functions.append((func, plain(out) if isinstance(out, Tensor) else out))
         if isinstance(out, Tensor):
             self._versions.append((out, out._version))
         if is_unwatched(func):
@@ -227,6 +228,11 @@ class Recording:
 
         with intercept(self._modules, handle), Functions(function if remember else None):
             return self.model(repeat(self.inputs.clone(), times))
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """Return a tensor without the graph that a network may have made by switching gradients on by itself."""
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def repeat(tensor: Tensor, times: int) -> Tensor:
