@@ -1,19 +1,25 @@
 """acelib: causal attribution in neural networks, with an error bar on every estimate.
 
 A causal input model answers ``do(feature, values)``; the estimators see only its answer. Start with
-``InputDistribution.fit`` and ``AverageCausalEffect``.
+``InputDistribution.fit`` and ``AverageCausalEffect``. Each name is imported when it is first asked for.
 """
 
-from . import jets
-from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
-from .attribution import AverageCausalEffect
-from .curvature import UnsupportedOperation, half_trace
-from .expectation import Check, Expectation, interventional_expectation
-from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
-from .quantus import quantus_explain
-from .recurrent import FeedbackSequences
-from .regressors import CausalRegressor, CausalTable, SplineRegressor
-from .results import Attribution, CausalRegressors
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import jets
+    from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
+    from .attribution import AverageCausalEffect
+    from .curvature import UnsupportedOperation, half_trace
+    from .expectation import Check, Expectation, interventional_expectation
+    from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .quantus import quantus_explain
+    from .recurrent import FeedbackSequences
+    from .regressors import CausalRegressor, CausalTable, SplineRegressor
+    from .results import Attribution, CausalRegressors
 
 __version__ = "0.1.0"
 
@@ -43,3 +49,31 @@ __all__ = [
     "jets",
     "quantus_explain",
 ]
+
+_ROOMS = "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic plots"
+_HOMES = {
+    "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",
+    "attribution": "AverageCausalEffect",
+    "curvature": "UnsupportedOperation half_trace",
+    "expectation": "Check Expectation interventional_expectation",
+    "inputs": "FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
+    "quantus": "quantus_explain",
+    "recurrent": "FeedbackSequences",
+    "regressors": "CausalRegressor CausalTable SplineRegressor",
+    "results": "Attribution CausalRegressors",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name or a room of the package, imported when it is first asked for."""
+    if name in _ROOMS.split():
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS.split()})

@@ -182,10 +182,43 @@ def test_no_module_imports_itself_by_a_detour(lazily):
 
 def test_importing_acelib_is_light():
     """A fresh process; torch itself loads plain tqdm; the bars of ``tqdm.auto`` are imported where one is shown."""
-    heavy = {"matplotlib", "pandas", "scipy", "tqdm.auto", "IPython"}
-    program = f"import sys, acelib; print(sorted({heavy!r} & set(sys.modules)))"
+    heavy = {"matplotlib", "pandas", "scipy", "tqdm.auto", "IPython", "sklearn", "zuko", "quantus"}
+    program = f"import sys; from acelib import *; print(sorted({heavy!r} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_importing_acelib_alone_imports_nothing():
+    """Neither torch nor a room of the package: each name is imported when it is first asked for, and its room with it.
+
+    So the time of an import does not grow with the package.
+    """
+    program = (
+        "import sys; before = set(sys.modules); import acelib; new = set(sys.modules) - before; "
+        "print(sorted(m for m in new if m.partition('.')[0] in ('acelib', 'torch', 'numpy'))); "
+        "acelib.FiniteSet; print('acelib.inputs' in sys.modules, 'acelib.attribution' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["['acelib']", "True False"]
+
+
+def test_acelib_offers_each_public_name_and_room():
+    """As what type checkers are told, by name, by star and by ``dir``; an unknown name is an AttributeError."""
+    package = importlib.import_module("acelib")
+    told = {
+        alias.name: node.module
+        for node in ast.walk(parsed(ROOT / "acelib/__init__.py"))
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    assert set(told) == set(package.__all__) <= set(dir(package))
+    for name, home in told.items():
+        module = importlib.import_module(f"acelib.{home or name}")
+        assert getattr(package, name) is (getattr(module, name) if home else module)
+    rooms = {room(module) for module in FILES if module.startswith("acelib.")} - {"lab"}
+    for name in (r for r in rooms if not r.startswith("_")):
+        assert getattr(package, name) is importlib.import_module(f"acelib.{name}")
+    assert not hasattr(package, "no_such_name")
 
 
 # ---------------------------------------------------------------- names
