@@ -239,13 +239,13 @@ def counted(points, rank, factor=None, chunk=None):
 
 def test_cost_is_linear_and_the_first_layer_is_shared():
     """Multiplications counted: R rows of the first layer for all points together, R + 2 of the second for each."""
-    probe = 8 * (1200 + 150)  # the plain call that checks the model
+    entrance = 12 * (1200 + 150)  # its six rows, with a gradient and a forward mode
     for points in (8, 16, 32):
         for rank in (5, 10, 20):
             first = (rank + 2 * points) * 1200  # base, values, unit vectors
-            assert counted(points, rank).products == first + points * (rank + 2) * 150 + probe
+            assert counted(points, rank).products == first + points * (rank + 2) * 150 + entrance
             apart = counted(points, rank, zeroed).products
-            assert apart == points * (rank + 1) * 1200 + points * (rank + 2) * 150 + probe
+            assert apart == points * (rank + 1) * 1200 + points * (rank + 2) * 150 + entrance
 
 
 def test_memory_is_flat_in_the_number_of_interventions():

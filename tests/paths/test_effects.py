@@ -63,7 +63,7 @@ class Reading(nn.Module):
 
     def forward(self, x):
         self.calls += 1
-        if self.fickle and self.calls > 2:
+        if self.fickle and self.calls > 5:  # after the entrance and the trace
             x = self.act(x)
         h = self.act(self.one(x))
         return self.two(h * (1 if h.sum().item() < 1e9 else 2))
@@ -95,10 +95,10 @@ class Fuse(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2])
-@pytest.mark.parametrize("error", [RuntimeError("blown"), KeyboardInterrupt()], ids=["exception", "ctrl-c"])
+@pytest.mark.parametrize("calls", range(6))
+@pytest.mark.parametrize("error", [ArithmeticError("blown"), KeyboardInterrupt()], ids=["exception", "ctrl-c"])
 def test_weights_and_modules_are_as_before_after_an_exception(error, calls):
-    """The fuse blows during the trace, the recorded pass and the interventions in turn."""
+    """The fuse blows during the entrance, the trace, the recorded pass and the interventions in turn."""
     net = lively(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), Fuse(error, 10**6), nn.Linear(5, 2)))
     net[2].left = calls
     before = {k: v.clone() for k, v in net.state_dict().items()}

@@ -167,6 +167,8 @@ def test_weights_that_change_in_the_pass_are_found():
             return out
 
     with pytest.raises(ValueError, match="layer 'a' must return"):
+        trace_layers(Restless().eval(), uniform(40, 3))
+    with pytest.raises(ValueError, match="from call to call"):  # the entrance is before it
         treatment_effects(Restless().eval(), uniform(40, 3), 0, "a")
 
 
