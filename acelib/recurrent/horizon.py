@@ -146,12 +146,12 @@ def time_lag(
     check_placement([model], x)
     targets = _targets(target_step, lengths, x.shape[1])
     kept = (targets >= 0).nonzero()[:, 0]
-    _admit(model, x, targets)
+    outputs = _admit(model, x, targets)
     sizes = torch.full((len(x), int(targets.max()) + 1), torch.nan, dtype=torch.float64)
     with torch.inference_mode(False), plain_kernels("cudnn"):
         for step in targets[kept].unique().tolist():
             rows, recent = (targets == step).nonzero()[:, 0], []
-            for some, jacobian in _jacobians(model, x[:, : step + 1], rows, max_lag, chunk):
+            for some, jacobian in _jacobians(model, x[:, : step + 1], rows, outputs, max_lag, chunk):
                 sizes[some, : jacobian.shape[1]] = _sizes(jacobian, measure).cpu().double()
                 recent.append(jacobian[:, :2].clone())
     if measure == "determinant":
@@ -173,23 +173,21 @@ def _targets(target_step: int | None, lengths: Tensor, steps: int) -> Tensor:
     return targets
 
 
-def _admit(model: SequenceModel, x: Tensor, targets: Tensor) -> None:
-    """Raise the entrance's error where the network mixes sequences, acts at random, or hides its gradient."""
+def _admit(model: SequenceModel, x: Tensor, targets: Tensor) -> int:
+    """Return the number of outputs, or raise the entrance's error: for a network that mixes sequences, for example."""
     last = int(targets.max())
     few = x[(targets == last).to(x.device)][:64, : last + 1]
     rows = two_rows(few.flatten(1), few[0].flatten())
-    admit(unfold(model, steps=last + 1, features=x.shape[2]), rows, few.shape[1:], derivatives=True)
+    return admit(unfold(model, steps=last + 1, features=x.shape[2]), rows, few.shape[1:], derivatives=True).outputs
 
 
 def _jacobians(
-    model: SequenceModel, x: Tensor, rows: Tensor, max_lag: int | None, chunk: int
+    model: SequenceModel, x: Tensor, rows: Tensor, outputs: int, max_lag: int | None, chunk: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield numbers ``(b,)`` of some ``rows`` of ``x (n, t + 1, d)`` and their ∂y_t/∂x_{t−k}, for t the last step.
 
     The Jacobians are ``(b, lags, outputs, d)``.
     """
-    with torch.no_grad():
-        outputs = predictions(model, x[rows[:1].to(x.device)])[0].shape[2]
     for some in rows.split(max(1, chunk // outputs)):
         block = x[some.to(x.device)]
         copies = block.repeat(outputs, 1, 1).requires_grad_(True)  # outputs outer
