@@ -28,7 +28,13 @@ from ._process import forward_mode
 
 ROUNDING = 0.05  # of the outputs' size: what one row and two rows may differ by where two rows agree among themselves
 KEPT_BUFFER = 1_000_000  # entries of a buffer that is put back if a call changes it
-_TORCH_ERRORS = (RuntimeError, TypeError, IndexError, NotImplementedError)  # what torch raises for a wrong input
+_TORCH_ERRORS = (
+    RuntimeError,
+    TypeError,
+    IndexError,
+    NotImplementedError,
+    torch.jit.Error,
+)  # what torch raises for a wrong input
 
 
 @dataclass(frozen=True)
@@ -214,13 +220,14 @@ class _Probe:
         """
         twice = check_output(self._call(self.rows[[i, i]].clone()), 2)
         change = float(_gap(twice, answers)[i].max())
-        gap = float((alone - answers).abs().max() / answers.abs().max().clamp_min(torch.finfo(answers.dtype).tiny))
+        size = torch.stack([answers, alone, twice]).abs().max().clamp_min(torch.finfo(answers.dtype).tiny)
+        gap = float((alone - answers).abs().max() / size)
         if gap <= ROUNDING and change <= 1e3 * torch.finfo(answers.dtype).eps:
             return
+        largest = max(gap, float((twice[i] - answers[i]).abs().max() / size))
         raise ValueError(
-            "model must answer each row by itself and always alike, got outputs that differ by "
-            f"{max(gap, change):.2g} of their size with the other rows of the batch or from call to call; "
-            + self._remedy(_LOOK)
+            f"model must answer each row by itself and always alike, got outputs that differ by {largest:.2g} of their "
+            "size with the other rows of the batch or from call to call; " + self._remedy(_LOOK)
         )
 
     def _remedy(self, otherwise: str) -> str:
