@@ -181,9 +181,8 @@ class _Probe:
         try:
             out = self._call(self.rows[i : i + 1].clone())
         except ValueError as error:  # two rows were no error
-            if error.__cause__ is not None:  # it is explained already
-                raise
-            raise ValueError(f"model must answer a batch of one row, got {error}; {self._remedy(_LOOK)}") from error
+            told = error if error.__cause__ is not None else f"model must answer a batch of one row, got {error}"
+            raise ValueError(f"{told}; {self._remedy(_LOOK)}") from error
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != 1:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
