@@ -144,7 +144,7 @@ class TableIntervention(Intervention):
     fixed: tuple[int, ...] = ()
     truncated: bool = False
     weights: Tensor | None = None
-    space: Neighbourhood | None = None
+    space: Any = None  # a Neighbourhood, which the reference does not list
 
     def __repr__(self) -> str:
         return f"TableIntervention(do({self.name}), {len(self)} values, {self.num_rows or 'no'} rows)"
