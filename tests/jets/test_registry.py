@@ -19,6 +19,8 @@ from jets_oracle import F64, S, X, agrees, varying
 from acelib import jets
 from acelib.jets.registry import RULES
 
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 
 def fill(tree, x, which, counter):
     """The arguments at x; markers whose number is not in ``which`` are constants."""
@@ -123,7 +125,6 @@ def test_every_registered_rule_has_a_form():
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-@pytest.mark.filterwarnings("ignore")
 def test_a_rule_in_every_form_of_its_arguments(name, reached):
     right = 0
     for what, model, refusable in forms(name):
@@ -154,7 +155,6 @@ def test_operators_and_writing(name, reached):
 
 
 @pytest.mark.parametrize("name", sorted(TESTS))
-@pytest.mark.filterwarnings("ignore")
 def test_what_has_no_slope_is_a_factor(name, reached):
     """Numbers and masks multiply by what they are; what is no number is only asked for."""
 
