@@ -1,5 +1,4 @@
-"""What torch keeps once for the whole process, and threads must take in turn: kernel switches, forward mode, the
-global random numbers.
+"""What torch keeps once for the whole process, and threads share: kernel switches, forward mode, random numbers.
 
 Turned by each thread for itself, a switch would be saved by one while another has it off, and stay off for ever.
 """
@@ -14,10 +13,10 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _LOCK = threading.RLock()
 _FORWARD_MODE = threading.RLock()
-_RANDOM = threading.RLock()
 
 
 class _Counted:
@@ -102,12 +101,29 @@ def forward_mode() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def global_random_numbers(seed: int) -> Iterator[None]:
-    """Seed torch's global random numbers while the context is active, one thread at a time; then they are as before.
+class RandomNumbers(TorchDispatchMode):
+    """A mode in which operations of this thread draw from a generator, for code of others that takes none.
 
-    For code of others that takes no generator.
+    The global random numbers are neither read nor moved, so other threads are not disturbed.
+
+    Args:
+        seed: seed of the generator; the numbers drawn on the CPU are those after ``torch.manual_seed(seed)``.
+
+    Example:
+        >>> with RandomNumbers(7):
+        ...     weight = torch.nn.Linear(2, 1).weight
+        >>> with RandomNumbers(7):
+        ...     assert torch.equal(torch.nn.Linear(2, 1).weight, weight)
     """
-    with _RANDOM, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
+            if all(argument.name != "generator" for argument in func._schema.arguments):
+                raise NotImplementedError(f"{func} draws random numbers without a generator")
+            kwargs["generator"] = self._generator
+        return func(*args, **kwargs)

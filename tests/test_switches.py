@@ -8,7 +8,7 @@ from sequence_networks import network
 from torch import nn
 
 from acelib import InputDistribution, half_trace, interventional_expectation, jets
-from acelib._process import forward_mode, global_random_numbers, plain_kernels
+from acelib._process import RandomNumbers, forward_mode, plain_kernels
 from acelib.recurrent import time_lag, unfold
 
 F64 = torch.float64
@@ -180,16 +180,16 @@ def test_forward_mode_is_for_one_thread_at_a_time():
     assert order == ["mine", "other"]
 
 
-def test_global_random_numbers_are_as_before():
-    """Also after an error; the numbers drawn inside are those of the seed."""
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    with global_random_numbers(7):
-        drawn = torch.rand(2)
-    with pytest.raises(ValueError), global_random_numbers(8):
-        torch.rand(2)
-        raise ValueError
-    assert torch.equal(torch.rand(3), expected)
+def test_random_numbers_of_a_thread_leave_the_global_ones():
+    """They are those of the seed, of in-place draws and new layers; the global ones are as if none had been drawn."""
     torch.manual_seed(7)
-    assert torch.equal(torch.rand(2), drawn)
+    expected = nn.Linear(3, 2).weight, torch.zeros(4).normal_()
+    torch.manual_seed(5)
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    with RandomNumbers(7):
+        drawn = nn.Linear(3, 2).weight, torch.zeros(4).normal_()
+    assert all(map(torch.equal, drawn, expected))
+    with pytest.raises(NotImplementedError, match="without a generator"), RandomNumbers(7):
+        torch.rand(2)
+    assert torch.equal(torch.rand(3), after)

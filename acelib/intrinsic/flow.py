@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .._checks import as_generator
-from .._process import global_random_numbers
+from .._process import RandomNumbers
 from .._warnings import ApproximationWarning, warn_caller
 from ._progress import progress_bar
 from .graph import CausalGraph, read_columns
@@ -209,7 +209,7 @@ def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, gene
     k = len(adjacency)
     if k == 1:
         raise ValueError("graph must have at least two nodes for a flow, got 1; give its noise to StructuralModel")
-    with global_random_numbers(int(torch.randint(2**62, (), generator=generator))):  # zuko takes no generator
+    with RandomNumbers(int(torch.randint(2**62, (), generator=generator))):  # zuko takes no generator
         return MaskedAutoregressiveTransform(
             k,
             adjacency=adjacency,  # pyright: ignore[reportArgumentType]  # zuko asks for a BoolTensor, torch makes none
