@@ -8,20 +8,17 @@ together, each alone, and where derivatives are wanted together once more in for
 
 from __future__ import annotations
 
-import pickle
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ._directional import missing_operation, twice_differentiable
+from ._draws import GlobalDraws
 from ._models import Model, check_mode, check_output, check_placement, mode_matters
 from ._modules import modules_behind
 from ._process import forward_mode
@@ -89,8 +86,8 @@ def admit(model: Model, rows: Tensor, shape: Sequence[int], *, derivatives: bool
     check_mode(model)
     check_placement([model], rows)
     modules = modules_behind(model)
-    with _kept(modules, rows.device) as states, torch.inference_mode(False):
-        return _Probe(uncompiled(model) if derivatives else model, rows, shape, modules).run(derivatives, states)
+    with _kept(modules), torch.inference_mode(False):
+        return _Probe(uncompiled(model) if derivatives else model, rows, shape, modules).run(derivatives)
 
 
 def two_rows(samples: Tensor | None, mean: Tensor) -> Tensor:
@@ -126,8 +123,9 @@ class _Probe:
         self.model, self.modules = model, modules
         self.rows, self.shape = rows.detach(), tuple(shape)
         self.writes = False
+        self.draws = GlobalDraws(rows.device)
 
-    def run(self, derivatives: bool, before: States) -> Admitted:
+    def run(self, derivatives: bool) -> Admitted:
         leaf, together = self._together(derivatives)
         with torch.no_grad():
             answers = together.detach()
@@ -135,18 +133,10 @@ class _Probe:
             gap = _gap(alone, answers)
             if bool((gap > torch.finfo(answers.dtype).eps ** 0.5).any()):
                 self._refuse_unless_rounding(int(gap.amax(1).argmax()), answers, alone)
-            moved = [name for name, same in _unchanged(before, _random_states(self.rows.device)).items() if not same]
-            draws = _Draws()
-            if moved:
-                with draws:
-                    self._call(self.rows.clone())
+            if self.draws.moved():
+                self._refuse_draws()
             elif leaf is not None:
                 self._check_gradient(leaf, together)
-            if moved and (draws.seen or moved != ["torch"]):
-                raise ValueError(
-                    f"model must not draw random numbers, got one that draws from the global generator of "
-                    f"{' and '.join(moved)} when it is called; {self._remedy('make its draws once, before')}"
-                )
         return Admitted(self.model, answers.shape[1], self.writes, answers)
 
     def _together(self, derivatives: bool) -> tuple[Tensor | None, Tensor]:
@@ -217,7 +207,9 @@ class _Probe:
 
         The row twice, in a batch of the same size: only a network that mixes rows or acts at random answers otherwise.
         """
-        twice = check_output(self._call(self.rows[[i, i]].clone()), 2)
+        with self.draws.watched():
+            twice = check_output(self._call(self.rows[[i, i]].clone()), 2)
+        self.draws.put_back()
         change = float(_gap(twice, answers)[i].max())
         size = torch.stack([answers, alone, twice]).abs().max().clamp_min(torch.finfo(answers.dtype).tiny)
         gap = float((alone - answers).abs().max() / size)
@@ -228,6 +220,18 @@ class _Probe:
             f"model must answer each row by itself and always alike, got outputs that differ by {largest:.2g} of their "
             "size with the other rows of the batch or from call to call; " + self._remedy(_LOOK)
         )
+
+    def _refuse_draws(self) -> None:
+        """Raise if it was the network that drew random numbers, though its outputs do not show it on these rows."""
+        with self.draws.watched():
+            self._call(self.rows.clone())
+        self.draws.put_back()
+        if self.draws.names:
+            raise ValueError(
+                "model must not draw random numbers, got one that draws from the global generator of "
+                f"{' and '.join(sorted(self.draws.names))} when it is called; "
+                f"{self._remedy('make its draws once, before')}"
+            )
 
     def _remedy(self, otherwise: str) -> str:
         """Return what to do: name a part in training mode if there is one."""
@@ -297,18 +301,6 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
     return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
-class _Draws(TorchDispatchMode):
-    """Whether an operation draws from a generator; only the thread that entered is watched."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = False
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.seen |= torch.Tag.nondeterministic_seeded in func.tags
-        return func(*args, **(kwargs or {}))
-
-
 class _Hidden(TorchFunctionMode):
     """Whether torch functions are called where reverse mode does not see them, or, in inference mode, no mode does."""
 
@@ -322,44 +314,15 @@ class _Hidden(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-States = dict[str, Any]
-
-
-def _random_states(device: torch.device) -> States:
-    """Return the states of the global generators that a network may draw from."""
-    torch_states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        torch_states.append(torch.cuda.get_rng_state(device))
-    return {"torch": torch_states, "numpy": np.random.get_state(legacy=False), "Python": random.getstate()}
-
-
-def _unchanged(before: States, after: States) -> dict[str, bool]:
-    """Return for each library whether its state is the same."""
-    same = {"torch": all(torch.equal(a, b) for a, b in zip(before["torch"], after["torch"], strict=True))}
-    same["numpy"] = pickle.dumps(before["numpy"]) == pickle.dumps(after["numpy"])
-    same["Python"] = before["Python"] == after["Python"]
-    return same
-
-
 @contextmanager
-def _kept(modules: Sequence[nn.Module], device: torch.device) -> Iterator[States]:
-    """Put back global generators and small buffers that change while the context is active; yield the former."""
-    states = _random_states(device)
+def _kept(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Put back small buffers that change while the context is active."""
     buffers = [b for m in modules for b in m.buffers() if b.numel() <= KEPT_BUFFER]
     values = [b.detach().clone() for b in buffers]
     try:
-        yield states
+        yield
     finally:
         with torch.no_grad():
             for buffer, value in zip(buffers, values, strict=True):
                 if buffer.shape == value.shape and not torch.equal(buffer, value):
                     buffer.copy_(value)
-        same = _unchanged(states, _random_states(device))
-        if not same["torch"]:
-            torch.set_rng_state(states["torch"][0])
-            for state in states["torch"][1:]:
-                torch.cuda.set_rng_state(state, device)
-        if not same["numpy"]:
-            np.random.set_state(states["numpy"])
-        if not same["Python"]:
-            random.setstate(states["Python"])
