@@ -115,7 +115,8 @@ def half_trace(
     admitted = admit(model, two_rows(points, points[0]), points.shape[1:], derivatives=route != "central_difference")
     # Outside gradients would only keep graphs through the parameters alive; the routes switch on what they need.
     with torch.inference_mode(False), torch.no_grad():
-        points, factor = points.detach().clone(), factor.detach().clone()
+        points = points.detach().clone()
+        factor = factor.clone() if factor.is_inference() else factor.detach()  # large, and never written to
         if factor.shape[-1] == 0:
             return points.new_zeros(len(points), admitted.outputs)
         result = _evaluate(route, _shape_checked(admitted), points, factor, held, chunk, step).to(points.dtype)

@@ -21,6 +21,7 @@ from .._models import DEFAULT_CHUNK
 
 MAX_ROWS = 500  # intervened rows that are checked
 MAX_OBSERVED = 2000  # observed rows they are compared with
+MAX_ENTRIES = 2**20  # of simulated rows that are held at once
 PAIRS = 4096  # pairs of rows measured at a time
 CANCELLED = 1e-3  # a difference below this share of its terms has lost digits
 COLUMNS = 64  # columns of the data widened to float64 at a time
@@ -190,7 +191,7 @@ def share_off_support(
     near, within = space.near, space.limit * (1 + 1e-12)
     index = seeded_subset(num_rows, seed=1).to(space.observed.device)
     shares = torch.zeros(num_values, dtype=torch.float64, device=near.device)
-    for which, block, _ in rows(DEFAULT_CHUNK, index):
+    for which, block, _ in rows(max(1, min(DEFAULT_CHUNK, MAX_ENTRIES // near.shape[1])), index):
         block = double(block) / space.scale
         before = _squared(block[0, :, :past], near[:, :past])
         for value, moved in zip(which.tolist(), block[:, :, past:], strict=True):
