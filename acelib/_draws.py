@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import ctypes
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+_MT19937 = 624 * 4 + 4  # bytes of the usual generator's state: its words and the place among them
 
 
 class GlobalDraws:
@@ -54,7 +56,7 @@ class GlobalDraws:
             for state in self._before["torch"][1:]:
                 torch.cuda.set_rng_state(state, self.device)
         if "numpy" in self.names:
-            np.random.set_state(self._before["numpy"])
+            _write_numpy(self._before["numpy"])
         if "Python" in self.names:
             random.setstate(self._before["Python"])
 
@@ -62,17 +64,41 @@ class GlobalDraws:
         ours = [torch.get_rng_state()]
         if self.device.type == "cuda":
             ours.append(torch.cuda.get_rng_state(self.device))
-        return {"torch": ours, "numpy": np.random.get_state(legacy=False), "Python": random.getstate()}
+        return {"torch": ours, "numpy": _read_numpy(), "Python": random.getstate()}
 
 
 def _different(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     """Return the libraries whose states differ."""
     same = {
         "torch": all(torch.equal(a, b) for a, b in zip(before["torch"], after["torch"], strict=True)),
-        "numpy": pickle.dumps(before["numpy"]) == pickle.dumps(after["numpy"]),
+        "numpy": _same(before["numpy"], after["numpy"]),
         "Python": before["Python"] == after["Python"],
     }
     return {name for name, is_same in same.items() if not is_same}
+
+
+def _read_numpy() -> Any:
+    """Return the state of numpy's global generator: its memory where it is the usual one, whose own copy is slow."""
+    generator = np.random.get_bit_generator()
+    if isinstance(generator, np.random.MT19937):
+        return ctypes.string_at(generator.ctypes.state_address, _MT19937)
+    return generator.state
+
+
+def _write_numpy(state: Any) -> None:
+    """Put the state of numpy's global generator back."""
+    generator = np.random.get_bit_generator()
+    if isinstance(state, bytes):
+        ctypes.memmove(generator.ctypes.state_address, state, _MT19937)
+    else:
+        generator.state = state
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two states of numpy are the same."""
+    if isinstance(one, dict):
+        return isinstance(other, dict) and all(_same(one[key], other[key]) for key in one)
+    return np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
 
 
 class _Watch(TorchDispatchMode):

@@ -91,7 +91,7 @@ def admit(model: Model, rows: Tensor, shape: Sequence[int], *, derivatives: bool
 
 
 def two_rows(samples: Tensor | None, mean: Tensor) -> Tensor:
-    """Return two rows ``(2, k)`` as different as the first samples are; moved away from the mean where there are none.
+    """Return two different rows ``(2, k)`` of the samples; one moved away from the mean where there are none.
 
     Args:
         samples: ``(n, k)`` rows or None.
@@ -100,11 +100,13 @@ def two_rows(samples: Tensor | None, mean: Tensor) -> Tensor:
     if samples is None or len(samples) < 2:
         first = mean if samples is None or not len(samples) else samples[0]
         return torch.stack([first, first + 0.5 * (1 + first.abs())])
-    few = samples[:64].detach()
-    other = few[(few - few[0]).abs().sum(1).argmax()]
-    if torch.equal(other, few[0]):
-        other = other + 0.5 * (1 + other.abs())  # equal rows would hide that one of them answers for the other
-    return torch.stack([few[0], other])
+    rows = samples[[0, len(samples) // 2]].detach()
+    if torch.equal(rows[0], rows[1]):
+        few = samples[:64].detach()
+        rows[1] = few[(few - few[0]).abs().sum(1).argmax()]
+    if torch.equal(rows[0], rows[1]):
+        rows[1] += 0.5 * (1 + rows[1].abs())  # equal rows would hide that one of them answers for the other
+    return rows
 
 
 def uncompiled(model: Any) -> Model:

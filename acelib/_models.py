@@ -24,14 +24,13 @@ _INSTANCE_NORM = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
 def as_models(model: Model | Sequence[Model]) -> list[Model]:
-    """Return a list of models; a single one becomes a list of one, and each is checked for training mode."""
+    """Return a list of callables; a single one becomes a list of one."""
     models = list(model) if isinstance(model, list | tuple | nn.ModuleList) else [model]
     if not models:
         raise ValueError("model must be a torch callable or a list of them, got an empty list")
     for m in models:
         if not callable(m):
             raise TypeError(f"model must be a torch callable (batch, ...) -> (batch, outputs), got {type(m).__name__}")
-        check_mode(cast(Model, m))
     return cast(list[Model], models)
 
 

@@ -50,3 +50,24 @@ def test_the_random_numbers_of_other_threads_stay_theirs():
         other.join()
     numbers = torch.cat(drawn)
     assert len(numbers.unique()) == len(numbers)
+
+
+def test_numpys_generator_of_another_kind():
+    """The usual one is read in place; another is asked for its state."""
+    usual = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(np.random.PCG64(3))
+        draws = GlobalDraws(torch.device("cpu"))
+        with draws.watched():
+            first = np.random.rand(700)
+        draws.put_back()
+        assert draws.names == {"numpy"} and np.array_equal(np.random.rand(700), first)
+    finally:
+        np.random.set_bit_generator(usual)
+    draws = GlobalDraws(torch.device("cpu"))
+    for count in (1, 623, 624, 1300):  # beyond the words of one state
+        with draws.watched():
+            first = np.random.rand(count)
+        draws.put_back()
+        assert np.array_equal(np.random.rand(count), first)
+        draws.put_back()
