@@ -8,10 +8,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def progress_bar(items: Iterable[Item], name: str, show: bool) -> Iterable[Item]:
-    """Return ``items``, wrapped in a tqdm bar of this name where ``show`` is true."""
+def progress_bar(items: Iterable[Item], name: str, show: bool, total: int | None = None) -> Iterable[Item]:
+    """Return ``items``, wrapped in a tqdm bar of this name where ``show`` is true; ``total``: how many they are."""
     if not show:
         return items
     from tqdm.auto import tqdm  # not loaded unless a bar is shown
 
-    return tqdm(items, desc=name, leave=False)
+    return tqdm(items, desc=name, total=total, leave=False)

@@ -11,22 +11,22 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._checks import as_generator
-from .._process import RandomNumbers
 from .._warnings import ApproximationWarning, warn_caller
 from ._progress import progress_bar
 from .graph import CausalGraph, read_columns
 from .scm import CausalModel
+from .splines import ResidualSplines, regressions, spline_transform
 
 DTYPE = torch.float64
 CHECK_EVERY = 25  # steps between two looks at the held-out rows
 PATIENCE = 8  # looks without a better likelihood after which training ends
+BLOCK = 2**18  # parameters of splines in memory at once; each needs about a kilobyte
 AVERAGED = 50  # steps over which weights are averaged
 
 
@@ -135,7 +135,7 @@ class FlowModel(CausalModel):
         if epochs is None:
             order = torch.randperm(len(rows), generator=generator)
             held, kept = rows[order[: len(rows) // 5]], rows[order[len(rows) // 5 :]]
-            transform = ResidualSplines(transform, *_regressions(kept, graph.adjacency()))
+            transform = ResidualSplines(transform, *regressions(kept, graph.adjacency()))
             history = _train_until_held_out(transform, kept, held, generator, steps=steps, **options)
         else:
             history = _train(transform, rows, generator, epochs=epochs, **options)
@@ -146,19 +146,20 @@ class FlowModel(CausalModel):
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)``, in the noises' dtype."""
         with torch.no_grad():
-            rows = self.transform().inv(noise.cpu().to(DTYPE))
+            blocks = _blocks(self.transform, noise.cpu().to(DTYPE))
+            rows = torch.cat([self.transform().inv(block) for block in blocks])
         return (rows * self.scale + self.location).to(noise)
 
     def abduct(self, X: Tensor) -> Tensor:
         """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, one vector for each instance."""
         with torch.no_grad():
-            return self.transform()(self._standard(X)).to(X)
+            blocks = _blocks(self.transform, self._standard(X))
+            return torch.cat([self.transform()(block) for block in blocks]).to(X)
 
     def log_prob(self, X: Any, *, names: Iterable[str] | None = None) -> Tensor:
         """Return the log density ``(batch,)`` in nats of rows ``(batch, nodes)``."""
         rows = self._standard(read_columns(X, self.graph, names))
-        with torch.no_grad():
-            return -_negative_log_likelihood(self.transform, rows) - self.scale.log().sum()
+        return -_losses(self.transform, rows) - self.scale.log().sum()
 
     def jacobian(self, X: Tensor) -> Tensor:
         """Return ∂n/∂x ``(batch, nodes, nodes)`` at nodes ``(batch, nodes)``: row = noise, column = node."""
@@ -210,72 +211,10 @@ def _warn_of_repeats(X: Tensor, graph: CausalGraph) -> None:
         )
 
 
-class ResidualSplines(nn.Module):
-    """Splines of the residuals of linear regressions, ``n_j = T_j((x_j − a_j − w_j·pa_j) / s_j; pa_j)``.
-
-    It starts as the linear-normal model: the splines are the identity. A linear mechanism has nothing left to learn.
-
-    Args:
-        splines: what ``spline_transform`` returns.
-        weights: ``(nodes, nodes)`` coefficients, row = child, column = parent.
-        intercepts: ``(nodes,)``.
-        deviations: ``(nodes,)`` standard deviations of the residuals.
-    """
-
-    splines: Any
-    weights: Tensor
-    intercepts: Tensor
-    deviations: Tensor
-
-    def __init__(self, splines: nn.Module, weights: Tensor, intercepts: Tensor, deviations: Tensor) -> None:
-        super().__init__()
-        self.splines = splines
-        for name, value in (("weights", weights), ("intercepts", intercepts), ("deviations", deviations)):
-            self.register_buffer(name, value)
-        if isinstance(hyper := getattr(splines, "hyper", None), nn.Sequential):  # none where there is no arrow
-            for parameter in hyper[-1].parameters():
-                nn.init.zeros_(parameter)
-
-    def forward(self) -> Any:
-        """Return the transform, from standardised nodes to noises."""
-        from zuko.transforms import AutoregressiveTransform  # optional: only a learned flow needs it
-
-        return AutoregressiveTransform(self._given, getattr(self.splines, "passes", 1))
-
-    def _given(self, x: Tensor) -> Any:
-        """Return the transform of every node given the parents among ``x (batch, nodes)``."""
-        from torch.distributions.transforms import AffineTransform
-        from zuko.transforms import ComposedTransform, DependentTransform
-
-        splines = self.splines.meta(None, x) if hasattr(self.splines, "meta") else self.splines()
-        shift = -(x @ self.weights.T + self.intercepts) / self.deviations
-        residuals = AffineTransform(shift, (1 / self.deviations).expand_as(shift))
-        return DependentTransform(ComposedTransform(residuals, splines.base), 1)
-
-
-def _regressions(rows: Tensor, adjacency: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return least-squares weights ``(nodes, nodes)``, intercepts and residual deviations ``(nodes,)`` on the parents.
-
-    Parents may be collinear: the flow is unique all the same. A deviation is at least a thousandth of the node's own.
-    """
-    k = len(adjacency)
-    weights, intercepts = rows.new_zeros(k, k), rows.mean(0)
-    deviations = rows.std(0, correction=0)
-    for j in range(k):
-        parents = [p for p in range(k) if p != j and adjacency[j, p]]
-        if parents:
-            design = torch.cat([rows.new_ones(len(rows), 1), rows[:, parents]], dim=1)
-            solution = torch.linalg.lstsq(design, rows[:, j : j + 1], driver="gelsd").solution[:, 0]
-            weights[j, parents], intercepts[j] = solution[1:], solution[0]
-            deviations[j] = (rows[:, j] - design @ solution).square().mean().sqrt()
-    return weights, intercepts, deviations.clamp_min(1e-3)
-
-
 def _warn_below_linear(transform: nn.Module, rows: Tensor, adjacency: Tensor, epochs: int) -> None:
     """Warn where the likelihood of standardised rows is below its maximum under linear mechanisms and normal noises."""
-    with torch.no_grad():
-        found = -float(_negative_log_likelihood(transform, rows).mean())
-    deviations = _regressions(rows, adjacency)[2]
+    found = -float(_losses(transform, rows).mean())
+    deviations = regressions(rows, adjacency)[2]
     linear = -float((deviations.log() + 0.5 * (1 + math.log(2 * math.pi))).sum())
     if found < linear:
         warn_caller(
@@ -286,53 +225,22 @@ def _warn_below_linear(transform: nn.Module, rows: Tensor, adjacency: Tensor, ep
         )
 
 
-def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, generator: torch.Generator) -> nn.Module:
-    """Return a masked autoregressive rational-quadratic spline transform with weights drawn from ``generator``.
-
-    Args:
-        adjacency: ``(nodes, nodes)`` bool, row = output, column = what it may depend on, true diagonal.
-        hidden: widths of the masked network.
-        bins: bins of each spline, on [−5, 5]; the identity beyond.
-        generator: generator of the initial weights.
-
-    Raises:
-        ImportError: if zuko is not installed.
-        ValueError: for fewer than two nodes.
-    """
-    try:
-        from zuko.flows.autoregressive import MaskedAutoregressiveTransform
-        from zuko.flows.gaussianization import ElementWiseTransform
-        from zuko.transforms import MonotonicRQSTransform
-    except ImportError as error:
-        raise ImportError(
-            "FlowModel needs the package zuko, which is not installed; run: pip install zuko (or use LinearModel, or "
-            "StructuralModel with given mechanisms)"
-        ) from error
-    k = len(adjacency)
-    if k == 1:
-        raise ValueError("graph must have at least two nodes for a flow, got 1; give its noise to StructuralModel")
-    with RandomNumbers(int(torch.randint(2**62, (), generator=generator))):  # zuko takes no generator
-        univariate = partial(MonotonicRQSTransform, slope=1e-3)
-        shapes = [torch.Size([bins]), torch.Size([bins]), torch.Size([bins - 1])]
-        if int(adjacency.sum()) == k:  # no arrow: a spline of each node alone, which has no network
-            alone = ElementWiseTransform(k, univariate=univariate, shapes=shapes)
-            for parameter in alone.parameters():
-                nn.init.zeros_(parameter)  # the identity; zuko draws wild splines
-            return alone
-        return MaskedAutoregressiveTransform(
-            k,
-            adjacency=adjacency,  # pyright: ignore[reportArgumentType]  # zuko asks for a BoolTensor, torch makes none
-            univariate=univariate,
-            shapes=shapes,
-            hidden_features=hidden,
-            activation=nn.Tanh,
-        )
-
-
 def _negative_log_likelihood(transform: nn.Module, rows: Tensor) -> Tensor:
     """Return minus the log density ``(batch,)`` of standardised rows under standard normal noises."""
     noises, ladj = transform().call_and_ladj(rows)
     return 0.5 * noises.square().sum(1) + 0.5 * noises.shape[1] * torch.log(noises.new_tensor(2 * torch.pi)) - ladj
+
+
+def _losses(transform: nn.Module, rows: Tensor) -> Tensor:
+    """Return minus the log density ``(batch,)`` of standardised rows, in blocks and without a graph."""
+    with torch.no_grad():
+        return torch.cat([_negative_log_likelihood(transform, block) for block in _blocks(transform, rows)])
+
+
+def _blocks(transform: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows in blocks small enough for the widest layer, or 16 numbers a node: memory is bounded."""
+    width = max([16 * rows.shape[1], *(len(p) for p in transform.parameters() if p.ndim > 1)])
+    return rows.split(max(1, BLOCK // width))
 
 
 def _train(
@@ -374,14 +282,9 @@ def _train_until_held_out(
     progress: bool,
 ) -> list[float]:
     """Return the held-out losses up to the best one, whose averaged weights ``transform`` is left with."""
-
-    def loss_of(weights: nn.Module) -> float:
-        with torch.no_grad():
-            return float(_negative_log_likelihood(weights, held).mean())
-
     average, optimizer = copy.deepcopy(transform), torch.optim.Adam(transform.parameters(), lr=learning_rate)
     pairs = list(average.parameters()), list(transform.parameters())
-    history, best, kept = [loss_of(average)], 0, copy.deepcopy(average.state_dict())
+    history, best, kept = [float(_losses(average, held).mean())], 0, copy.deepcopy(average.state_dict())
     batches: list[Tensor] = []
     for step in progress_bar(range(1, steps + 1), "flow", progress):
         batches = batches or list(torch.randperm(len(rows), generator=generator).split(batch_size))
@@ -394,7 +297,7 @@ def _train_until_held_out(
                 mean.lerp_(weight, max(1 / step, 1 / AVERAGED))
         if step % CHECK_EVERY and step < steps:
             continue
-        history.append(loss_of(average))
+        history.append(float(_losses(average, held).mean()))
         if history[-1] < history[best] - 1e-4:
             best, kept = len(history) - 1, copy.deepcopy(average.state_dict())
         if len(history) - 1 - best >= PATIENCE:

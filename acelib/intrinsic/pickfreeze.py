@@ -12,6 +12,7 @@ degrees of freedom. Points of a single sequence are not independent, and an erro
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,12 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._saved import Result
+from .._warnings import warn_caller
 from ._progress import progress_bar
 from .games import subset_masks
 
 MIN_SCRAMBLINGS = 16
+LONG = 120  # seconds; a run predicted to take more says so
 HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
 
 
@@ -181,15 +184,20 @@ def replicate(
         scramblings: at least 16.
         seed: seed of scramblings and permutations; None means 0.
         chunk: model rows a block may hold.
-        progress: show a progress bar.
+        progress: show a progress bar, which says how many rows there are and how long they will take.
+
+    Warns:
+        UserWarning: after the first block, where all are predicted to take more than two minutes.
     """
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
     generator = as_generator(seed)
     # made by the first block, which knows shape and device
     sums, shift, ends, unit = (torch.empty(0) for _ in range(4))
+    rows = plan.num_mixtures * n * scramblings
     blocks = scrambled_points(2 * k, n, scramblings, block, seed)
-    for u, index in progress_bar(blocks, "pick-freeze", progress):
+    started = time.perf_counter()
+    for u, index in progress_bar(blocks, f"pick-freeze, {rows:,} rows", progress, -(-n * scramblings // block)):
         points = torch.from_numpy(u)
         masks = plan.masks(len(u), generator)
         f = evaluate(points[:, :k], points[:, k:], masks)
@@ -202,16 +210,28 @@ def replicate(
         parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
         if first:
             sums = f.new_zeros(scramblings, *parts.shape[::2])
+            _warn_of_cost(rows, plan.num_mixtures, len(u), time.perf_counter() - started)
         sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
     averages = (sums / n).cpu()
     mean, square = averages[:, 0], averages[:, 1]
     grand = mean.mean(0)
     # E[mean(f - grand)^2] misses Var(grand), which the spread of the means over scramblings estimates
     variance = square - 2 * grand * mean + grand**2 + mean.var(0) / scramblings
-    rows = plan.num_mixtures * n * scramblings
     still = constant(ends.cpu(), unit.cpu())
     variance = variance.masked_fill(still, 0.0)
     return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows)
+
+
+def _warn_of_cost(rows: int, mixtures: int, points: int, seconds: float) -> None:
+    """Warn where all rows are predicted to take more than ``LONG`` seconds at the speed of the first points."""
+    speed = mixtures * points / max(seconds, 1e-9)
+    if rows > LONG * speed:
+        warn_caller(
+            f"{rows:,} model rows will take about {rows / speed / 60:.0f} minutes at {speed:,.0f} rows a second, "
+            f"{mixtures:,} for every sample; a lower num_samples takes less, with a larger error bar, and so does, "
+            "where these are Shapley values of all subsets, another context",
+            UserWarning,
+        )
 
 
 def constant(ends: Tensor, unit: Tensor) -> Tensor:

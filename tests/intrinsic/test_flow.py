@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from acelib import ApproximationWarning
 from acelib.intrinsic import CausalGraph, CausalModel, FlowModel, LinearModel, intrinsic_contributions
-from acelib.intrinsic.flow import spline_transform
+from acelib.intrinsic.splines import spline_transform
 
 F64 = torch.float64
 
@@ -210,3 +210,45 @@ def test_collinear_parents_have_a_flow():
 def test_a_fit_needs_steps(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at least 1, got 0"):
         FlowModel.fit(linear_chain(100, 0), CHAIN, **wrong)
+
+
+@pytest.mark.parametrize("k", [2, 7, 11])
+@pytest.mark.parametrize("edges", [True, False])
+def test_rows_go_through_a_flow_in_blocks(k, edges, monkeypatch):
+    """However many rows a call has, the splines see few: at most 2^18 parameters; blocks give the same to 1e-12."""
+    graph = CausalGraph({f"x{i}": [f"x{i - 1}"] if edges and i else [] for i in range(k)})
+    model = FlowModel(graph, transform(graph.adjacency()))
+    noise = torch.randn(20_000, k, generator=torch.Generator().manual_seed(0), dtype=F64)
+    seen = []
+    call = type(model.transform).forward
+
+    def counted(self, *given):
+        made = call(self, *given)
+        forward, backward = made.call_and_ladj, made._inverse
+        made.call_and_ladj = lambda x: (seen.append(len(x)), forward(x))[1]
+        made._inverse = lambda y: (seen.append(len(y)), backward(y))[1]
+        return made
+
+    monkeypatch.setattr(type(model.transform), "forward", counted)
+    rows = model.push(noise)
+    density = model.log_prob(rows)
+    assert sum(seen) == (1 + edges) * len(noise)  # the inverse of independent splines is not that method
+    assert max(seen) * k * (23 if edges else 16) <= 2**18
+    monkeypatch.setattr("acelib.intrinsic.flow.BLOCK", 2**30)
+    assert (model.push(noise[:999]) - rows[:999]).abs().max() < 1e-12
+    assert (model.log_prob(rows[:999]) - density[:999]).abs().max() < 1e-12
+    assert (model.abduct(rows) - noise).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.001, False), (100.0, True)])
+def test_long_runs_say_so_before_they_go_on(seconds, said, monkeypatch):
+    """A clock that advances by ``seconds`` a look: 2^14 · 2^7 rows in 128 blocks are 0.1 s, or 213 minutes."""
+    clock = iter(range(10**6))
+    monkeypatch.setattr("acelib.intrinsic.pickfreeze.time.perf_counter", lambda: seconds * next(clock))
+    model = LinearModel({f"x{i}": [] for i in range(7)}, {})
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        intrinsic_contributions(model, lambda x: x.sum(1, keepdim=True).sin())
+    messages = [str(w.message) for w in seen]
+    assert len(messages) == said and all("2,097,152 model rows will take about 213 minutes" in m for m in messages)
+    assert all(w.filename == __file__ for w in seen)
