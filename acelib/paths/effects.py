@@ -29,7 +29,7 @@ def treatment_effects(
     intervention: str | float = "zero",
     epsilon: float = EPSILON,
     alpha: float = 0.05,
-    test: str = "paired",
+    test: str = "t",
     correction: str | None = None,
     chunk_size: int | None = None,
     seed: int | None = None,
@@ -48,7 +48,8 @@ def treatment_effects(
             beta ~ U(b - epsilon, b + epsilon).
         epsilon: half width of that interval.
         alpha: level of the two-sided test.
-        test: "paired" or "unpaired".
+        test: "t", which holds its level for skewed and rare differences, or the paper's z-tests, "paired" or
+            "unpaired"; see ``acelib.paths.significance``.
         correction: None, "holm" or "fdr", over the nodes of the layer.
         chunk_size: network rows a call; bounds memory.
         seed: seed of the betas; None and 0 draw the same.

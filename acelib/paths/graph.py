@@ -48,7 +48,7 @@ class ExplanatoryGraph(Result):
         observed: mean class output without intervention.
         observed_stderr: its standard error.
         intervention: "zero" or the attenuation b.
-        test: "paired" or "unpaired".
+        test: "t", or the paper's z-tests, "paired" or "unpaired".
         alpha: level of the tests.
         correction: None, "holm" or "fdr".
         cost: the cost predicted beforehand.
@@ -137,7 +137,7 @@ def explanatory_graph(
     target: int,
     *,
     alpha: float = 0.05,
-    test: str = "paired",
+    test: str = "t",
     correction: str | None = None,
     intervention: str | float = "zero",
     epsilon: float = EPSILON,
@@ -155,7 +155,7 @@ def explanatory_graph(
         inputs: ``(n, *shape)``, at least 30; the paper takes 100 correctly classified inputs of the class.
         target: index of the explained output.
         alpha: level of the two-sided tests; the sign decides between necessary (negative) and noisy (positive).
-        test: "paired" or "unpaired".
+        test: "t", or the paper's z-tests, "paired" or "unpaired".
         correction: None, "holm" or "fdr", over the nodes of each layer.
         intervention: "zero" or an attenuation b in (0, 1), see ``treatment_effects``.
         epsilon: half width of the interval around b.
@@ -289,6 +289,7 @@ def _read(content: dict[str, Any]) -> TreatmentEffects:
         return tuple(value(y) for y in x) if isinstance(x, list) else x
 
     tensors = ("effects", "stderr", "relative", "z", "p", "p_adjusted", "beta")
+    content = {"untold": []} | content  # which files of earlier versions do not hold
     check_entries(content, TreatmentEffects)
     sizes = {len(content[name]) for name in tensors}
     if len(sizes) > 1:

@@ -34,6 +34,8 @@ class TreatmentEffects(Result):
         differences: ``(nodes, n)`` change of the class output, input by input; None after loading from a file or a
             pickle, which hold what is shown and not the inputs behind it.
         missing: pairs (necessary node, target) without a weight between them, as in grouped convolutions.
+        untold: the neutral nodes of a t-test that too few inputs move for any effect to be significant; give more
+            inputs, or read their ``differences``.
     """
 
     name: str
@@ -53,6 +55,7 @@ class TreatmentEffects(Result):
     origins: tuple[tuple[tuple[str, int], ...], ...] = field(repr=False)
     differences: Tensor | None = field(default=None, repr=False, compare=False)
     missing: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+    untold: tuple[int, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: everything but the differences input by input."""
@@ -76,10 +79,11 @@ class TreatmentEffects(Result):
 
     def __repr__(self) -> str:
         low, high = (float(self.effects.min()), float(self.effects.max())) if self.num_nodes else (0.0, 0.0)
+        untold = f" ({len(self.untold)} moved by too few inputs to tell)" if self.untold else ""
         return (
             f"TreatmentEffects({self.name}: {self.num_nodes} nodes of {', '.join(self.parents)} -> "
             f"{len(self.targets)} targets; {len(self.necessary)} necessary, {len(self.noisy)} noisy, "
-            f"{len(self.neutral)} neutral; effects {low:.3g} to {high:.3g})"
+            f"{len(self.neutral)} neutral{untold}; effects {low:.3g} to {high:.3g})"
         )
 
     def plot(self, **options: Any) -> Any:

@@ -90,23 +90,20 @@ class Run:
 
     def differences(self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step = ignore) -> Tensor:
         """Return y(u) - y(w) ``(nodes, n)`` in float64 for interventions on all nodes of ``layer``, one at a time."""
-        parts = [self._of_block(r, layer, targets, betas, step) for r in self.recordings()]
-        found = torch.cat([d for d, _ in parts], dim=1)
-        floor = max(f for _, f in parts)
-        return torch.where(found.abs().amax(1, keepdim=True) > floor, found, 0.0)
+        return self._measured(layer, targets, betas, step)[0]
 
     def effects(
         self, layer: Layer, targets: Sequence[int], betas: Tensor, rule: Test, step: Step = ignore
     ) -> TreatmentEffects:
         """Return the effects of all nodes of ``layer``, tested by ``rule``; all neutral where there are no targets."""
         if len(targets):
-            found = self.differences(layer, targets, betas, step)
+            found, rounding = self._measured(layer, targets, betas, step)
         else:
-            found = torch.zeros(layer.num_nodes, self.num_inputs, dtype=torch.float64)
+            found, rounding = torch.zeros(layer.num_nodes, self.num_inputs, dtype=torch.float64), 0.0
             step(found.numel())
         observed = self.observed.cpu().double()
         z, error = rule.scores(found, observed)
-        decision, mean = rule.decide(z), found.mean(1)
+        decision, mean = rule.judge(z, found, rounding=rounding), found.mean(1)
         necessary, noisy, neutral = decision.roles()
         return TreatmentEffects(
             name=layer.name,
@@ -126,10 +123,18 @@ class Run:
             origins=self._origins(layer),
             differences=found,
             missing=_missing(layer, necessary, targets),
+            untold=tuple(decision.untold.nonzero()[:, 0].tolist()),
         )
 
     def _record(self, block: slice) -> Recording:
         return Recording(self.model, self.trace, self.inputs[block])
+
+    def _measured(self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step) -> tuple[Tensor, float]:
+        """Return the differences ``(nodes, n)`` and the size below which one of them is rounding."""
+        parts = [self._of_block(r, layer, targets, betas, step) for r in self.recordings()]
+        found = torch.cat([d for d, _ in parts], dim=1)
+        floor = max(f for _, f in parts)
+        return torch.where(found.abs().amax(1, keepdim=True) > floor, found, 0.0), floor
 
     def _of_block(
         self, r: Recording, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step
@@ -207,7 +212,7 @@ def check_inputs(inputs: Any, minimum: int = MIN_INPUTS) -> Tensor:
             f"inputs must be floating point (n, *shape), got {inputs.dtype} of shape {tuple(inputs.shape)}"
         )
     if len(inputs) < minimum:
-        purpose = " for a z-test" if minimum == MIN_INPUTS else ""
+        purpose = " for a test of means" if minimum == MIN_INPUTS else ""
         raise ValueError(f"inputs must hold at least {minimum} rows{purpose}, got {len(inputs)}; give more of them")
     return as_float_tensor(inputs, "inputs")
 

@@ -210,7 +210,7 @@ def test_a_graph_saved_by_an_earlier_version_loads_and_is_found_again(tmp_path):
         net[2].weight.copy_(torch.tensor([[2.0, -1.0, 0.0]]))
     x = torch.ones(30, 2, dtype=torch.float64)
     x[:, 1] = torch.linspace(0, 1, 30)
-    graph = explanatory_graph(net, x, 0, correction="holm", intervention=0.5, seed=1)
+    graph = explanatory_graph(net, x, 0, test="paired", correction="holm", intervention=0.5, seed=1)
     assert repr(saved) == repr(graph) and saved.edges == graph.edges and saved.cost == graph.cost
     for old, new in zip(saved.layers, graph.layers, strict=True):
         assert old.origins == new.origins and (old.necessary, old.noisy) == (new.necessary, new.noisy)

@@ -1,4 +1,4 @@
-"""z-scores, adjusted p-values and decisions against the textbook formulas, computed with numpy and scipy."""
+"""z-scores, p-values and decisions against the textbook formulas, and the level of the t-test by simulation."""
 
 import dataclasses
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from acelib.paths.significance import Test, adjust, p_values, z_scores
+from acelib.paths.significance import Test, adjust, p_values, t_p_values, z_scores
 
 
 @pytest.fixture
@@ -73,12 +73,91 @@ def test_a_decision_is_made_row_by_row_on_adjusted_p_values(correction):
     assert sides == {True, False}
 
 
+def literal_t(d):
+    """The p-value of one node and the least that its inputs allow, step by step as the docstring tells it."""
+    values, counts = np.unique(d, return_counts=True)
+    unlike = len(d) - counts.max() if counts.max() > 1 else len(d)
+    least = min(1.0, 2.0 ** (1 - unlike))
+    x = d[d != 0]
+    m = len(x)
+    if m < 2 or np.ptp(x) == 0:
+        return max(least, float(not x.any())), least
+    t, skewness = stats.ttest_1samp(x, 0).statistic, stats.skew(x, bias=False) if m > 2 else 0.0
+    w = max(0.0, -np.sign(t) * skewness + np.sqrt(6 / m))
+    r = w / np.sqrt(m)
+    cubic = max(0.0, 3 / r * (1 - (1 - r * abs(t) / 3) ** 3) / 3 - r / 6) if r else abs(t)
+    p = max(2 * stats.t.sf(cubic, max(1, min(m / (1 + 0.75 * w**2), m - 1))), 2 * stats.t.sf(abs(t), m - 1))
+    return max(p, least), least
+
+
+LAWS = {
+    "normal": lambda rng, size: rng.normal(size=size),
+    "exponential": lambda rng, size: rng.exponential(size=size) - 1,
+    "lognormal": lambda rng, size: rng.lognormal(size=size) - np.exp(0.5),
+    "rare": lambda rng, size: (rng.random(size) < 0.1) - 0.1,
+    "rare and skewed": lambda rng, size: (rng.random(size) < 0.1) * rng.exponential(size=size) - 0.1,
+    "silent but for a few": lambda rng, size: (rng.random(size) < 0.1) * (rng.exponential(size=size) - 1),
+}
+
+
+@pytest.mark.parametrize("n", [30, 77])
+@pytest.mark.parametrize("name", LAWS)
+def test_t_equals_its_literal_form(name, n):
+    """Shifted both ways, so that skewness lies with and against the decision; 1e-9 of the p-value."""
+    rng = np.random.default_rng(n)
+    d = LAWS[name](rng, (40, n)) + np.repeat([-0.5, 0.0, 0.0, 0.5], 10)[:, None]
+    d[::7] *= -1
+    p, least = t_p_values(torch.from_numpy(d))
+    truth = np.array([literal_t(row) for row in d])
+    assert np.abs(p.numpy() / truth[:, 0] - 1).max() < 1e-9 and np.abs(least.numpy() - truth[:, 1]).max() < 1e-15
+    assert torch.allclose(t_p_values(torch.from_numpy(-1e5 * d))[0], p, rtol=1e-9)  # neither unit nor sign matter
+
+
+@pytest.mark.parametrize("n", [30, 100, 300])
+@pytest.mark.parametrize("name", LAWS)
+def test_t_holds_its_level_for_skewed_and_rare_differences(name, n):
+    """4000 null nodes: at most 6.5 % below 0.05, and a family of 100 errs in at most 7 % (three binomial errors)."""
+    p, _ = t_p_values(torch.from_numpy(LAWS[name](np.random.default_rng(0), (4000, n))))
+    assert (p < 0.05).double().mean() <= 0.065
+    first = p.view(40, 100).amin(1) < 0.05 / 100  # Holm's first step, under the complete null hypothesis
+    assert first.double().mean() <= 0.07 + 3 * (0.07 * 0.93 / 40) ** 0.5
+
+
+def test_the_z_test_errs_where_the_t_test_does_not():
+    d = torch.from_numpy(LAWS["lognormal"](np.random.default_rng(0), (4000, 30)))
+    assert (p_values(z_scores(d, d[0])[0]) < 0.05).double().mean() > 0.1
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_t_finds_what_a_rectified_unit_carries(sign):
+    """Differences of one sign: skewness is with the decision, so that every one of 500 planted nodes is found."""
+    x = np.random.default_rng(0).normal(size=(500, 100)).clip(0)
+    d = torch.from_numpy(sign * x)
+    decision = Test(0.05, "t", "holm").judge(z_scores(d, d[0])[0], d)
+    assert bool((decision.necessary if sign < 0 else decision.noisy).all()) and not decision.untold.any()
+
+
+@pytest.mark.parametrize(("correction", "needed"), [(None, 6), ("fdr", 7), ("holm", 8)])
+def test_a_node_moved_by_too_few_inputs_is_neutral_and_named(correction, needed):
+    """2^(1-k) < 0.05 from k = 6, below 0.05 * 2 / 6 from 7 and 0.05 / 5 from 8; silent nodes are plainly neutral."""
+    d = -torch.rand(6, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 5
+    for row, k in enumerate((0, 1, needed - 1, needed, 50, 50)):
+        d[row, k:] = 0
+    d[5] = -1.0  # the same on all inputs
+    found = Test(0.05, "t", correction).judge(z_scores(d, d[0])[0], d)
+    assert found.roles() == ((3, 4), (), (0, 1, 2, 5))
+    assert found.untold.tolist() == [False, True, True, False, False, True]
+    noise = 1e-9 * torch.randn(d.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    same = Test(0.05, "t", correction).judge(z_scores(d, d[0])[0], d + noise, rounding=1e-8)
+    assert same.roles() == found.roles() and torch.equal(same.untold, found.untold)
+
+
 def test_a_test_is_frozen_and_refuses_what_does_not_exist():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Test().alpha = 0.1
     for options, message in (
         (dict(alpha=0), "alpha must lie between 0 and 1, got 0"),
-        (dict(kind="t"), "test must be one of paired, unpaired, got 't'"),
+        (dict(kind="f"), "test must be one of t, paired, unpaired, got 'f'"),
         (dict(correction="bonferroni"), "correction must be None, 'holm' or 'fdr', got 'bonferroni'"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -117,7 +117,7 @@ def cifar_study(
     for target in classes:
         chosen = correctly_classified(model, learn.X, learn.y, target, limit=images)
         started = time.perf_counter()
-        graph = explanatory_graph(model, chosen, target, seed=seed, progress=progress)
+        graph = explanatory_graph(model, chosen, target, test="paired", seed=seed, progress=progress)
         seconds = time.perf_counter() - started
         nodes = sum(layer.num_nodes for layer in graph.layers)
         part = sum(len(layer.necessary) for layer in graph.layers) / nodes

@@ -21,7 +21,7 @@ from ..._saved import Result
 from ..graph import descend
 from ..results import TreatmentEffects
 from ..run import EPSILON, Run
-from ..significance import Test
+from ..significance import Z_KINDS, Test
 from ..trace import Layer
 
 
@@ -124,7 +124,7 @@ def reliability(
         high: b of the last.
         epsilon: half width of the interval that a node's beta is drawn from, within [0, 1].
         alpha: level of the two-sided test.
-        test: "paired" or "unpaired".
+        test: "paired" or "unpaired", the paper's z-tests, which need only moments of the interpolated differences.
         correction: None, "holm" or "fdr".
         knots: attenuations at which the network is evaluated.
         checks: runs that are evaluated exactly as well.
@@ -132,7 +132,7 @@ def reliability(
         seed: seed of the betas; None and 0 draw the same.
 
     Raises:
-        ValueError: as ``explanatory_graph``, and for an empty or reversed range of b.
+        ValueError: as ``explanatory_graph``, for the t-test, and for an empty or reversed range of b.
 
     References:
         Ahmad et al. (2023), Fig. 7.
@@ -141,6 +141,10 @@ def reliability(
         >>> found = reliability(nn.Linear(3, 2), torch.rand(40, 3), 0, runs=20)
         >>> assert bool((found.share[0] == 1) | found.share[0].isnan())  # in a last layer z does not depend on beta
     """
+    if test not in Z_KINDS:
+        raise ValueError(
+            f"test must be one of {', '.join(Z_KINDS)}, got {test!r}; reliability repeats the paper's tests"
+        )
     rule = Test(alpha, test, correction)
     if not 0 < low <= high < 1:
         raise ValueError(f"low and high must be ordered as 0 < low <= high < 1, got {low} and {high}")
