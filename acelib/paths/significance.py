@@ -143,7 +143,8 @@ def t_p_values(differences: Tensor, *, rounding: float = 0.0) -> tuple[Tensor, T
     Four things make Student's t exceed its level where differences are skewed or rare; each has its remedy here.
 
     1. Inputs that do not move a node say nothing of its sign: E d = P(d != 0) E[d | d != 0]. The test is on the m
-       differences that are not 0, so that a unit active on 10 of 100 inputs is judged as 10 inputs are.
+       differences that are not 0, so that a unit active on 10 of 100 inputs is judged as 10 inputs are. Smooth
+       activations have no exact zeros: a GELU nearly off on most inputs is judged on all, and may exceed its level.
     2. Its statistic t is skewed opposite to the differences: P(t <= x) = F(x) + g (2x² + 1) / (6 sqrt(m)) f(x) + ...
        with their skewness g. Hall's monotone cubic t + r t²/3 + r² t³/27 + r/6, r = g / sqrt(m), removes the term.
        Only skewness against the decision (few large differences of the other sign) makes the test err, so only that is
@@ -155,6 +156,12 @@ def t_p_values(differences: Tensor, *, rounding: float = 0.0) -> tuple[Tensor, T
     4. Of k inputs that differ from the rest, all may by chance lie on one side, with probability 2^(1-k) where the
        sides are as likely: no p-value is below it. The rest are the most common difference, 0 or another, so that a
        node with the same difference on all inputs is not decided: the unseen rare input would settle it.
+
+    In 40,000 simulated null nodes each at n = 30, 100 and 300, normal, exponential, lognormal and rare (p = 0.1) ones
+    fall below 0.05 in at most 4.8 %, and families of 100 err by Holm in at most 4.6 %, where z errs in up to 19 and
+    99 %. The price is power against skewness: a mean of 0.4 standard deviations opposed by exponential skewness is
+    found in 23 % (z: 61 %) at n = 30 and in 86 % (95 %) at n = 100; with it in 59 % (63 %) and 100 %. Laws much heavier
+    than the lognormal still exceed a family's 5 % (9 % for exp(1.5 N) at n = 300).
 
     Args:
         differences: ``(nodes, n)`` output with the intervention minus output without, input by input.

@@ -150,6 +150,11 @@ def test_in_the_last_layer_the_paired_score_does_not_depend_on_the_attenuation()
     assert len(found.to_frame()) == 5 and "200 runs" in repr(found)
 
 
+def test_reliability_refuses_the_test_that_moments_do_not_determine():
+    with pytest.raises(ValueError, match="test must be one of paired, unpaired, got 't'"):
+        reliability(lively(nn.Linear(3, 2)), uniform(40, 3), 0, test="t")
+
+
 def test_in_the_last_layer_the_unpaired_share_has_a_closed_form():
     """Linear: the difference is (b-1) d, so z(b) = (b-1) mean d / sqrt((var(y + (b-1) d) + var y) / n)."""
     x = torch.rand(60, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
