@@ -77,9 +77,14 @@ def _different(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     return {name for name, is_same in same.items() if not is_same}
 
 
+def _numpy_generator() -> Any:
+    numpy: Any = np.random  # whose types do not list the function
+    return numpy.get_bit_generator()
+
+
 def _read_numpy() -> Any:
     """Return the state of numpy's global generator: its memory where it is the usual one, whose own copy is slow."""
-    generator = np.random.get_bit_generator()
+    generator = _numpy_generator()
     if isinstance(generator, np.random.MT19937):
         return ctypes.string_at(generator.ctypes.state_address, _MT19937)
     return generator.state
@@ -87,7 +92,7 @@ def _read_numpy() -> Any:
 
 def _write_numpy(state: Any) -> None:
     """Put the state of numpy's global generator back."""
-    generator = np.random.get_bit_generator()
+    generator = _numpy_generator()
     if isinstance(state, bytes):
         ctypes.memmove(generator.ctypes.state_address, state, _MT19937)
     else:
