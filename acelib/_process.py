@@ -123,7 +123,17 @@ class RandomNumbers(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
         if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
-            if all(argument.name != "generator" for argument in func._schema.arguments):
-                raise NotImplementedError(f"{func} draws random numbers without a generator")
+            func = _with_generator(func)
             kwargs["generator"] = self._generator
         return func(*args, **kwargs)
+
+
+def _with_generator(func: Any) -> Any:
+    """Return the overload of an operation that takes a generator: ``randn`` and its like have two of each."""
+    if all(argument.name != "generator" for argument in func._schema.arguments):
+        own = func._overloadname
+        other = getattr(func.overloadpacket, "generator" if own == "default" else f"{own}_generator", None)
+        if other is None:
+            raise NotImplementedError(f"{func} draws random numbers without a generator")
+        return other
+    return func

@@ -183,13 +183,13 @@ def test_forward_mode_is_for_one_thread_at_a_time():
 def test_random_numbers_of_a_thread_leave_the_global_ones():
     """They are those of the seed, of in-place draws and new layers; the global ones are as if none had been drawn."""
     torch.manual_seed(7)
-    expected = nn.Linear(3, 2).weight, torch.zeros(4).normal_()
+    expected = nn.Linear(3, 2).weight, torch.zeros(4).normal_(), torch.randn(3), torch.randint(2, 5, (3,))
     torch.manual_seed(5)
     after = torch.rand(3)
     torch.manual_seed(5)
     with RandomNumbers(7):
-        drawn = nn.Linear(3, 2).weight, torch.zeros(4).normal_()
+        drawn = nn.Linear(3, 2).weight, torch.zeros(4).normal_(), torch.randn(3), torch.randint(2, 5, (3,))
     assert all(map(torch.equal, drawn, expected))
     with pytest.raises(NotImplementedError, match="without a generator"), RandomNumbers(7):
-        torch.rand(2)
+        torch.native_dropout(torch.ones(2), 0.5, True)
     assert torch.equal(torch.rand(3), after)
