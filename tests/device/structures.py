@@ -97,7 +97,7 @@ def graphs(on: Place):
 @asks("paths.node_maps", "paths.class_map", "paths.extrema", "paths.NodeMaps", "plot_maps")
 def maps(on: Place):
     net, x = on.network(CONV), on.tensor(IMAGES)
-    graph = paths.explanatory_graph(net, x, 0, allow_wrong=True)
+    graph = paths.explanatory_graph(net, x, 0, test="paired", allow_wrong=True)
     found = paths.node_maps(net, x[:3], graph, graph.layers[-1].name, nodes=[0, 1])
     plots.plot_maps(found, x[:3])
     plt.close("all")
