@@ -173,7 +173,7 @@ def t_p_values(differences: Tensor, *, rounding: float = 0.0) -> tuple[Tensor, T
 
     Example:
         >>> d = torch.zeros(3, 40)
-        >>> d[0, :20], d[1, :3] = -torch.rand(20), -1.0  # active on 20 inputs, and on 3
+        >>> d[0, :20], d[1, :3] = -torch.linspace(0.5, 1, 20), -1.0  # active on 20 inputs, and on 3
         >>> p, least = t_p_values(d)
         >>> assert p[0] < 0.001 and p[1] == least[1] == 0.25 and p[2] == 1
     """
