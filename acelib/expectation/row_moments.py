@@ -26,10 +26,10 @@ class _Sums:
     def __init__(self) -> None:
         self.weight, self.first, self.second = 0.0, torch.zeros(()), torch.zeros(())
 
-    def add(self, d: Tensor, w: Tensor) -> None:
-        """Add rows with these deviations and weights."""
-        scaled = d * w
-        self._add(float(w.sum()), scaled.sum(2), scaled, d)
+    def add(self, d: Tensor, w: Tensor | None) -> None:
+        """Add rows with these deviations and weights, None for ones."""
+        scaled = d if w is None else d * w
+        self._add(float(d.shape[2] if w is None else w.sum()), scaled.sum(2), scaled, d)
 
     def add_totals(self, totals: Tensor, w: Tensor) -> None:
         """Add groups with these weighted sums of deviations and sums of weights; each counts with its weight squared.
@@ -171,15 +171,16 @@ class RowMoments:
             self._sum(*self._waiting.taken())
 
     def _sum(self, y: Tensor, w: Tensor, labels: Tensor | None) -> None:
+        ones = bool((w == 1).all())
         if self.shift is None:
-            self.shift = (y * w[:, None]).sum(1) / w.sum()
-        d = (y - self.shift[:, None]).permute(2, 0, 1)
+            self.shift = y.mean(1) if ones else (y * w[:, None]).sum(1) / w.sum()
+        d = (y - self.shift[:, None]).permute(2, 0, 1).contiguous()
         if labels is not None:
             self.groups = self.groups or _Groups()
             self.groups.add(labels, d, w)
-        elif self.squares is None and not bool((w == 1).all()):
+        elif self.squares is None and not ones:
             self.squares = self.rows.copy()
-        self.rows.add(d, w)
+        self.rows.add(d, None if ones else w)
         if self.squares is not None:
             self.squares.add(d, w.square())
 

@@ -214,8 +214,8 @@ class TableIntervention(Intervention):
         if self.base_rows is None or self.observed is None:
             return super().support()
         space = self.space or Neighbourhood(self.observed, self.base_rows, weights=self.weights)
-        every = self.columns + self.fixed
-        return partial(space.shares, every, self.means[:, list(every)].clone())
+        held = self.mean[list(self.fixed)].expand(len(self), -1)
+        return partial(space.shares, self.columns + self.fixed, torch.cat([self.values, held], dim=1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
