@@ -136,6 +136,7 @@ class RowMoments:
         self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
         self.groups: _Groups | None = None
         self._waiting: _Waiting | None = None
+        self._scatter: Tensor | None = None
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Add the outputs of b rows under all m values; the rows of a group must follow each other."""
@@ -171,7 +172,7 @@ class RowMoments:
             self._sum(*self._waiting.taken())
 
     def _sum(self, y: Tensor, w: Tensor, labels: Tensor | None) -> None:
-        ones = bool((w == 1).all())
+        self._scatter, ones = None, bool((w == 1).all())
         if self.shift is None:
             self.shift = y.mean(1) if ones else (y * w[:, None]).sum(1) / w.sum()
         d = (y - self.shift[:, None]).permute(2, 0, 1).contiguous()
@@ -191,6 +192,14 @@ class RowMoments:
         return self.rows.first / self.rows.weight
 
     @property
+    def scatter(self) -> Tensor:
+        """``(outputs, m, m)`` sum over rows of weight times outer products of deviations from the mean."""
+        offset = self.offset
+        if self._scatter is None:
+            self._scatter = self.rows.scatter(offset)
+        return self._scatter
+
+    @property
     def mean(self) -> Tensor:
         """``(m, outputs)`` weighted mean over rows."""
         offset = self.offset
@@ -200,18 +209,19 @@ class RowMoments:
     def covariance(self) -> Tensor:
         """Return the ``(outputs, m, m)`` sampling covariance of the mean; NaN where there is one row or group."""
         offset = self.offset
-        scatter = (self.groups or self.squares or self.rows).scatter(offset)
+        other = self.groups or self.squares
+        scatter = self.scatter if other is None else other.scatter(offset)
         count = self.count if self.groups is None else self.groups.count
         if count < 2:
             return torch.full_like(scatter, torch.nan)
-        return scatter.mul_(count / (count - 1) / self.rows.weight**2)
+        return scatter * (count / (count - 1) / self.rows.weight**2)
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
-        scatter = self.rows.scatter(self.offset)
-        scatter -= scatter.mean(1, keepdim=True)
-        scatter -= scatter.mean(2, keepdim=True)
-        variance = scatter.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
+        # The diagonal of C S C, with C = I - 1 1^T / m: what centring over the values leaves of the scatter.
+        each = self.scatter.mean(2)
+        centred = self.scatter.diagonal(dim1=1, dim2=2) - 2 * each + each.mean(1, keepdim=True)
+        variance = centred.clamp_min(0) / self.rows.weight
         return (variance * (self.count / max(1, self.count - 1))).sqrt().T
 
     def individual(self) -> Tensor:
