@@ -131,9 +131,10 @@ class _Probe:
         leaf, together = self._together(derivatives)
         with torch.no_grad():
             answers = together.detach()
-            alone = torch.cat([self._single(i) for i in (0, 1)])
+            alone = torch.cat([self._single(i, answers.shape[1]) for i in (0, 1)])
             gap = _gap(alone, answers)
-            if bool((gap > torch.finfo(answers.dtype).eps ** 0.5).any()):
+            if not bool((gap <= torch.finfo(answers.dtype).eps ** 0.5).all()):
+                check_output(alone, 2)
                 self._refuse_unless_rounding(int(gap.amax(1).argmax()), answers, alone)
             if self.draws.moved():
                 self._refuse_draws()
@@ -168,20 +169,20 @@ class _Probe:
                 return out.clone()
         return out
 
-    def _single(self, i: int) -> Tensor:
+    def _single(self, i: int, outputs: int) -> Tensor:
         """Return the output ``(1, outputs)`` of one row alone."""
         try:
             out = self._call(self.rows[i : i + 1].clone())
         except ValueError as error:  # two rows were no error
             told = error if error.__cause__ is not None else f"model must answer a batch of one row, got {error}"
             raise ValueError(f"{told}; {self._remedy(_LOOK)}") from error
-        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != 1:
+        if not isinstance(out, Tensor) or out.shape != (1, outputs):
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
-                f"model must answer a batch of one row with shape (1, outputs), got {got}; squeeze a named axis, such "
+                f"model must answer a batch of one row with shape (1, {outputs}), got {got}; squeeze a named axis, such "
                 "as squeeze(-1), so that the batch stays an axis"
             )
-        return check_output(out, 1)
+        return out
 
     def _failure(self, error: Exception, count: int, differentiated: bool) -> str:
         """Return the sentence for an error that torch raised inside the network."""
@@ -320,6 +321,9 @@ class _Hidden(TorchFunctionMode):
 def _kept(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Put back small buffers that change while the context is active."""
     buffers = [b for m in modules for b in m.buffers() if b.numel() <= KEPT_BUFFER]
+    if not buffers:
+        yield
+        return
     values = [b.detach().clone() for b in buffers]
     try:
         yield
