@@ -179,8 +179,8 @@ class _Probe:
         if not isinstance(out, Tensor) or out.shape != (1, outputs):
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ValueError(
-                f"model must answer a batch of one row with shape (1, {outputs}), got {got}; squeeze a named axis, such "
-                "as squeeze(-1), so that the batch stays an axis"
+                f"model must answer a batch of one row with shape (1, {outputs}), got {got}; squeeze a named axis, "
+                "such as squeeze(-1), so that the batch stays an axis"
             )
         return out
 
