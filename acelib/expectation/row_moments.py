@@ -218,10 +218,10 @@ class RowMoments:
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
-        # The diagonal of C S C, with C = I - 1 1^T / m: what centring over the values leaves of the scatter.
-        each = self.scatter.mean(2)
-        centred = self.scatter.diagonal(dim1=1, dim2=2) - 2 * each + each.mean(1, keepdim=True)
-        variance = centred.clamp_min(0) / self.rows.weight
+        # Centred in full: from sums of the scatter alone, curves that are all parallel would not cancel to 0.
+        centred = self.scatter - self.scatter.mean(1, keepdim=True)
+        centred -= centred.mean(2, keepdim=True)
+        variance = centred.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
         return (variance * (self.count / max(1, self.count - 1))).sqrt().T
 
     def individual(self) -> Tensor:

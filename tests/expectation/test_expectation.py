@@ -382,3 +382,10 @@ def test_shared_layers_follow_the_subset_and_its_groups():
     assert torch.allclose(e.values, y.mean(1), atol=1e-12)
     sums = torch.stack([(y - y.mean(1, keepdim=True))[:, labels[index] == g].sum(1) for g in labels[index].unique()])
     assert torch.allclose(e.stderr, (sums.square().sum(0) * 30 / 29).sqrt() / 120, atol=1e-12)
+
+
+def test_the_spread_of_parallel_curves_is_zero():
+    """To the square root of rounding, however far apart the curves lie."""
+    X = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None] * torch.tensor([[1.0, 300.0]], dtype=torch.float64)
+    e = interventional_expectation(lambda x: x[:, :1] ** 2 + 3 * x[:, 1:], InputDistribution.fit(X), 0, [0.0, 0.3, 0.9])
+    assert e.spread.max() < 1e-5 and e.stderr.min() > 1
