@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import threading
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_iris
 from torch import Tensor, nn
 
+from acelib import InputDistribution
 from acelib.lab.datasets import Dataset
 
 real = pytest.mark.skipif(
     "ACELIB_DATA" not in os.environ, reason="ACELIB_DATA does not name a folder with the real files"
 )
+
+
+# Laws of a feature, skewed and heavy-tailed ones among them: 2000 draws each.
+LAWS = {
+    "lognormal": lambda rng: np.exp(rng.normal(size=2000)),
+    "exponential": lambda rng: rng.exponential(size=2000),
+    "income": lambda rng: np.exp(rng.normal(10, 0.8, 2000)),
+    "normal": lambda rng: rng.normal(size=2000),
+    "t3": lambda rng: rng.standard_t(3, size=2000),
+    "beta": lambda rng: rng.beta(0.5, 3, size=2000),
+}
 
 
 def network(k: int, outputs: int = 3, *, activation: type[nn.Module] = nn.Tanh, gain: float = 2.0, seed: int = 0):
@@ -50,3 +64,42 @@ def made_up_digits() -> tuple[Dataset, Dataset]:
         return Dataset("made up", X, y, (), tuple("0123456789"), source="made up for a test")
 
     return part(300), part(100)
+
+
+def layer(*sizes: int, seed: int = 0) -> nn.Linear:
+    """A linear layer in float64 as torch draws it after this seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Linear(*sizes, dtype=torch.float64)
+
+
+def product(x: Tensor) -> Tensor:
+    """Two outputs of three inputs: a product of the first two, and a sum of the first and three times the third."""
+    return torch.stack([x[:, 0] * x[:, 1], x[:, 0] + 3 * x[:, 2]], dim=1)
+
+
+def cube() -> InputDistribution:
+    """Three independent inputs a, b, c on [0, 1], 300 rows."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.rand(300, 3, generator=generator, dtype=torch.float64)
+    return InputDistribution.fit(X, feature_names=["a", "b", "c"], domain=(0.0, 1.0))
+
+
+def in_threads(*tasks):
+    """Run the tasks at the same time; raise the first error."""
+    errors, gate = [], threading.Barrier(len(tasks))
+
+    def guarded(task):
+        try:
+            gate.wait()
+            task()
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from helpers import correlated, network
+from helpers import correlated, cube, network, product
 from scipy.integrate import quad
 from sequence_networks import draw
 from sequence_networks import network as sequence_network
@@ -26,15 +26,9 @@ from acelib.inputs.domain import FiniteSet, Interval
 from acelib.regressors.values import quadrature, rounds
 
 
-def product(x):
-    return torch.stack([x[:, 0] * x[:, 1], x[:, 0] + 3 * x[:, 2]], dim=1)
-
-
 @pytest.fixture
 def inputs():
-    generator = torch.Generator().manual_seed(0)
-    X = torch.rand(300, 3, generator=generator, dtype=torch.float64)
-    return InputDistribution.fit(X, feature_names=["a", "b", "c"], domain=(0.0, 1.0))
+    return cube()
 
 
 def test_product_and_sum_have_their_closed_form_effects(inputs):

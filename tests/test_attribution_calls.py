@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from helpers import correlated, network
+from helpers import correlated, cube, network, product
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,15 +20,9 @@ from acelib import (
 )
 
 
-def product(x):
-    return torch.stack([x[:, 0] * x[:, 1], x[:, 0] + 3 * x[:, 2]], dim=1)
-
-
 @pytest.fixture
 def inputs():
-    generator = torch.Generator().manual_seed(0)
-    X = torch.rand(300, 3, generator=generator, dtype=torch.float64)
-    return InputDistribution.fit(X, feature_names=["a", "b", "c"], domain=(0.0, 1.0))
+    return cube()
 
 
 # Names, targets and rows as people have them

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import layer
 from sequence_networks import draw
 from torch import nn
 
@@ -27,12 +28,6 @@ from acelib.recurrent import FeedbackSequences, Recurrent, time_lag
 X = draw(60, 4)
 INPUTS = InputDistribution.fit(X)
 EYE = torch.eye(4, dtype=torch.float64)
-
-
-def layer(*sizes, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Linear(*sizes, dtype=torch.float64)
 
 
 A, B = layer(4, 6), layer(6, 2, seed=1)

@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers import in_threads
 from sequence_networks import network as recurrent_network
 from torch import nn
 
@@ -209,26 +210,6 @@ def state():
     ]
     weights = [(p.sum().item(), p.requires_grad, p.grad) for net in (NET, ATTENTION, RNN) for p in net.parameters()]
     return switches, modules, weights
-
-
-def in_threads(*tasks):
-    """Run the tasks at the same time; raise the first error."""
-    errors, gate = [], threading.Barrier(len(tasks))
-
-    def guarded(task):
-        try:
-            gate.wait()
-            task()
-        except BaseException as error:
-            errors.append(error)
-
-    workers = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.fixture(autouse=True)

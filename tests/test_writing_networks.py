@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import layer
 from sequence_networks import draw
 from torch import nn
 
@@ -12,12 +13,6 @@ from acelib.paths import explanatory_graph
 X = draw(60, 4)
 INPUTS = InputDistribution.fit(X)
 EYE = torch.eye(4, dtype=torch.float64)
-
-
-def layer(*sizes, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return nn.Linear(*sizes, dtype=torch.float64)
 
 
 A = layer(4, 2)

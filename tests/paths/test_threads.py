@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import torch
+from helpers import in_threads
 from paths_oracle import lively, uniform
 from torch import nn
 
@@ -15,26 +16,6 @@ from acelib.paths._intercept import intercept
 def network():
     encoder = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True)
     return lively(nn.Sequential(nn.Linear(3, 6), nn.ReLU(), encoder, nn.Flatten(), nn.Linear(12, 2))).double()
-
-
-def run(*tasks):
-    """Run the tasks at the same time; raise what they raise."""
-    errors, gate = [], threading.Barrier(len(tasks))
-
-    def guarded(task):
-        try:
-            gate.wait()
-            task()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for error in errors:
-        raise error
 
 
 def untouched(net):
@@ -62,7 +43,7 @@ def test_graphs_and_inference_in_threads_are_right_and_leave_nothing():
                 assert (net(x) - plain).abs().max() < 1e-12
             count += 1
 
-    run(explain, explain, infer)
+    in_threads(explain, explain, infer)
     assert untouched(net) and torch.backends.mha.get_fastpath_enabled()
 
 
@@ -88,7 +69,7 @@ def test_contexts_of_two_threads_may_close_in_any_order():
             second.set()
             assert third.wait(30) and torch.equal(net(x), changed) and (changed - plain).abs().max() > 1e-3
 
-    run(one, two)
+    in_threads(one, two)
     assert untouched(net)
 
 
@@ -123,7 +104,7 @@ def test_a_task_that_fails_in_one_thread_leaves_the_other_right():
         assert (got.layers[-1].effects - right.layers[-1].effects).abs().max() < 1e-12
 
     net.register_forward_pre_hook(lambda module, args: check_width(args[0]))
-    run(fails, explains)
+    in_threads(fails, explains)
     assert untouched(net)
 
 

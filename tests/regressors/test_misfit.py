@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import LAWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,14 +138,6 @@ def test_the_misfit_of_smooth_curves_is_below_a_thousandth(family, function):
         assert curve.misfit(grid).max() <= 1e-3 * size and curve.baseline_misfit <= 1e-4 * size
 
 
-LAWS = {
-    "lognormal": lambda rng: np.exp(rng.normal(size=2000)),
-    "exponential": lambda rng: rng.exponential(size=2000),
-    "income": lambda rng: np.exp(rng.normal(10, 0.8, 2000)),
-    "normal": lambda rng: rng.normal(size=2000),
-    "t3": lambda rng: rng.standard_t(3, size=2000),
-    "beta": lambda rng: rng.beta(0.5, 3, size=2000),
-}
 FUNCTIONS = {
     "sigmoid": np.tanh,
     "square": np.square,

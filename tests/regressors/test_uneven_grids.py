@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import LAWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,14 +20,6 @@ from acelib.regressors.basis import orthogonal_basis, sound_order
 from acelib.regressors.polynomials import fit_orders, sound_orders
 from acelib.regressors.samples import check_samples, clusters
 
-LAWS = {
-    "lognormal": lambda rng: np.exp(rng.normal(size=2000)),
-    "exponential": lambda rng: rng.exponential(size=2000),
-    "income": lambda rng: np.exp(rng.normal(10, 0.8, 2000)),
-    "normal": lambda rng: rng.normal(size=2000),
-    "t3": lambda rng: rng.standard_t(3, size=2000),
-    "beta": lambda rng: rng.beta(0.5, 3, size=2000),
-}
 FUNCTIONS = {
     "sigmoid": np.tanh,
     "sine": np.sin,
