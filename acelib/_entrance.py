@@ -100,7 +100,7 @@ def two_rows(samples: Tensor | None, mean: Tensor) -> Tensor:
     if samples is None or len(samples) < 2:
         first = mean if samples is None or not len(samples) else samples[0]
         return torch.stack([first, first + 0.5 * (1 + first.abs())])
-    rows = samples[[0, len(samples) // 2]].detach()
+    rows = torch.stack([samples[0], samples[len(samples) // 2]]).detach()
     if torch.equal(rows[0], rows[1]):
         few = samples[:64].detach()
         rows[1] = few[(few - few[0]).abs().sum(1).argmax()]
@@ -132,10 +132,11 @@ class _Probe:
         with torch.no_grad():
             answers = together.detach()
             alone = torch.cat([self._single(i, answers.shape[1]) for i in (0, 1)])
-            gap = _gap(alone, answers)
-            if not bool((gap <= torch.finfo(answers.dtype).eps ** 0.5).all()):
-                check_output(alone, 2)
-                self._refuse_unless_rounding(int(gap.amax(1).argmax()), answers, alone)
+            if not torch.equal(alone, answers):
+                gap = _gap(alone, answers)
+                if not bool((gap <= torch.finfo(answers.dtype).eps ** 0.5).all()):
+                    check_output(alone, 2)
+                    self._refuse_unless_rounding(int(gap.amax(1).argmax()), answers, alone)
             if self.draws.moved():
                 self._refuse_draws()
             elif leaf is not None:
@@ -148,22 +149,23 @@ class _Probe:
             leaf = self.rows.clone().requires_grad_()
             try:
                 with torch.enable_grad(), twice_differentiable(recurrent=True):
-                    return leaf, check_output(self._call(leaf.clone(), differentiated=True), 2)
+                    return leaf, check_output(self._call(leaf, differentiated=True), 2)
             except _Underivable:
                 pass  # the routes name the operation, or find another way
         with torch.no_grad():
-            return None, check_output(self._call(self.rows.clone()), 2)
+            return None, check_output(self._call(self.rows), 2)
 
-    def _call(self, x: Tensor, *, differentiated: bool = False) -> Tensor:
-        """Return the network's output for flattened rows, and note whether it wrote into them."""
-        given, version = x.detach().clone(), x._version
+    def _call(self, rows: Tensor, *, differentiated: bool = False) -> Tensor:
+        """Return the network's output for a copy of flattened rows, and note whether it wrote into it."""
+        x = rows.clone()
+        version = x._version
         try:
             out = self.model(x.reshape(len(x), *self.shape))
         except _TORCH_ERRORS as error:
             if differentiated and missing_operation(error) is not None:
                 raise _Underivable from error
             raise ValueError(self._failure(error, len(x), differentiated)) from error
-        if x._version != version or not torch.equal(x.detach(), given):
+        if x._version != version or not torch.equal(x, rows):
             self.writes = True
             if isinstance(out, Tensor) and _same_memory(out, x):
                 return out.clone()
@@ -172,7 +174,7 @@ class _Probe:
     def _single(self, i: int, outputs: int) -> Tensor:
         """Return the output ``(1, outputs)`` of one row alone."""
         try:
-            out = self._call(self.rows[i : i + 1].clone())
+            out = self._call(self.rows[i : i + 1])
         except ValueError as error:  # two rows were no error
             told = error if error.__cause__ is not None else f"model must answer a batch of one row, got {error}"
             raise ValueError(f"{told}; {self._remedy(_LOOK)}") from error
@@ -211,7 +213,7 @@ class _Probe:
         The row twice, in a batch of the same size: only a network that mixes rows or acts at random answers otherwise.
         """
         with self.draws.watched():
-            twice = check_output(self._call(self.rows[[i, i]].clone()), 2)
+            twice = check_output(self._call(self.rows[[i, i]]), 2)
         self.draws.put_back()
         change = float(_gap(twice, answers)[i].max())
         size = torch.stack([answers, alone, twice]).abs().max().clamp_min(torch.finfo(answers.dtype).tiny)
@@ -227,7 +229,7 @@ class _Probe:
     def _refuse_draws(self) -> None:
         """Raise if it was the network that drew random numbers, though its outputs do not show it on these rows."""
         with self.draws.watched():
-            self._call(self.rows.clone())
+            self._call(self.rows)
         self.draws.put_back()
         if self.draws.names:
             raise ValueError(

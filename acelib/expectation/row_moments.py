@@ -53,10 +53,9 @@ class _Sums:
 
     def scatter(self, mean: Tensor) -> Tensor:
         """Return the sum of weight * (d - mean)(d - mean)^T, ``(outputs, m, m)``."""
-        result = self.second - self.first[:, :, None] * mean[:, None, :]
-        result -= mean[:, :, None] * self.first[:, None, :]
-        result += self.weight * mean[:, :, None] * mean[:, None, :]
-        return result
+        rest = self.first - self.weight / 2 * mean  # what is taken off is rest mean^T + mean rest^T, in one product
+        left, right = torch.stack((rest, mean), 2), torch.stack((mean, rest), 1)
+        return torch.baddbmm(self.second, left, right, alpha=-1)
 
 
 class _Groups:
@@ -164,7 +163,8 @@ class RowMoments:
             self.kept = y.new_empty(y.shape[0], len(self.wanted), y.shape[2])
         first, last = (bisect.bisect_left(self.wanted, n) for n in (self.count, self.count + y.shape[1]))
         if first < last:
-            self.kept[:, first:last] = y[:, [number - self.count for number in self.wanted[first:last]]]
+            places = torch.tensor(self.wanted[first:last], device=y.device) - self.count
+            torch.index_select(y, 1, places, out=self.kept[:, first:last])
 
     def _take(self) -> None:
         """Add the rows that wait."""
@@ -173,9 +173,10 @@ class RowMoments:
 
     def _sum(self, y: Tensor, w: Tensor, labels: Tensor | None) -> None:
         self._scatter, ones = None, bool((w == 1).all())
+        d = y.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)  # y is the model's own
         if self.shift is None:
-            self.shift = y.mean(1) if ones else (y * w[:, None]).sum(1) / w.sum()
-        d = (y - self.shift[:, None]).permute(2, 0, 1).contiguous()
+            self.shift = d.mean(2) if ones else (d * w).sum(2) / w.sum()
+        d -= self.shift[:, :, None]
         if labels is not None:
             self.groups = self.groups or _Groups()
             self.groups.add(labels, d, w)
@@ -204,7 +205,7 @@ class RowMoments:
         """``(m, outputs)`` weighted mean over rows."""
         offset = self.offset
         assert self.shift is not None, "add rows first"
-        return self.shift + offset.T
+        return (self.shift + offset).T
 
     def covariance(self) -> Tensor:
         """Return the ``(outputs, m, m)`` sampling covariance of the mean; NaN where there is one row or group."""

@@ -214,8 +214,10 @@ class TableIntervention(Intervention):
         if self.base_rows is None or self.observed is None:
             return super().support()
         space = self.space or Neighbourhood(self.observed, self.base_rows, weights=self.weights)
-        held = self.mean[list(self.fixed)].expand(len(self), -1)
-        return partial(space.shares, self.columns + self.fixed, torch.cat([self.values, held], dim=1))
+        values = self.values.clone()  # else what the user gave would be a part of the result
+        if self.fixed:
+            values = torch.cat([values, self.mean[list(self.fixed)].expand(len(self), -1)], dim=1)
+        return partial(space.shares, self.columns + self.fixed, values)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
