@@ -215,6 +215,7 @@ def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, m
         individual=None if rows.individual is None else compact(rows.individual[..., :width]),
         models=compact(models),
         covariances=compact(estimate.covariance[:width]),
+        freedom=estimate.freedom,
         _later=Later(answer.keep_support()),
     )
 

@@ -216,6 +216,13 @@ class RowMoments:
             return torch.full_like(scatter, torch.nan)
         return scatter * (count / (count - 1) / self.rows.weight**2)
 
+    @property
+    def freedom(self) -> float | None:
+        """Degrees of freedom of ``covariance``: rows, or groups, minus 1; their effective number if weights differ."""
+        other = self.groups.sums if self.groups is not None else self.squares
+        count = self.count if other is None else self.rows.weight**2 / other.weight
+        return count - 1.0 if count > 1 else None
+
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
         # Centred in full: from sums of the scatter alone, curves that are all parallel would not cancel to 0.
