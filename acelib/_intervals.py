@@ -98,3 +98,32 @@ def ends(value: Any, stderr: Any, freedom: Any, level: float, skewness: Any = No
             for sign in (1, -1)
         )
     return value - lower * stderr, value + upper * stderr
+
+
+def wilson(value: Any, stderr: Any, freedom: Any, rows: float, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return both ends of Wilson's interval of probabilities, of the values' shape, within 0 and 1.
+
+    The number of rows is the one that the standard error stands for, ``p (1 − p) / stderr²``, and at most ``rows``.
+
+    Args:
+        value: probabilities p, numpy.
+        stderr: their standard errors, 0 where nothing varied.
+        freedom: degrees of freedom of the errors.
+        rows: independent rows or groups.
+        level: coverage.
+
+    References:
+        Wilson, Journal of the American Statistical Association 22, 1927; Korn and Graubard, Confidence intervals for
+        proportions with small expected number of positive counts, Survey Methodology 24, 1998.
+
+    Example:
+        >>> low, high = wilson(np.array([0.0]), np.array([0.0]), np.inf, 100, 0.95)
+        >>> assert low == 0 and abs(high - 0.037) < 1e-3  # no event in 100 rows: about 3.8 / (100 + 3.8)
+    """
+    spread = value * (1 - value)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = np.where(stderr > 0, np.minimum(spread / stderr**2, rows), rows)
+    q = student(freedom, level) ** 2
+    n = np.maximum(n, 1e-12)
+    centre, half = (value + q / (2 * n)) / (1 + q / n), np.sqrt(q * (spread / n + q / (4 * n**2))) / (1 + q / n)
+    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)

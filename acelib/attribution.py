@@ -23,6 +23,7 @@ from ._names import as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
 from .expectation.networks import Networks, admitted
+from .expectation.reliability import Doubts, told
 from .expectation.result import Expectation
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
@@ -109,7 +110,7 @@ class AverageCausalEffect:
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return self._ask(self._networks(), feature, values, targets, self.rows)
+        return told(self._ask(self._networks(), feature, values, targets, self.rows))
 
     def regress(
         self,
@@ -150,7 +151,9 @@ class AverageCausalEffect:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
         columns, wanted = self._columns(features), self._targets(targets)
         options = dict(family=family, order=max_order, baseline=baseline)
-        return self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
+        curves = self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
+        Doubts(curves.expectations.values()).warn(bands=True)
+        return curves
 
     def _curves(
         self,
@@ -216,15 +219,14 @@ class AverageCausalEffect:
         if via not in ("regressors", "direct"):
             raise ValueError(f"via must be 'regressors' or 'direct', got {via!r}")
         if target is None and self.num_outputs > 1:
-            names = list(self.target_names)[:10]
-            raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
+            raise ValueError(f"target must name one of the outputs {list(self.target_names)[:10]}, got None")
         x = self._inputs_of(x)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
         wanted, position = np.unique(each, return_inverse=True)
         which = torch.from_numpy(position.reshape(-1))
         columns = self._columns(features)
-        networks, curves = self._networks(), None
+        networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
         effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
@@ -232,13 +234,15 @@ class AverageCausalEffect:
         for column in columns:
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std, freedom = self._direct(networks, column, distinct, wanted.tolist())
+                mean, std, freedom = self._direct(networks, column, distinct, wanted.tolist(), doubts)
             else:
+                doubts.add(curves.expectations[self.inputs.feature_names[column]])
                 parts = [curves[column, t].estimate(distinct.double()) for t in wanted.tolist()]
                 mean, std, freedom = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
             effects[:, column] = mean[where, which]
             errors[:, column] = std[where, which]
             freedoms[:, column] = freedom[where, which]
+        doubts.warn(bands=True)
         found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
@@ -276,8 +280,9 @@ class AverageCausalEffect:
             if set(columns) <= set(kept.value.feature_index):
                 return kept.value
         options = dict(family="polynomial", order=MAX_ORDER, baseline="uniform")
-        every = list(range(self.num_outputs))
-        curves = self._curves(networks, columns, every, CHEBYSHEV_VALUES, "chebyshev", 0, progress, options)
+        curves = self._curves(
+            networks, columns, [*range(self.num_outputs)], CHEBYSHEV_VALUES, "chebyshev", 0, progress, options
+        )
         self._check(networks, curves, asked)
         self._cache = (*valid, Kept(curves, now, state()))
         return curves
@@ -322,19 +327,20 @@ class AverageCausalEffect:
         if isinstance(domain, FiniteSet):
             fitted = CausalTable.fit_many(alphas, y, **shared)
         else:
-            shared |= dict(low=domain.low, high=domain.high)
-            if family == "polynomial":
-                shared["max_order"] = order
+            shared |= dict(low=domain.low, high=domain.high) | ({"max_order": order} if family == "polynomial" else {})
             fitted = CURVE_FAMILIES[family].fit_many(alphas, y, **shared)
         return with_sources(fitted, e.freedom, None if e.models is None else e.models.cpu().numpy()), e
 
-    def _direct(self, networks: Networks, column: int, distinct: Tensor, targets: list[int]) -> tuple[Tensor, ...]:
+    def _direct(
+        self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
+    ) -> tuple[Tensor, ...]:
         """Return ``(d, targets)`` ACE, errors and their degrees of freedom, evaluated; the baseline is a quadrature."""
         nodes, weights = quadrature(self.inputs.domain[column])
         values = torch.cat([distinct.double(), nodes])
         e = self._ask(networks, column, values, targets, self.rows)
         contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
         contrast[:, len(distinct) :] -= weights
+        doubts.add(e)
         return e.contrast(contrast)
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:

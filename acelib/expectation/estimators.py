@@ -41,6 +41,7 @@ class Estimate:
     individual: Tensor | None = None
     dropped: tuple[Tensor, Tensor] | None = None
     freedom: float | None = None
+    skewness: Tensor | None = None
 
 
 def row_average(
@@ -73,14 +74,16 @@ def row_average(
         stop = start + outputs.shape[1]
         moments.add(outputs, weights, None if groups is None else groups[start:stop])
         start = stop
+    covariance = moments.covariance()
     return Estimate(
         moments.mean,
-        moments.covariance(),
+        covariance,
         start * len(answer),
         start,
         moments.spread(),
         moments.individual(),
         freedom=moments.freedom,
+        skewness=moments.skewness(covariance),
     )
 
 
