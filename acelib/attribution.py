@@ -23,11 +23,13 @@ from ._names import as_list, each_target, is_one, ordered, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
 from .expectation.networks import Networks, admitted
+from .expectation.reliability import Doubts, told
 from .expectation.result import Expectation
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
+from .regressors.seeds import with_sources
 from .regressors.values import CHEBYSHEV_VALUES, checked_values, quadrature, refined, rounds
 from .results import Attribution, CausalRegressors
 
@@ -108,7 +110,7 @@ class AverageCausalEffect:
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return self._ask(self._networks(), feature, values, targets, self.rows)
+        return told(self._ask(self._networks(), feature, values, targets, self.rows))
 
     def regress(
         self,
@@ -149,7 +151,9 @@ class AverageCausalEffect:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
         columns, wanted = self._columns(features), self._targets(targets)
         options = dict(family=family, order=max_order, baseline=baseline)
-        return self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
+        curves = self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
+        Doubts(curves.expectations.values()).warn(bands=True)
+        return curves
 
     def _curves(
         self,
@@ -215,32 +219,34 @@ class AverageCausalEffect:
         if via not in ("regressors", "direct"):
             raise ValueError(f"via must be 'regressors' or 'direct', got {via!r}")
         if target is None and self.num_outputs > 1:
-            names = list(self.target_names)[:10]
-            raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
+            raise ValueError(f"target must name one of the outputs {list(self.target_names)[:10]}, got None")
         x = self._inputs_of(x)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
         wanted, position = np.unique(each, return_inverse=True)
         which = torch.from_numpy(position.reshape(-1))
         columns = self._columns(features)
-        networks, curves = self._networks(), None
+        networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
         effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
-        errors = effects.clone()
+        errors, freedoms = effects.clone(), effects.clone()
         for column in columns:
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std = self._direct(networks, column, distinct, wanted.tolist())
+                mean, std, freedom = self._direct(networks, column, distinct, wanted.tolist(), doubts)
             else:
-                parts = [curves[column, t].ace(distinct.double(), return_std=True) for t in wanted.tolist()]
-                mean, std = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+                doubts.add(curves.expectations[self.inputs.feature_names[column]])
+                parts = [curves[column, t].estimate(distinct.double()) for t in wanted.tolist()]
+                mean, std, freedom = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
             effects[:, column] = mean[where, which]
             errors[:, column] = std[where, which]
-        effects, errors = (t.to(double(flat).device).reshape(x.shape) for t in (effects, errors))
+            freedoms[:, column] = freedom[where, which]
+        doubts.warn(bands=True)
+        found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
-        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone())
+        return Attribution(*found[:2], named, via, self.inputs.feature_names, x.clone(), found[2])
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
@@ -274,8 +280,9 @@ class AverageCausalEffect:
             if set(columns) <= set(kept.value.feature_index):
                 return kept.value
         options = dict(family="polynomial", order=MAX_ORDER, baseline="uniform")
-        every = list(range(self.num_outputs))
-        curves = self._curves(networks, columns, every, CHEBYSHEV_VALUES, "chebyshev", 0, progress, options)
+        curves = self._curves(
+            networks, columns, [*range(self.num_outputs)], CHEBYSHEV_VALUES, "chebyshev", 0, progress, options
+        )
         self._check(networks, curves, asked)
         self._cache = (*valid, Kept(curves, now, state()))
         return curves
@@ -318,26 +325,29 @@ class AverageCausalEffect:
             shared["covariance"] = None  # moments without a sample size: no sampling error is known
         alphas, y = values.numpy(), e.values.T.cpu().numpy()
         if isinstance(domain, FiniteSet):
-            return CausalTable.fit_many(alphas, y, **shared), e
-        shared |= dict(low=domain.low, high=domain.high)
-        if family == "polynomial":
-            shared["max_order"] = order
-        return CURVE_FAMILIES[family].fit_many(alphas, y, **shared), e
+            fitted = CausalTable.fit_many(alphas, y, **shared)
+        else:
+            shared |= dict(low=domain.low, high=domain.high) | ({"max_order": order} if family == "polynomial" else {})
+            fitted = CURVE_FAMILIES[family].fit_many(alphas, y, **shared)
+        return with_sources(fitted, e.freedom, None if e.models is None else e.models.cpu().numpy()), e
 
-    def _direct(self, networks: Networks, column: int, distinct: Tensor, targets: list[int]) -> tuple[Tensor, Tensor]:
-        """Return ``(d, targets)`` ACE and errors of distinct values, evaluated; the baseline is a quadrature."""
+    def _direct(
+        self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
+    ) -> tuple[Tensor, ...]:
+        """Return ``(d, targets)`` ACE, errors and their degrees of freedom, evaluated; the baseline is a quadrature."""
         nodes, weights = quadrature(self.inputs.domain[column])
         values = torch.cat([distinct.double(), nodes])
         e = self._ask(networks, column, values, targets, self.rows)
         contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
         contrast[:, len(distinct) :] -= weights
-        variances = (contrast @ e.covariances.cpu().double() @ contrast.T).diagonal(dim1=1, dim2=2).T
-        return contrast @ e.values.cpu().double(), variances.clamp_min(0).sqrt()
+        doubts.add(e)
+        return e.contrast(contrast)
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
         generator = as_generator(self.seed)
-        candidates = [c for c in curves.feature_index if _is_interval(self.inputs.domain[c])]
+        domains = {c: self.inputs.domain[c] for c in curves.feature_index}
+        candidates = [c for c, domain in domains.items() if isinstance(domain, Interval) and domain.width > 0]
         if not candidates:
             return
         spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).cpu().double()
@@ -391,7 +401,3 @@ class AverageCausalEffect:
     def _targets(self, targets: Any) -> list[int]:
         every = range(self.num_outputs)
         return list(every) if targets is None else positions(targets, self.target_names, "target")
-
-
-def _is_interval(domain: Domain) -> bool:
-    return isinstance(domain, Interval) and domain.width > 0

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._checks import as_index
+from ._intervals import ends
 from ._names import chosen
 from ._saved import Result, check_entries, plain, reading, rebuilt, save_json
 from .expectation.result import Expectation
@@ -166,11 +167,12 @@ class Attribution(Result):
         values: effects in the unit of the output, in the shape of the explained inputs, ``(*shape)`` or
             ``(batch, *shape)``; NaN where no effect is defined or asked for: inputs that are pinned, or not among
             ``features=``.
-        stderr: their standard errors, same shape.
+        stderr: their standard errors, same shape; of a list of networks, with their spread as a sample of all seeds.
         target: name of the explained output, or ``(batch,)`` names where the rows have each their own.
         via: "regressors" or "direct".
         features: k names of the flattened inputs.
         x: the explained inputs, same shape.
+        freedom: degrees of freedom of ``stderr``, same shape; inf where they are unknown, None in older files.
 
     Example:
         >>> import torch
@@ -187,6 +189,7 @@ class Attribution(Result):
     via: str
     features: tuple[str, ...] = ()
     x: Tensor | None = None
+    freedom: Tensor | None = None
 
     @property
     def shape(self) -> Any:
@@ -202,6 +205,19 @@ class Attribution(Result):
     def rows(self) -> Tensor:
         """``(batch, k)`` the effects with the inputs flattened; a single input is one row."""
         return self.values.reshape(-1, len(self.names))
+
+    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Return both ends of the intervals of Student's t, in the shape of ``values``; NaN where no effect is defined.
+
+        With few rows, groups or networks they are wider than ± 1.96 ``stderr``, which covers too little there.
+
+        Raises:
+            ValueError: if the level is not between 0 and 1.
+        """
+        freedom = np.inf if self.freedom is None else self.freedom.cpu().numpy()
+        found = ends(self.values.cpu().numpy(), self.stderr.cpu().numpy(), freedom, level)
+        low, high = (torch.as_tensor(end).to(self.values) for end in found)
+        return low, high
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return self.values.cpu().numpy().astype(dtype or np.float64)
@@ -249,7 +265,7 @@ class Attribution(Result):
     def save(self, path: str | os.PathLike) -> Path:
         """Write the attribution to a JSON file (to a temporary name first) and return its path."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {name: plain(content[name]) for name in ("values", "stderr", "x")}
+        tensors = {name: plain(content[name]) for name in ("values", "stderr", "x", "freedom")}
         return save_json(path, content | tensors, format=ATTRIBUTION)
 
     @classmethod
@@ -260,10 +276,11 @@ class Attribution(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=ATTRIBUTION, what="a saved attribution", remedy="save it again") as content:
+            content.setdefault("freedom", None)  # which older files do not have
             check_entries(content, cls)
             content["values"] = rebuilt(content["values"])
             shape = tuple(content["values"].shape)
-            for name in ("stderr", "x"):
+            for name in ("stderr", "x", "freedom"):
                 if content[name] is not None or name == "stderr":
                     content[name] = rebuilt(content[name], shape)
             for name in ("features", "target"):

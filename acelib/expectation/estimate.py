@@ -23,6 +23,7 @@ from ..inputs.intervention import Intervention
 from ..inputs.support import Later
 from .estimators import Estimate, cubature, row_average, taylor
 from .networks import Networks, admitted
+from .reliability import told
 from .result import Check, Expectation
 
 DEFAULT_BUDGET = 1_000_000  # model rows one call of method="auto" may spend
@@ -85,7 +86,7 @@ def interventional_expectation(
     check_method(method, budget)
     check_input_model(inputs)
     networks = admitted(model, inputs, derivatives=method == "taylor")
-    return expectation_of(
+    found = expectation_of(
         networks,
         feature,
         values,
@@ -98,6 +99,7 @@ def interventional_expectation(
         progress=progress,
         outputs=outputs,
     )
+    return told(found)
 
 
 def check_method(method: str, budget: Any) -> int:
@@ -215,6 +217,8 @@ def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, m
         individual=None if rows.individual is None else compact(rows.individual[..., :width]),
         models=compact(models),
         covariances=compact(estimate.covariance[:width]),
+        freedom=estimate.freedom,
+        skewness=None if estimate.skewness is None else compact(estimate.skewness[:, :width]),
         _later=Later(answer.keep_support()),
     )
 

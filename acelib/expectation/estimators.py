@@ -7,6 +7,7 @@ of their sampling error across values ``(outputs, m, m)`` and the number of mode
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +40,8 @@ class Estimate:
     spread: Tensor | None = None
     individual: Tensor | None = None
     dropped: tuple[Tensor, Tensor] | None = None
+    freedom: float | None = None
+    skewness: Tensor | None = None
 
 
 def row_average(
@@ -71,8 +74,16 @@ def row_average(
         stop = start + outputs.shape[1]
         moments.add(outputs, weights, None if groups is None else groups[start:stop])
         start = stop
+    covariance = moments.covariance()
     return Estimate(
-        moments.mean, moments.covariance(), start * len(answer), start, moments.spread(), moments.individual()
+        moments.mean,
+        covariance,
+        start * len(answer),
+        start,
+        moments.spread(),
+        moments.individual(),
+        freedom=moments.freedom,
+        skewness=moments.skewness(covariance),
     )
 
 
@@ -220,7 +231,9 @@ def _combined(answer: Intervention, parts: list[_Part], chunk: int, dropped: Any
         error = torch.full_like(parts[0].scatter, torch.nan)
     else:
         error = parts[0].scatter / answer.num_observed
-    return Estimate(values, error, cost, dropped=dropped)
+    observed = answer.num_observed
+    freedom = observed - 1.0 if observed is not None and 1 < observed < math.inf else None
+    return Estimate(values, error, cost, dropped=dropped, freedom=freedom)
 
 
 def _own_covariance(answer: Intervention) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .._intervals import ends, satterthwaite, wilson
 from .._names import chosen
 from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
 from ..inputs.support import Later
@@ -73,6 +76,14 @@ class Expectation(Result):
         models: ``(S, m, outputs)`` expectation of each model where a list was given, else None.
         covariances: ``(outputs, m, m)`` covariance of the sampling errors between values; NaN where it is unknown.
         target_names: names of the outputs where they have some, else ``()``.
+        freedom: degrees of freedom of ``stderr``: independent rows (or groups) minus 1, of weighted ones the effective
+            number, (Σw)² / Σw²; None where it is unknown or infinite.
+        skewness: ``(m, outputs)`` skewness of the sampling law of ``values``, that of the rows divided by √n; None if
+            it is below 0.1 in size. Long tails and rare events have more than 0.2; ``interval`` corrects for it.
+
+    For the rows at hand ``values`` are exact, whatever their number; ``stderr`` says how far they are from those of the
+    population that the rows are a sample of, with the networks as they are. ``interval`` has Student's t for few rows
+    and, where a list of networks was given, counts how far their mean may be from that over all training seeds.
 
     A result is finished: nothing that happens to network or data later changes it. It holds no network and none of the
     data but at most 500 rows and 2000 observed ones, until ``support`` is read, pickled or saved. (Sequences with
@@ -99,6 +110,8 @@ class Expectation(Result):
     models: Tensor | None = field(repr=False)
     covariances: Tensor = field(repr=False)
     target_names: tuple[str, ...] = ()
+    freedom: float | None = None
+    skewness: Tensor | None = field(default=None, repr=False)
     _later: Later | None = field(default=None, repr=False, compare=False)  # the support
 
     def covariance(self, output: int | str = 0) -> Tensor:
@@ -123,13 +136,87 @@ class Expectation(Result):
         """``(m, outputs)`` standard deviation over the models of a list; None for a single model."""
         return None if self.models is None else self.models.std(0)
 
+    def interval(self, level: float = 0.95, *, method: str = "student") -> tuple[Tensor, Tensor]:
+        """Return both ends ``(m, outputs)`` of intervals for the values, in the unit of the output.
+
+        They hold the sampling error of the rows and, for a list of S networks, their variance over S, as a sample of
+        all training seeds; the degrees of freedom are combined by Satterthwaite's formula. With few rows, groups or
+        networks they are wider than ± 1.96 ``stderr``, and where outputs are skewed they reach farther to the side of
+        the long tail (Hall's transformation). They do not hold the bias of Taylor and cubature.
+
+        Args:
+            level: nominal coverage of each interval.
+            method: "student", or "wilson" for outputs between 0 and 1 that are events or nearly so, as those of a steep
+                classifier: it keeps its level for rare events, also where no row shows one and ``stderr`` is 0. Other
+                outputs between 0 and 1 get intervals that are too wide.
+
+        Raises:
+            ValueError: if the level is not between 0 and 1, for another method, or for "wilson" and values beyond 0 and
+                1 or without rows.
+
+        References:
+            Wilson, Probable inference, the law of succession, and statistical inference, Journal of the American
+            Statistical Association 22, 1927; Hall, On the removal of skewness by transformation, Journal of the Royal
+            Statistical Society B 54, 1992.
+
+        Example:
+            >>> from acelib import InputDistribution, interventional_expectation
+            >>> X = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], dtype=torch.float64)
+            >>> e = interventional_expectation(lambda x: x[:, 1:], InputDistribution.fit(X), 0, [0.0])
+            >>> low, high = e.interval()
+            >>> assert abs(float((high - low) / e.stderr) / 2 - 3.182) < 1e-3  # Student's t of four rows
+        """
+        if method not in ("student", "wilson"):
+            raise ValueError(f"method must be 'student' or 'wilson', got {method!r}")
+        rows, value = self.stderr.cpu().square(), self.values.cpu().numpy()
+        stderr, freedom = (t.numpy() for t in self._combined(rows, self.models))
+        if method == "wilson":
+            if self.freedom is None or not self.num_rows or value.min() < 0 or value.max() > 1:
+                raise ValueError(
+                    f"method must be 'student' for values from {value.min():.3g} to {value.max():.3g} over "
+                    f"{self.num_rows} rows, got 'wilson'; it needs rows, and outputs between 0 and 1"
+                )
+            low, high = wilson(value, stderr, freedom, self.freedom + 1, level)
+        else:
+            skewness = None
+            if self.skewness is not None:  # the networks of a list add a symmetric error
+                skewness = self.skewness.cpu().numpy() * (rows.sqrt().numpy() / np.maximum(stderr, 1e-300)) ** 3
+            low, high = ends(value, stderr, freedom, level, skewness)
+        return torch.as_tensor(low).to(self.values), torch.as_tensor(high).to(self.values)
+
+    def contrast(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return linear combinations of the values, their standard errors and degrees of freedom, ``(c, outputs)``.
+
+        Errors that the values share cancel in a difference. The spread of a list of networks is in them, as in
+        ``interval``.
+
+        Args:
+            weights: ``(c, m)`` weights of the values, float64 on the CPU.
+        """
+        variance = (weights @ self.covariances.cpu() @ weights.T).diagonal(dim1=1, dim2=2).T.clamp_min(0)
+        models = None if self.models is None else weights @ self.models.cpu()
+        return weights @ self.values.cpu(), *self._combined(variance, models)
+
+    def _combined(self, variance: Tensor, models: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return standard errors and degrees of freedom from those of the rows and the values of each network."""
+        parts = [(variance.numpy(), math.inf if self.freedom is None else self.freedom)]
+        if models is not None:
+            parts.append((models.cpu().var(0).numpy() / len(models), len(models) - 1))
+        total = sum(part for part, _ in parts)
+        return torch.as_tensor(total).sqrt(), torch.as_tensor(satterthwaite(parts))
+
     def __repr__(self) -> str:
         rows = f", {self.num_rows} rows" if self.num_rows else ""
+        spread = (
+            ""
+            if self.models is None
+            else f", largest spread of {len(self.models)} models {self.models.std(0).max():.2g}"
+        )
         low, high = self.values.amin(0).tolist()[:6], self.values.amax(0).tolist()[:6]
         ranges = ", ".join(f"[{a:.4g}, {b:.4g}]" for a, b in zip(low, high, strict=True))
         return (
             f"Expectation(do({self.feature}), {self.alphas.shape[0]} values, {self.method}{rows}, "
-            f"output ranges {ranges}, largest stderr {self.stderr.max():.2g})"
+            f"output ranges {ranges}, largest stderr {self.stderr.max():.2g}{spread})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -154,6 +241,7 @@ class Expectation(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
+            content = {"freedom": None, "skewness": None} | content  # which older files do not have
             check_entries(content, cls, without={"_later"}, further={"support"})
             values = rebuilt(content["values"], (None, None))
             m, outputs = values.shape
@@ -164,11 +252,12 @@ class Expectation(Result):
                 "individual": (m, None, outputs),
                 "models": (None, m, outputs),
                 "covariances": (outputs, m, m),
+                "skewness": (m, outputs),
                 "alphas": (m,) if len(content["alphas"]["shape"]) == 1 else (m, None),
                 "support": (m,),
             }
             for name, shape in shapes.items():
-                if content[name] is not None or name not in ("spread", "individual", "models"):
+                if content[name] is not None or name not in _OPTIONAL:
                     content[name] = rebuilt(content[name], shape)
             if content["check"] is not None:
                 check_entries(content["check"], Check)
@@ -206,5 +295,6 @@ class Expectation(Result):
         return pd.DataFrame({k: v.numpy() if isinstance(v, Tensor) else v for k, v in columns.items()})
 
 
-_TENSORS = ("alphas", "values", "stderr", "spread", "individual", "models", "covariances")
+_TENSORS = ("alphas", "values", "stderr", "spread", "individual", "models", "covariances", "skewness")
+_OPTIONAL = ("spread", "individual", "models", "skewness")
 _CHECKED = ("reference", "stderr", "error", "dropped", "dropped_stderr")

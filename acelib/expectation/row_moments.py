@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._devices import double
+from .skewness import Cubes
 
 KEPT_ROWS = 50  # individual curves that are remembered for pictures
 TOGETHER = 2**20  # outputs that are summed at a time: 8 MB in float64
@@ -62,7 +63,7 @@ class _Groups:
     """Sums over groups of rows that follow each other: a group's deviations are added up before they are squared."""
 
     def __init__(self) -> None:
-        self.sums, self.count = _Sums(), 0
+        self.sums, self.count, self.cubes = _Sums(), 0, Cubes()
         self.open: tuple[Tensor, Tensor, Tensor] | None = None  # label, totals (outputs, m, 1), weight (1,) of the last
 
     def add(self, labels: Tensor, d: Tensor, w: Tensor) -> None:
@@ -80,6 +81,8 @@ class _Groups:
     def _close(self, totals: Tensor, weights: Tensor) -> None:
         self.count += len(weights)
         self.sums.add_totals(totals, weights)
+        if len(weights):
+            self.cubes.add(totals, weights, 1.0)
 
     def scatter(self, mean: Tensor) -> Tensor:
         """Return the sum of the scores' outer products, ``(outputs, m, m)``."""
@@ -134,6 +137,7 @@ class RowMoments:
         self.rows = _Sums()
         self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
         self.groups: _Groups | None = None
+        self.cubes = Cubes()
         self._waiting: _Waiting | None = None
         self._scatter: Tensor | None = None
 
@@ -182,6 +186,8 @@ class RowMoments:
             self.groups.add(labels, d, w)
         elif self.squares is None and not ones:
             self.squares = self.rows.copy()
+        if labels is None:
+            self.cubes.add(d if ones else d * w, None if ones else w, len(w) / self.total)
         self.rows.add(d, None if ones else w)
         if self.squares is not None:
             self.squares.add(d, w.square())
@@ -216,6 +222,20 @@ class RowMoments:
         if count < 2:
             return torch.full_like(scatter, torch.nan)
         return scatter * (count / (count - 1) / self.rows.weight**2)
+
+    @property
+    def freedom(self) -> float | None:
+        """Degrees of freedom of ``covariance``: rows, or groups, minus 1; their effective number if weights differ."""
+        other = self.groups.sums if self.groups is not None else self.squares
+        count = self.count if other is None else self.rows.weight**2 / other.weight
+        return count - 1.0 if count > 1 else None
+
+    def skewness(self, covariance: Tensor) -> Tensor | None:
+        """Return the ``(m, outputs)`` skewness of the sampling law of the mean; None where there is nearly none."""
+        cubes, count = (self.cubes, self.count) if self.groups is None else (self.groups.cubes, self.groups.count)
+        if count < 2:
+            return None
+        return cubes.skewness(self.offset, covariance, self.rows.weight**2 * (count - 1) / count)
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""

@@ -1,6 +1,6 @@
 """Curves of causal effects and the attributions read off them.
 
-A curve always comes with what it hides: its band (1.96 standard errors), the individual curves it averages (ICE) and
+A curve always comes with what it hides: its band (95 %, Student's t), the individual curves it averages (ICE) and
 grey shading where the intervened rows leave the data. Above 50 % of rows off the data the plot also warns.
 """
 
@@ -61,15 +61,16 @@ def plot_expectation(
         )
     ax = own_axes(ax)
     order = np.argsort(e.alphas.cpu().numpy())
-    x, y, s = (t.cpu().numpy()[order] for t in (e.alphas, e.values[:, output], e.stderr[:, output]))
+    x, y = (t.cpu().numpy()[order] for t in (e.alphas, e.values[:, output]))
+    low, high = (end[:, output].cpu().numpy()[order] for end in e.interval())
     support = e.support.cpu().numpy()[order]
     shade_off_support(ax, x, support)
     warn_off_support(support, e.feature)
     if e.individual is not None and ice:
         curves = _some(e.individual, ice)[..., output].cpu().numpy()[order]
         ax.plot(x, curves, color=color, alpha=0.18, lw=0.7, zorder=1)
-    if not np.isnan(s).any():
-        ax.fill_between(x, y - BAND * s, y + BAND * s, color=color, alpha=0.28, lw=0, zorder=2)
+    if not np.isnan(low).any():
+        ax.fill_between(x, low, high, color=color, alpha=0.28, lw=0, zorder=2)
     ax.plot(x, y, color=color, zorder=3)
     if label:
         label_line(ax, x, y, as_text(label), color)
@@ -89,13 +90,16 @@ def plot_regressor(
     """Draw ACE(a) of one regressor with its 95 % band; return the axes. Tables are drawn as points with error bars."""
     ax = own_axes(ax)
     if curve.family == "table":
-        y, s = curve.ace(curve.alphas, return_std=True)
-        ax.errorbar(curve.alphas, y, BAND * s, fmt="o", color=color, capsize=3)
-        x = curve.alphas
+        x, y = curve.alphas, curve.ace(curve.alphas)
+        ax.errorbar(x, y, y - curve.interval(x)[0], fmt="o", color=color, capsize=3)
     else:
         x = np.linspace(curve.low, curve.high, 201)
-        y, s = curve.ace(x, return_std=True, band=band)
-        ax.fill_between(x, y - BAND * s, y + BAND * s, color=color, alpha=0.25, lw=0)
+        if band == "sampling":
+            y, (low, high) = curve.ace(x), curve.interval(x)
+        else:
+            y, s = curve.ace(x, return_std=True, band=band)
+            low, high = y - BAND * s, y + BAND * s
+        ax.fill_between(x, low, high, color=color, alpha=0.25, lw=0)
         ax.plot(x, y, color=color, ls=linestyle)
     if label:
         label_line(ax, x, y, as_text(label), color)
@@ -185,7 +189,7 @@ def plot_attribution(
         raise ValueError(f"row must be one of the {count} explained inputs, from 0 to {count - 1}, got {row}")
     ax = own_axes(ax)
     values = a.rows[row].reshape(shape).cpu().numpy()
-    errors = a.stderr.reshape(count, k)[row].cpu().numpy()
+    errors = (a.values - a.interval()[0]).reshape(count, k)[row].cpu().numpy()
     target = a.target[row] if isinstance(a.target, tuple) else a.target
     said = [f"row {row} of {count}"] if count > 1 else []
     if len(shape) >= 2 and min(shape[-2:]) > 1:
@@ -214,7 +218,7 @@ def _image(ax: Axes, values: np.ndarray, channel: int | None, target: str) -> li
 
 
 def _bars(ax: Axes, values: np.ndarray, errors: np.ndarray, names: list[str], most: int, target: str) -> list[str]:
-    """Draw a bar for each input that has an effect, the largest ones, and return what should be said of it."""
+    """Draw the largest effects as bars with their half intervals, and return what should be said of it."""
     if len(names) != len(values):
         raise ValueError(f"names must hold one name for each of the {len(values)} inputs, got {len(names)}")
     known = np.flatnonzero(~np.isnan(values))
@@ -224,7 +228,7 @@ def _bars(ax: Axes, values: np.ndarray, errors: np.ndarray, names: list[str], mo
     positions = np.arange(len(drawn))
     colors = [BLUE if v >= 0 else ORANGE for v in values[drawn]]
     lines = np.nan_to_num(errors[drawn], nan=0.0)
-    ax.barh(positions, values[drawn], xerr=BAND * lines, color=colors, alpha=0.8, error_kw=dict(lw=1, capsize=3))
+    ax.barh(positions, values[drawn], xerr=lines, color=colors, alpha=0.8, error_kw=dict(lw=1, capsize=3))
     ax.set_yticks(positions, [as_text(names[i]) for i in drawn])
     ax.invert_yaxis()
     ax.axvline(0, color="0.4", lw=0.8)

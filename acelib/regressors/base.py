@@ -13,8 +13,9 @@ terms are the lack of fit at α and in the baseline, taken as independent; ``ace
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -22,10 +23,12 @@ import numpy as np
 import torch
 
 from .._devices import double
+from .._intervals import ends, satterthwaite
 from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
-from .samples import Array, Samples, check_array, outside, to_numpy
+from .samples import Array, check_array, outside, to_numpy
+from .seeds import between_models, check_sources
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
 """``"uniform"``, ``("data", values)`` or a number."""
@@ -38,6 +41,8 @@ class Regressor(Result, ABC):
     What is in the standard deviations of ``predict`` and ``ace``, and in ``baseline_std``:
 
     - the sampling error of the expectations, where their covariance was given;
+    - for a list of networks (training seeds), how far their mean may be from that over all seeds, see
+      ``acelib.regressors.seeds``;
     - the lack of fit, at the value and in the baseline, for polynomials and splines: what held-out values show, more in
       sparse gaps between the values and beyond them. A table smooths nothing and has none;
     - not a bias of the expectations (as of a Taylor expansion), and not how far the interval, or the data, that the
@@ -59,6 +64,8 @@ class Regressor(Result, ABC):
         baseline_weights: the row ``b`` that turns weights into the baseline, ``(p,)``.
         baseline_kind: ``"uniform"``, ``"data"`` or the chosen value.
         baseline_misfit: the lack of fit in the baseline, in units of the output.
+        freedom: degrees of freedom of the sampling covariance, independent rows or groups minus 1; None if unknown.
+        model_weights: ``(S, p)`` weights of each network's curve where a list was given, whose mean is ``weights``.
     """
 
     family: ClassVar[str]
@@ -73,6 +80,8 @@ class Regressor(Result, ABC):
     baseline_weights: np.ndarray
     baseline_kind: str | float
     baseline_misfit: float = 0.0
+    freedom: float | None = None
+    model_weights: np.ndarray | None = None
 
     @property
     def baseline(self) -> float:
@@ -83,10 +92,10 @@ class Regressor(Result, ABC):
     def baseline_std(self) -> float:
         """Standard error of the baseline, a float in units of the output.
 
-        It has the sampling error and ``baseline_misfit``: the lack of fit at a chosen value, or in an average, where it
-        changes sign from gap to gap and mostly cancels.
+        It has the sampling error, the spread of a list of networks, and ``baseline_misfit``: the lack of fit at a
+        chosen value, or in an average, where it changes sign from gap to gap and mostly cancels.
         """
-        variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights + self.baseline_misfit**2
+        variance = sum(part[0] for part, _ in self._sampling(self.baseline_weights[None])) + self.baseline_misfit**2
         return float(np.sqrt(max(variance, 0.0)))
 
     @property
@@ -143,6 +152,45 @@ class Regressor(Result, ABC):
             Chattopadhyay et al. 2019, Eq. 1.
         """
         return self._evaluate(alphas, self.baseline_weights, return_std, band)
+
+    def interval(self, alphas: Array, level: float = 0.95, *, of: str = "ace") -> tuple[Any, Any]:
+        """Return both ends of the intervals of Student's t, float64 of ``alphas``' shape, in units of the output.
+
+        With few rows, groups or networks they are wider than ± 1.96 standard deviations, which cover too little there:
+        the degrees of freedom of rows and networks are combined by Satterthwaite's formula.
+
+        Args:
+            alphas: interventional values, any shape. A tensor gives a tensor, anything else a numpy array.
+            level: nominal coverage.
+            of: "ace", or "expectation" for E[y | do(x = α)].
+
+        Raises:
+            ValueError: if ``alphas`` has NaN or Inf, or for another ``of``, or a level that is not between 0 and 1.
+
+        Example:
+            >>> from acelib import CausalTable
+            >>> table = replace(CausalTable.fit([0.0, 1.0], [0.0, 2.0], covariance=np.eye(2)), freedom=4.0)
+            >>> low, high = table.interval(1.0, of="expectation")
+            >>> assert abs(float(high) - 2 - 2.776) < 1e-3  # Student's t of five rows
+        """
+        mean, std, freedom = (to_numpy(part) for part in self.estimate(alphas, of=of))
+        low, high = ends(mean, std, freedom, level)
+        return _like(low, mean.shape, alphas), _like(high, mean.shape, alphas)
+
+    def estimate(self, alphas: Array, *, of: str = "ace") -> tuple[Any, Any, Any]:
+        """Return mean, standard deviation and degrees of freedom, float64 of ``alphas``' shape; see ``interval``."""
+        if of not in ("ace", "expectation"):
+            raise ValueError(f"of must be 'ace' or 'expectation', got {of!r}")
+        values = check_array(alphas, "alphas")
+        offset = self.baseline_weights if of == "ace" else 0 * self.weights
+        mean, sampling, fit = self._parts(values.ravel(), offset)
+        std = np.sqrt(sum(variance for variance, _ in sampling) + fit)
+        # A known variance would raise the number; but a lack of fit is often far below what its bound allows for.
+        return tuple(_like(part, values.shape, alphas) for part in (mean, std, satterthwaite(sampling)))
+
+    def smoothed(self, expectations: np.ndarray) -> np.ndarray:
+        """Return the weights ``(S, p)`` of other curves ``(S, m)`` over the same values, by this curve's smoother."""
+        return np.linalg.lstsq(self._basis(self.alphas), expectations.T, rcond=None)[0].T
 
     def with_baseline(self: Curve, baseline: Baseline) -> Curve:
         """Return a new regressor: the same curve with another baseline.
@@ -220,6 +268,7 @@ class Regressor(Result, ABC):
             raise ValueError(f"data must hold finite ends low <= high, got {ends}")
         if self.baseline_kind not in ("uniform", "data") and not isinstance(self.baseline_kind, int | float):
             raise ValueError(f"data must hold the baseline 'uniform', 'data' or a number, got {self.baseline_kind!r}")
+        check_sources(self.freedom, self.model_weights, np.size(self.weights))
 
     @abstractmethod
     def _basis(self, values: np.ndarray) -> np.ndarray:
@@ -259,20 +308,33 @@ class Regressor(Result, ABC):
         if band not in ("sampling", "bayesian"):
             raise ValueError(f"band must be 'sampling' or 'bayesian', got {band!r}")
         values = check_array(alphas, "alphas")
-        flat = values.ravel()
-        self._warn_outside(flat, "alphas")
-        basis = self._basis(flat)
-        rows = basis - offset
-        mean = _like(rows @ self.weights, values.shape, alphas)
-        if not return_std:
-            return mean
-        if band == "bayesian":
-            variance = self._bayesian_variance(rows)
+        if return_std and band == "sampling":
+            mean, sampling, fit = self._parts(values.ravel(), offset)
+            variance = sum(one for one, _ in sampling) + fit
         else:
-            variance = quadratic_form(rows, self.weight_covariance) + self._misfit(flat, basis) ** 2
-            if offset is self.baseline_weights:
-                variance += self.baseline_misfit**2
-        return mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas)
+            rows = self._rows(values.ravel()) - offset
+            mean = rows @ self.weights
+            variance = self._bayesian_variance(rows) if return_std else None
+        mean = _like(mean, values.shape, alphas)
+        return mean if variance is None else (mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas))
+
+    def _rows(self, flat: np.ndarray) -> np.ndarray:
+        """Return the basis at ``flat (n,)``, with a warning where it is extrapolated."""
+        self._warn_outside(flat, "alphas")
+        return self._basis(flat)
+
+    def _parts(
+        self, flat: np.ndarray, offset: np.ndarray
+    ) -> tuple[np.ndarray, list[tuple[np.ndarray, float]], np.ndarray]:
+        """Return means ``(n,)``, variances and degrees of freedom of their sampling errors, and the squared misfit."""
+        basis = self._rows(flat)
+        misfit = self._misfit(flat, basis) ** 2 + self.baseline_misfit**2 * (offset is self.baseline_weights)
+        return (basis - offset) @ self.weights, self._sampling(basis - offset), misfit
+
+    def _sampling(self, rows: np.ndarray) -> list[tuple[np.ndarray, float]]:
+        """Return variances ``(n,)`` and degrees of freedom of contrasts ``(n, p)``: of the rows, of the networks."""
+        of_rows = np.maximum(quadratic_form(rows, self.weight_covariance), 0.0)
+        return [(of_rows, math.inf if self.freedom is None else self.freedom), between_models(rows, self.model_weights)]
 
     def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float, tuple[np.ndarray, ...]]:
         """Return the row that turns weights into this baseline, its kind, and the values it averages with weights."""
@@ -311,70 +373,9 @@ def set_baseline(curves: Sequence[Curve], baseline: Baseline) -> list[Curve]:
     ]
 
 
-def fit_by_choice(
-    chosen: np.ndarray, make: Callable[[int, np.ndarray], Sequence[Curve]], baseline: Baseline
-) -> list[Curve]:
-    """Return one curve for every entry of ``chosen``, made together where the choice is the same.
-
-    Args:
-        chosen: ``(P,)`` what was chosen for each curve: an order, or a number of knots.
-        make: function from a choice and the numbers ``(n,)`` of its curves to these curves; they share one basis.
-        baseline: ``"uniform"``, ``("data", values)`` or a number; see ``with_baseline``.
-    """
-    curves: dict[int, Curve] = {}
-    for choice in np.unique(chosen):
-        index = np.flatnonzero(chosen == choice)
-        curves |= zip(index.tolist(), set_baseline(make(int(choice), index), baseline), strict=True)
-    return [curves[i] for i in range(len(chosen))]
-
-
-def shared_entries(samples: Samples, num_weights: int) -> dict[str, Any]:
-    """Return the entries that curves over the same values share before ``set_baseline``."""
-    return {
-        "alphas": samples.alphas,
-        "low": samples.low,
-        "high": samples.high,
-        "baseline_weights": np.zeros(num_weights),
-        "baseline_kind": "uniform",
-    }
-
-
 def quadratic_form(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return ``r M rᵀ`` for every row r, ``(n,)``; rows ``(n, p)``, matrix ``(p, p)``."""
     return np.einsum("np,np->n", rows @ matrix, rows)
-
-
-def leave_one_out(residuals: np.ndarray, leverage: np.ndarray) -> np.ndarray:
-    """Return held-out residuals ``e_i / (1 − h_ii)`` of a linear smoother with fixed hyperparameters, ``(n, m)``.
-
-    A leverage of 1 means that the value alone decides the curve there, and nothing can be held out; the divisor then
-    stays at 1e-10.
-    """
-    return residuals / np.maximum(1 - leverage, 1e-10)
-
-
-def leave_clusters_out(
-    held_out: np.ndarray, residuals: np.ndarray, basis: np.ndarray, shrink: np.ndarray, clusters: np.ndarray
-) -> np.ndarray:
-    """Return the held-out residuals ``(n, m)`` where values of one cluster are held out together.
-
-    They are ``(I − H)⁻¹ e`` with H and e of the cluster: a value whose twin stays in would predict it too well.
-
-    Args:
-        held_out: of ``leave_one_out``, ``(n, m)``; kept for values without others in their cluster.
-        residuals: ``(n, m)``.
-        basis: Q with ``H = Q diag(shrink) Qᵀ``, ``(m, p)``.
-        shrink: ``(n, p)``.
-        clusters: number of the cluster of every value, ``(m,)``.
-    """
-    labels, counts = np.unique(clusters, return_counts=True)
-    for label in labels[counts > 1]:
-        members = np.flatnonzero(clusters == label)
-        part = basis[members]
-        sizes, axes = np.linalg.eigh(np.einsum("ip,np,jp->nij", part, shrink, part))
-        along = np.einsum("nij,ni->nj", axes, residuals[:, members]) / np.maximum(1 - sizes, 1e-10)
-        held_out[:, members] = np.einsum("nij,nj->ni", axes, along)
-    return held_out
 
 
 def _shares(weights: Any, count: int) -> np.ndarray | None:

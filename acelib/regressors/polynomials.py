@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
+from .base import Baseline, Regressor
 from .basis import legendre, orthogonal_basis, sound_order
+from .fitting import fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
 from .samples import Array, Samples, check_samples, one_curve, solve_triangular
 
 TIE = 1e-3
@@ -171,6 +172,10 @@ class CausalRegressor(Regressor):
         """Return the L ``(order + 1, m)`` with ``coefficients = L @ expectations``, at the chosen hyperparameters."""
         basis = self._basis(self.alphas)
         return solve_triangular(self.triangle, (basis * self._shrink()).T / self.alphas.size)
+
+    def smoothed(self, expectations: np.ndarray) -> np.ndarray:
+        """Return the weights ``(S, order + 1)`` of other curves ``(S, m)``, at the chosen hyperparameters."""
+        return expectations @ (self._basis(self.alphas) * self._shrink()) / self.alphas.size
 
     def _shrink(self) -> np.ndarray:
         return shrinkage(self.order, self.alphas.size, self.weight_variance, self.noise_variance)

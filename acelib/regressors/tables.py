@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, set_baseline, shared_entries
+from .base import Baseline, Regressor, set_baseline
+from .fitting import shared_entries
 from .samples import Array, check_samples, one_curve
 
 

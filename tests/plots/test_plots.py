@@ -42,7 +42,7 @@ def test_an_expectation_draws_curve_band_and_individual_curves(inputs):
     assert np.allclose(curve.get_ydata(), e.values[:, 1]) and ax.get_xlabel() == "a"
     assert len(ax.lines) == 31  # 30 individual curves and the average
     band = ax.collections[0].get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx((e.values[:, 1] + 1.96 * e.stderr[:, 1]).max().item())
+    assert band[:, 1].max() == pytest.approx(e.interval()[1][:, 1].max().item())
     assert not ax.patches  # independent inputs: nothing is shaded
 
 
