@@ -4,11 +4,12 @@ Every regressor is a linear smoother. Once its hyperparameters are chosen, its w
 sampled expectations ``y``, its prediction is ``B(α) w`` and its baseline is ``b w``, with a fixed row ``b``. Then
 
     ACE(α) = (B(α) − b) w                                        (the paper's Eq. 1)
-    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)² + baseline_misfit²
+    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)² + baseline_misfit² + domain_std²
 
 where ``Σ`` is the covariance of the sampling errors of ``y``. The same rows serve every α, so these errors are
 strongly correlated and the baseline's error partly cancels the curve's: only the full ``Σ`` shows that. The other
-terms are the lack of fit at α and in the baseline, taken as independent; ``acelib.regressors.misfit`` derives them.
+terms are the lack of fit at α and in the baseline, which ``acelib.regressors.misfit`` derives, and the error of an
+interval that is the range of a sample (``acelib.regressors.sampled_domain``), all taken as independent.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .._devices import double
 from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
+from .sampled_domain import end_error
 from .samples import Array, Samples, check_array, outside, to_numpy
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
@@ -40,8 +42,10 @@ class Regressor(Result, ABC):
     - the sampling error of the expectations, where their covariance was given;
     - the lack of fit, at the value and in the baseline, for polynomials and splines: what held-out values show, more in
       sparse gaps between the values and beyond them. A table smooths nothing and has none;
+    - where the interval is the range of a sample, the error of its ends in a uniform baseline: how far it would be off
+      in another sample of the same size, see ``acelib.regressors.sampled_domain``. An interval that was named has none;
     - not a bias of the expectations (as of a Taylor expansion), and not how far the interval, or the data, that the
-      baseline is over are from the ones that were meant.
+      baseline is over are from the ones that were meant: the range of a sample grows with its size.
 
     ``band="bayesian"`` has neither error, but the noise and posterior of the fit. Sampling errors that are independent
     from one value to the next also look like lack of fit, and make the bands too wide by a factor of 2 to 3; those of
@@ -59,6 +63,8 @@ class Regressor(Result, ABC):
         baseline_weights: the row ``b`` that turns weights into the baseline, ``(p,)``.
         baseline_kind: ``"uniform"``, ``"data"`` or the chosen value.
         baseline_misfit: the lack of fit in the baseline, in units of the output.
+        low_std, high_std: standard errors of the ends, in the feature's unit; 0 where the interval was named.
+        domain_rows: rows whose range the interval is; None where it was named.
     """
 
     family: ClassVar[str]
@@ -73,6 +79,9 @@ class Regressor(Result, ABC):
     baseline_weights: np.ndarray
     baseline_kind: str | float
     baseline_misfit: float = 0.0
+    low_std: float = 0.0
+    high_std: float = 0.0
+    domain_rows: int | None = None
 
     @property
     def baseline(self) -> float:
@@ -83,11 +92,20 @@ class Regressor(Result, ABC):
     def baseline_std(self) -> float:
         """Standard error of the baseline, a float in units of the output.
 
-        It has the sampling error and ``baseline_misfit``: the lack of fit at a chosen value, or in an average, where it
-        changes sign from gap to gap and mostly cancels.
+        It has the sampling error, ``domain_std`` and ``baseline_misfit``: the lack of fit at a chosen value, or in an
+        average, where it changes sign from gap to gap and mostly cancels.
         """
-        variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights + self.baseline_misfit**2
+        variance = self.baseline_weights @ self.weight_covariance @ self.baseline_weights
+        variance += self.baseline_misfit**2 + self.domain_std**2
         return float(np.sqrt(max(variance, 0.0)))
+
+    @property
+    def domain_std(self) -> float:
+        """The part of ``baseline_std`` that comes from the ends of a sampled interval; 0 for other baselines."""
+        if self.baseline_kind != "uniform" or not (self.low_std or self.high_std):
+            return 0.0
+        low, high = self._basis(np.array([self.low, self.high])) @ self.weights - self.baseline
+        return float(end_error(low, high, self.high - self.low, self.low_std, self.high_std))
 
     @property
     def lack_of_fit(self) -> float:
@@ -114,8 +132,7 @@ class Regressor(Result, ABC):
             return_std: whether ``(mean, std)`` is returned in place of the mean.
             band: ``"sampling"`` for an error bar, of the sampling error of the rows and the lack of fit;
                 ``"bayesian"`` for the predictive deviation of the Bayesian fit, as in the paper, which is no error
-                bar (polynomials only). Neither contains a bias of the expectations or the error of an interval taken
-                from data.
+                bar (polynomials only). Neither contains a bias of the expectations.
 
         Raises:
             ValueError: if ``alphas`` has NaN or Inf, or ``band`` is unknown.
@@ -271,7 +288,7 @@ class Regressor(Result, ABC):
         else:
             variance = quadratic_form(rows, self.weight_covariance) + self._misfit(flat, basis) ** 2
             if offset is self.baseline_weights:
-                variance += self.baseline_misfit**2
+                variance += self.baseline_misfit**2 + self.domain_std**2
         return mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas)
 
     def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float, tuple[np.ndarray, ...]]:
@@ -294,7 +311,7 @@ class Regressor(Result, ABC):
         raise ValueError(f"baseline must be 'uniform', ('data', values) or a number, got {baseline!r}")
 
     def _describe(self) -> str:
-        interval = f"[{self.low:.4g}, {self.high:.4g}]"
+        interval = f"[{self.low:.4g}, {self.high:.4g}]" + (f" of {self.domain_rows} rows" if self.domain_rows else "")
         return f"baseline={self.baseline:.4g}, range={interval}, lack_of_fit={self.lack_of_fit:.1e}"
 
 
@@ -342,39 +359,6 @@ def shared_entries(samples: Samples, num_weights: int) -> dict[str, Any]:
 def quadratic_form(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return ``r M rᵀ`` for every row r, ``(n,)``; rows ``(n, p)``, matrix ``(p, p)``."""
     return np.einsum("np,np->n", rows @ matrix, rows)
-
-
-def leave_one_out(residuals: np.ndarray, leverage: np.ndarray) -> np.ndarray:
-    """Return held-out residuals ``e_i / (1 − h_ii)`` of a linear smoother with fixed hyperparameters, ``(n, m)``.
-
-    A leverage of 1 means that the value alone decides the curve there, and nothing can be held out; the divisor then
-    stays at 1e-10.
-    """
-    return residuals / np.maximum(1 - leverage, 1e-10)
-
-
-def leave_clusters_out(
-    held_out: np.ndarray, residuals: np.ndarray, basis: np.ndarray, shrink: np.ndarray, clusters: np.ndarray
-) -> np.ndarray:
-    """Return the held-out residuals ``(n, m)`` where values of one cluster are held out together.
-
-    They are ``(I − H)⁻¹ e`` with H and e of the cluster: a value whose twin stays in would predict it too well.
-
-    Args:
-        held_out: of ``leave_one_out``, ``(n, m)``; kept for values without others in their cluster.
-        residuals: ``(n, m)``.
-        basis: Q with ``H = Q diag(shrink) Qᵀ``, ``(m, p)``.
-        shrink: ``(n, p)``.
-        clusters: number of the cluster of every value, ``(m,)``.
-    """
-    labels, counts = np.unique(clusters, return_counts=True)
-    for label in labels[counts > 1]:
-        members = np.flatnonzero(clusters == label)
-        part = basis[members]
-        sizes, axes = np.linalg.eigh(np.einsum("ip,np,jp->nij", part, shrink, part))
-        along = np.einsum("nij,ni->nj", axes, residuals[:, members]) / np.maximum(1 - sizes, 1e-10)
-        held_out[:, members] = np.einsum("nij,nj->ni", axes, along)
-    return held_out
 
 
 def _shares(weights: Any, count: int) -> np.ndarray | None:

@@ -20,8 +20,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
+from .base import Baseline, Regressor, fit_by_choice, shared_entries
 from .basis import legendre, orthogonal_basis, sound_order
+from .held_out import leave_clusters_out, leave_one_out
 from .samples import Array, Samples, check_samples, one_curve, solve_triangular
 
 TIE = 1e-3

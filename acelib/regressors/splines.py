@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Baseline, Regressor, fit_by_choice, leave_clusters_out, leave_one_out, shared_entries
+from .base import Baseline, Regressor, fit_by_choice, shared_entries
 from .basis import CONDITION_LIMIT
+from .held_out import leave_clusters_out, leave_one_out
 from .samples import GROWTH_LIMIT, Array, Samples, between, check_samples, growth, one_curve
 
 DEGREE = 3
