@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._checks import as_count, as_float_tensor, as_generator
+from ._checks import as_count, as_generator
 from ._devices import double
 from ._fingerprint import Kept, State, fingerprint
 from ._models import Model
-from ._names import as_list, each_target, is_one, ordered, positions
+from ._names import each_target, is_one, positions
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
 from .expectation.networks import Networks, admitted
@@ -27,8 +27,10 @@ from .expectation.reliability import Doubts, told
 from .expectation.result import Expectation
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
+from .inputs.reading import as_inputs, columns_of
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
+from .regressors.sampled_domain import drift_of, effects_of, grouped, over_sample, warn_drift
 from .regressors.seeds import with_sources
 from .regressors.values import CHEBYSHEV_VALUES, checked_values, quadrature, refined, rounds
 from .results import Attribution, CausalRegressors
@@ -134,7 +136,9 @@ class AverageCausalEffect:
             max_order: largest polynomial order considered.
             family: "polynomial" or "spline".
             grid: "uniform" (the paper's) or "chebyshev" spacing of the values.
-            baseline: "uniform" over the domain, "data" for the observed values, or a number.
+            baseline: "uniform" over the domain, "data" for the observed values, or a number. Where the domain is the
+                range of a sample, errors of a uniform baseline hold for samples of this size, and a warning names the
+                features that a larger one would move: name their domain in ``InputDistribution.fit``.
             refine: at most this many further values per feature, placed where the held-out residual is largest;
                 each round re-evaluates the feature so that all errors stay jointly known.
             progress: show a progress bar over features.
@@ -149,10 +153,12 @@ class AverageCausalEffect:
             raise ValueError(f"family must be one of {', '.join(CURVE_FAMILIES)}, got {family!r}")
         if num < 2 or refine < 0:
             raise ValueError(f"num must be at least 2 and refine at least 0, got {num} and {refine}")
-        columns, wanted = self._columns(features), self._targets(targets)
+        columns, wanted = columns_of(features, self.inputs), self._targets(targets)
         options = dict(family=family, order=max_order, baseline=baseline)
         curves = self._curves(self._networks(), columns, wanted, num, grid, refine, progress, options)
         Doubts(curves.expectations.values()).warn(bands=True)
+        domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
+        warn_drift({n: drift_of(d, [curves[n, t] for t in wanted]) for n, d in domains.items()}, domains)
         return curves
 
     def _curves(
@@ -173,7 +179,7 @@ class AverageCausalEffect:
             columns = tqdm(columns, desc="regress", unit="feature", leave=False)
         curves, expectations = {}, {}
         for column in columns:
-            name, domain = self.inputs.feature_names[column], self.inputs.domain[column]
+            name, domain = self.inputs.feature_names[column], self._domain(column)
             values, rows = domain.grid(num, grid), self._rows(num)
             fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
             for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
@@ -219,30 +225,33 @@ class AverageCausalEffect:
         if via not in ("regressors", "direct"):
             raise ValueError(f"via must be 'regressors' or 'direct', got {via!r}")
         if target is None and self.num_outputs > 1:
-            raise ValueError(f"target must name one of the outputs {list(self.target_names)[:10]}, got None")
-        x = self._inputs_of(x)
+            names = list(self.target_names)[:10]
+            raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
+        x = as_inputs(x, self.inputs)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
         wanted, position = np.unique(each, return_inverse=True)
         which = torch.from_numpy(position.reshape(-1))
-        columns = self._columns(features)
+        columns = columns_of(features, self.inputs)
         networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
         effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
-        errors, freedoms = effects.clone(), effects.clone()
-        for column in columns:
+        errors, freedoms, drifts = effects.clone(), effects.clone(), {}
+        domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
+        for column, (name, domain) in zip(columns, domains.items(), strict=True):
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std, freedom = self._direct(networks, column, distinct, wanted.tolist(), doubts)
+                found, drifts[name] = self._direct(networks, column, domain, distinct, wanted.tolist(), doubts)
             else:
-                doubts.add(curves.expectations[self.inputs.feature_names[column]])
-                parts = [curves[column, t].estimate(distinct.double()) for t in wanted.tolist()]
-                mean, std, freedom = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
-            effects[:, column] = mean[where, which]
-            errors[:, column] = std[where, which]
-            freedoms[:, column] = freedom[where, which]
+                doubts.add(curves.expectations[name])
+                chosen = [curves[column, t] for t in wanted.tolist()]
+                parts = [curve.estimate(distinct.double()) for curve in chosen]
+                found = [torch.stack(part, dim=1) for part in zip(*parts, strict=True)]
+                drifts[name] = drift_of(domain, chosen, found[1].numpy())
+            effects[:, column], errors[:, column], freedoms[:, column] = (part[where, which] for part in found)
         doubts.warn(bands=True)
+        warn_drift(drifts, domains)
         found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
@@ -253,7 +262,7 @@ class AverageCausalEffect:
 
         They are fitted and checked once.
         """
-        return self._kept(self._networks(), self._columns(features), {}, progress=progress)
+        return self._kept(self._networks(), columns_of(features, self.inputs), {}, progress=progress)
 
     def _networks(self) -> Networks:
         """Return the networks, looked at again: each public call does so, since they may have changed meanwhile."""
@@ -328,26 +337,30 @@ class AverageCausalEffect:
             fitted = CausalTable.fit_many(alphas, y, **shared)
         else:
             shared |= dict(low=domain.low, high=domain.high) | ({"max_order": order} if family == "polynomial" else {})
-            fitted = CURVE_FAMILIES[family].fit_many(alphas, y, **shared)
+            fitted = over_sample(CURVE_FAMILIES[family].fit_many(alphas, y, **shared), domain)
         return with_sources(fitted, e.freedom, None if e.models is None else e.models.cpu().numpy()), e
 
     def _direct(
-        self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
-    ) -> tuple[Tensor, ...]:
-        """Return ``(d, targets)`` ACE, errors and their degrees of freedom, evaluated; the baseline is a quadrature."""
-        nodes, weights = quadrature(self.inputs.domain[column])
+        self,
+        networks: Networks,
+        column: int,
+        domain: Domain,
+        distinct: Tensor,
+        targets: list[int],
+        doubts: Doubts,
+    ) -> tuple[tuple[Tensor, ...], float]:
+        """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
+        nodes, weights = quadrature(domain)
         values = torch.cat([distinct.double(), nodes])
         e = self._ask(networks, column, values, targets, self.rows)
-        contrast = torch.eye(len(distinct), len(values), dtype=torch.float64)
-        contrast[:, len(distinct) :] -= weights
         doubts.add(e)
-        return e.contrast(contrast)
+        return effects_of(e, weights, domain)
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
         generator = as_generator(self.seed)
-        domains = {c: self.inputs.domain[c] for c in curves.feature_index}
-        candidates = [c for c, domain in domains.items() if isinstance(domain, Interval) and domain.width > 0]
+        domains = self.inputs.domain
+        candidates = [c for c in curves.feature_index if isinstance(domains[c], Interval) and domains[c].width > 0]
         if not candidates:
             return
         spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).cpu().double()
@@ -357,7 +370,7 @@ class AverageCausalEffect:
         count = max(1, CHECKED_VALUES // len(candidates))
         missed: dict[str, float] = {}
         for column in sorted(candidates[i] for i in order):
-            values = checked_values(self.inputs.domain[column], count, asked.get(column), generator)
+            values = checked_values(domains[column], count, asked.get(column), generator)
             e = self._ask(networks, column, values, None, self._rows(CHEBYSHEV_VALUES))
             fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
             error = (torch.stack(fitted, dim=1) - e.values.cpu()).abs().amax(0)
@@ -375,28 +388,10 @@ class AverageCausalEffect:
                 ApproximationWarning,
             )
 
-    def _inputs_of(self, x: Any) -> Tensor:
-        """Return the explained inputs ``(*shape)`` or ``(batch, *shape)``, checked, the columns of a frame in order."""
-        like, shape = self.inputs.mean, tuple(self.inputs.shape)
-        by_name = ordered(x, self.inputs.feature_names)
-        tensor = as_float_tensor(by_name, "x", dtype=like.dtype, device=like.device)
-        if by_name is not x and len(shape) > 1:  # a frame is flat
-            tensor = tensor.reshape(*tensor.shape[:-1], *shape)
-        if tuple(tensor.shape) != shape and tuple(tensor.shape[1:]) != shape:
-            sizes = ", ".join(map(str, shape))
-            raise ValueError(f"x must have shape ({sizes}) or (batch, {sizes}), got {tuple(tensor.shape)}")
-        return tensor
-
-    def _columns(self, features: Sequence[Feature] | None) -> list[int]:
-        if features is None:
-            columns = [c for c in range(self.inputs.num_features) if c not in self.inputs.fixed]
-            if not columns:
-                raise ValueError("inputs must leave at least one input free, got all of them pinned by do({...})")
-            return columns
-        given = [self.inputs.feature(f) for f in as_list(features)]
-        if not given or any(len(c) != 1 for c in given):
-            raise ValueError(f"features must be a list of single inputs, at least one, got {features!r}")
-        return [c[0] for c in given]
+    def _domain(self, column: int) -> Domain:
+        """Return the domain of an input, with errors of its ends that know of dependent rows."""
+        domain, rows, labels = self.inputs.domain[column], self.inputs.samples, self.options["groups"]
+        return domain if labels is None or rows is None else grouped(domain, rows[:, column], labels)
 
     def _targets(self, targets: Any) -> list[int]:
         every = range(self.num_outputs)

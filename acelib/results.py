@@ -83,8 +83,9 @@ class CausalRegressors(Result):
         return len(self.curves)
 
     def __repr__(self) -> str:
-        names = list(self.features)[:8]
-        return f"CausalRegressors({len(self.features)} features x {len(self.targets)} targets: {names})"
+        names, sampled = list(self.features)[:8], [c.domain_rows for c in self.curves.values() if c.domain_rows]
+        domain = f", domain: range of {sampled[0]} rows" if sampled else ""
+        return f"CausalRegressors({len(self.features)} features x {len(self.targets)} targets: {names}{domain})"
 
     def with_baseline(self, baseline: Any) -> CausalRegressors:
         """Return the same curves with another baseline: "uniform", ("data", values) or a number, for every feature.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor
 from .._checks import feature_names as check_names
 from .._tables import as_float_tensor, as_table, frame_names, is_frame
 from .base import InputModel
-from .domain import Domain, FiniteSet, Interval, as_domains, warn_constant
+from .domain import Domain, FiniteSet, Interval, as_domains, described, warn_constant
+from .ends import sample_ranges
 from .intervention import TableIntervention
 from .moments import factorise_rows, factorise_stream
 from .reading import as_weights, is_batches, warn_merged
@@ -91,7 +92,9 @@ class InputDistribution(InputModel):
                 the variance; None and 1.0 keep all.
             domain: ``(low, high)``, a set of values, a mapping from names to these, or one per feature. By default the
                 range of the samples, but a finite set for columns of a table that hold 0 and 1, or two values or, in
-                columns of integers, at most 12, each of which makes up 1 % of the rows and comes twice.
+                columns of integers, at most 12, each of which makes up 1 % of the rows and comes twice. The range moves
+                with the sample and grows with its size: effects are measured from a mean over it, and their errors
+                hold how far it would be off in another sample of this size. A named domain has no such error.
             weights: ``(n,)`` weight of each row, at least 0: averages are Σ w y / Σ w, and so are mean and covariance.
                 A row of weight 2 counts like two equal rows in all values; the errors are those of this ratio, for
                 rows that are independent draws, whose weights say how much each stands for.
@@ -117,7 +120,10 @@ class InputDistribution(InputModel):
         if feature_names is None:
             feature_names = frame_names(X) if is_frame(X) else parts.names
         names = check_names(feature_names, parts.mean.shape[0])
-        domains = as_domains(domain, names, parts.low, parts.high, parts.sets)
+        present = parts.rows if weights is None else parts.rows[weights > 0]
+        total = parts.count if weights is None else len(present)
+        origins = partial(sample_ranges, present, int(total))
+        domains = as_domains(domain, names, parts.low, parts.high, parts.sets, origins)
         warn_constant(names, domains)
         return cls(
             parts.mean,
@@ -128,7 +134,7 @@ class InputDistribution(InputModel):
             parts.shape,
             parts.count,
             parts.explained,
-            observed=parts.rows if weights is None else parts.rows[weights > 0],
+            observed=present,
             weights=weights,
         )
 
@@ -185,7 +191,7 @@ class InputDistribution(InputModel):
         finite = f"{sets} of {self.num_features} features are finite sets, " if sets else ""
         return (
             f"InputDistribution({self.num_features} features ({names}), {rows}, {finite}rank {self.factor.shape[1]}, "
-            f"{self.explained:.1%} of the variance, {self.mean.dtype}, {self.mean.device})"
+            f"{self.explained:.1%} of the variance, {described(self.domain)}, {self.mean.dtype}, {self.mean.device})"
         )
 
     @property

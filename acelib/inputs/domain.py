@@ -7,19 +7,25 @@ it sets the baseline, the grid of a causal regressor and the limit beyond which 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._warnings import ConstantFeatureWarning, warn_caller
+from .ends import SampleRange
 
 
 @dataclass(frozen=True)
 class Interval:
     """All values from ``low`` to ``high``, in the feature's unit.
+
+    Attributes:
+        low, high: the ends.
+        origin: the sample whose range it is, with the errors of its ends; None where the interval was named, and so is
+            certain. Intervals with the same ends are equal wherever they come from.
 
     Example:
         >>> assert Interval(0.0, 2.0).outside(torch.tensor([1.5, 3.0])).tolist() == [3.0]
@@ -27,6 +33,11 @@ class Interval:
 
     low: float
     high: float
+    origin: SampleRange | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        origin = "" if self.origin is None else f", {self.origin}"
+        return f"Interval(low={self.low}, high={self.high}{origin})"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
@@ -126,12 +137,17 @@ def as_domain(spec: Any, name: str) -> Domain:
         except (TypeError, ValueError):
             numbers = None
         if numbers is not None:
-            return Interval(*numbers) if isinstance(spec, tuple) else FiniteSet(numbers)
+            return Interval(numbers[0], numbers[1]) if isinstance(spec, tuple) else FiniteSet(numbers)
     raise ValueError(f"domain of {name!r} must be a pair (low, high) or a set of values, got {spec!r}")
 
 
 def as_domains(
-    spec: Any, names: Sequence[str], low: Tensor, high: Tensor, sets: Mapping[int, FiniteSet] | None = None
+    spec: Any,
+    names: Sequence[str],
+    low: Tensor,
+    high: Tensor,
+    sets: Mapping[int, FiniteSet] | None = None,
+    origins: Callable[[], Sequence[SampleRange]] | None = None,
 ) -> tuple[Domain, ...]:
     """Return one domain per feature from a user's ``domain=`` argument; where none is given, that of the sample.
 
@@ -140,8 +156,13 @@ def as_domains(
         names: k names.
         low, high: ``(k,)`` range of the sample.
         sets: the columns whose sample is a finite set, by number; the others have their range.
+        origins: gives the origin of each range, where some feature has it as domain.
     """
-    default: list[Domain] = [Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    known: Sequence[SampleRange | None] = [None] * len(names)
+    if origins is not None and (spec is None or isinstance(spec, Mapping)):
+        known = origins()
+    ends = zip(low.tolist(), high.tolist(), known, strict=True)
+    default: list[Domain] = [Interval(a, b, origin) for a, b, origin in ends]
     for column, values in (sets or {}).items():
         default[column] = values
     if spec is None:
@@ -171,3 +192,12 @@ def warn_constant(names: Sequence[str], domains: Sequence[Domain]) -> None:
         warn_caller(
             f"constant features have effect 0 unless domain gives them an interval: {shown}", ConstantFeatureWarning
         )
+
+
+def described(domains: Sequence[Domain]) -> str:
+    """Return where the intervals come from: "domain: named", "domain: range of 500 rows", or which share is named."""
+    intervals = [domain for domain in domains if isinstance(domain, Interval)]
+    named = sum(interval.origin is None for interval in intervals)
+    origins = list(dict.fromkeys(str(i.origin) for i in intervals if i.origin is not None))
+    some = [f"{named} of {len(intervals)} named, else"] if 0 < named < len(intervals) else []
+    return "domain: " + (" ".join(some + origins) if origins else "named")

@@ -1,8 +1,8 @@
-"""What ``InputDistribution.fit`` is given: one table or a stream of batches, and weights of the rows."""
+"""What users give: one table or a stream of batches, weights of the rows, and inputs to be explained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .._names import as_list, ordered
 from .._tables import as_float_tensor, is_frame
 from .._warnings import ApproximationWarning, warn_caller
+from .base import Feature, InputModel
 
 COMPARED = 10_000  # rows in which values are counted before and after a change of the dtype
 LOST = 0.01  # of a feature's distinct values, beyond which a change of the dtype is told
@@ -91,6 +93,40 @@ def as_weights(weights: Any, X: Any, table: Tensor) -> Tensor | None:
         return None
     w = w / w.max()  # first, so that the sum of large ones is finite
     return w / w.mean()
+
+
+def as_inputs(x: Any, inputs: InputModel) -> Tensor:
+    """Return inputs of a model, ``(*shape)`` or ``(batch, *shape)``, checked, the columns of a frame in order.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    like, shape = inputs.mean, tuple(inputs.shape)
+    by_name = ordered(x, inputs.feature_names)
+    tensor = as_float_tensor(by_name, "x", dtype=like.dtype, device=like.device)
+    if by_name is not x and len(shape) > 1:  # a frame is flat
+        tensor = tensor.reshape(*tensor.shape[:-1], *shape)
+    if tuple(tensor.shape) != shape and tuple(tensor.shape[1:]) != shape:
+        sizes = ", ".join(map(str, shape))
+        raise ValueError(f"x must have shape ({sizes}) or (batch, {sizes}), got {tuple(tensor.shape)}")
+    return tensor
+
+
+def columns_of(features: Sequence[Feature] | None, inputs: InputModel) -> list[int]:
+    """Return the columns of single inputs, given by names or indices; None means all that are not pinned.
+
+    Raises:
+        ValueError: for unknown inputs, several in one, or none.
+    """
+    if features is None:
+        columns = [c for c in range(inputs.num_features) if c not in inputs.fixed]
+        if not columns:
+            raise ValueError("inputs must leave at least one input free, got all of them pinned by do({...})")
+        return columns
+    given = [inputs.feature(f) for f in as_list(features)]
+    if not given or any(len(c) != 1 for c in given):
+        raise ValueError(f"features must be a list of single inputs, at least one, got {features!r}")
+    return [c[0] for c in given]
 
 
 def warn_merged(before: Tensor, after: Tensor, names: tuple[str, ...]) -> None:

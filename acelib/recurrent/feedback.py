@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from .._entrance import admit, two_rows
 from .._models import DEFAULT_CHUNK, check_mode, check_placement
 from ..inputs.base import Feature, InputModel
 from ..inputs.domain import Domain, as_domains, warn_constant
+from ..inputs.ends import sample_ranges
 from ..inputs.support import Neighbourhood
 from .networks import (
     SequenceModel,
@@ -223,7 +224,8 @@ def _domains(rows: Tensor, names: tuple[str, ...], channels: tuple[str, ...], do
         spread = {f"{c}[{t}]": domain[c] for c in channels if c in domain for t in range(rows.shape[1])}
         domain = spread | {key: value for key, value in domain.items() if key not in channels}
     flat = rows.flatten(1)
-    domains = as_domains(domain, names, flat.amin(0).cpu().double(), flat.amax(0).cpu().double())
+    ends = flat.amin(0).cpu().double(), flat.amax(0).cpu().double()
+    domains = as_domains(domain, names, *ends, origins=partial(sample_ranges, flat))
     warn_constant(names, domains)
     return domains
 

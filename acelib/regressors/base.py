@@ -4,11 +4,12 @@ Every regressor is a linear smoother. Once its hyperparameters are chosen, its w
 sampled expectations ``y``, its prediction is ``B(α) w`` and its baseline is ``b w``, with a fixed row ``b``. Then
 
     ACE(α) = (B(α) − b) w                                        (the paper's Eq. 1)
-    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)² + baseline_misfit²
+    Var[ACE(α)] = (B(α) − b) L Σ Lᵀ (B(α) − b)ᵀ + misfit(α)² + baseline_misfit² + domain_std²
 
 where ``Σ`` is the covariance of the sampling errors of ``y``. The same rows serve every α, so these errors are
 strongly correlated and the baseline's error partly cancels the curve's: only the full ``Σ`` shows that. The other
-terms are the lack of fit at α and in the baseline, taken as independent; ``acelib.regressors.misfit`` derives them.
+terms are the lack of fit at α and in the baseline, which ``acelib.regressors.misfit`` derives, and the error of an
+interval that is the range of a sample (``acelib.regressors.sampled_domain``), all taken as independent.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .._intervals import ends, satterthwaite
 from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
+from .sampled_domain import end_error
 from .samples import Array, check_array, outside, to_numpy
 from .seeds import between_models, check_sources
 
@@ -45,8 +47,10 @@ class Regressor(Result, ABC):
       ``acelib.regressors.seeds``;
     - the lack of fit, at the value and in the baseline, for polynomials and splines: what held-out values show, more in
       sparse gaps between the values and beyond them. A table smooths nothing and has none;
+    - where the interval is the range of a sample, the error of its ends in a uniform baseline: how far it would be off
+      in another sample of the same size, see ``acelib.regressors.sampled_domain``. An interval that was named has none;
     - not a bias of the expectations (as of a Taylor expansion), and not how far the interval, or the data, that the
-      baseline is over are from the ones that were meant.
+      baseline is over are from the ones that were meant: the range of a sample grows with its size.
 
     ``band="bayesian"`` has neither error, but the noise and posterior of the fit. Sampling errors that are independent
     from one value to the next also look like lack of fit, and make the bands too wide by a factor of 2 to 3; those of
@@ -66,6 +70,8 @@ class Regressor(Result, ABC):
         baseline_misfit: the lack of fit in the baseline, in units of the output.
         freedom: degrees of freedom of the sampling covariance, independent rows or groups minus 1; None if unknown.
         model_weights: ``(S, p)`` weights of each network's curve where a list was given, whose mean is ``weights``.
+        low_std, high_std: standard errors of the ends, in the feature's unit; 0 where the interval was named.
+        domain_rows: rows whose range the interval is; None where it was named.
     """
 
     family: ClassVar[str]
@@ -82,6 +88,9 @@ class Regressor(Result, ABC):
     baseline_misfit: float = 0.0
     freedom: float | None = None
     model_weights: np.ndarray | None = None
+    low_std: float = 0.0
+    high_std: float = 0.0
+    domain_rows: int | None = None
 
     @property
     def baseline(self) -> float:
@@ -92,11 +101,20 @@ class Regressor(Result, ABC):
     def baseline_std(self) -> float:
         """Standard error of the baseline, a float in units of the output.
 
-        It has the sampling error, the spread of a list of networks, and ``baseline_misfit``: the lack of fit at a
-        chosen value, or in an average, where it changes sign from gap to gap and mostly cancels.
+        It has the sampling error, the spread of a list of networks, ``domain_std``, and ``baseline_misfit``: the lack
+        of fit at a chosen value, or in an average, where it changes sign from gap to gap and mostly cancels.
         """
-        variance = sum(part[0] for part, _ in self._sampling(self.baseline_weights[None])) + self.baseline_misfit**2
+        variance = sum(part[0] for part, _ in self._sampling(self.baseline_weights[None]))
+        variance += self.baseline_misfit**2 + self.domain_std**2
         return float(np.sqrt(max(variance, 0.0)))
+
+    @property
+    def domain_std(self) -> float:
+        """The part of ``baseline_std`` that comes from the ends of a sampled interval; 0 for other baselines."""
+        if self.baseline_kind != "uniform" or not (self.low_std or self.high_std):
+            return 0.0
+        low, high = self._basis(np.array([self.low, self.high])) @ self.weights - self.baseline
+        return float(end_error(low, high, self.high - self.low, self.low_std, self.high_std))
 
     @property
     def lack_of_fit(self) -> float:
@@ -123,8 +141,7 @@ class Regressor(Result, ABC):
             return_std: whether ``(mean, std)`` is returned in place of the mean.
             band: ``"sampling"`` for an error bar, of the sampling error of the rows and the lack of fit;
                 ``"bayesian"`` for the predictive deviation of the Bayesian fit, as in the paper, which is no error
-                bar (polynomials only). Neither contains a bias of the expectations or the error of an interval taken
-                from data.
+                bar (polynomials only). Neither contains a bias of the expectations.
 
         Raises:
             ValueError: if ``alphas`` has NaN or Inf, or ``band`` is unknown.
@@ -326,10 +343,12 @@ class Regressor(Result, ABC):
     def _parts(
         self, flat: np.ndarray, offset: np.ndarray
     ) -> tuple[np.ndarray, list[tuple[np.ndarray, float]], np.ndarray]:
-        """Return means ``(n,)``, variances and degrees of freedom of their sampling errors, and the squared misfit."""
+        """Return means ``(n,)``, variances and degrees of freedom of their sampling errors, and the other variances."""
         basis = self._rows(flat)
-        misfit = self._misfit(flat, basis) ** 2 + self.baseline_misfit**2 * (offset is self.baseline_weights)
-        return (basis - offset) @ self.weights, self._sampling(basis - offset), misfit
+        rest = self._misfit(flat, basis) ** 2
+        if offset is self.baseline_weights:
+            rest += self.baseline_misfit**2 + self.domain_std**2
+        return (basis - offset) @ self.weights, self._sampling(basis - offset), rest
 
     def _sampling(self, rows: np.ndarray) -> list[tuple[np.ndarray, float]]:
         """Return variances ``(n,)`` and degrees of freedom of contrasts ``(n, p)``: of the rows, of the networks."""
@@ -356,7 +375,7 @@ class Regressor(Result, ABC):
         raise ValueError(f"baseline must be 'uniform', ('data', values) or a number, got {baseline!r}")
 
     def _describe(self) -> str:
-        interval = f"[{self.low:.4g}, {self.high:.4g}]"
+        interval = f"[{self.low:.4g}, {self.high:.4g}]" + (f" of {self.domain_rows} rows" if self.domain_rows else "")
         return f"baseline={self.baseline:.4g}, range={interval}, lack_of_fit={self.lack_of_fit:.1e}"
 
 
