@@ -29,7 +29,7 @@ from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
 from .sampled_domain import end_error
-from .samples import Array, check_array, outside, to_numpy
+from .samples import Array, check_array, outside, shares_of, to_numpy
 from .seeds import between_models, check_sources
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
@@ -352,7 +352,7 @@ class Regressor(Result, ABC):
 
     def _sampling(self, rows: np.ndarray) -> list[tuple[np.ndarray, float]]:
         """Return variances ``(n,)`` and degrees of freedom of contrasts ``(n, p)``: of the rows, of the networks."""
-        of_rows = np.maximum(quadratic_form(rows, self.weight_covariance), 0.0)
+        of_rows = np.maximum(np.einsum("np,np->n", rows @ self.weight_covariance, rows), 0.0)
         return [(of_rows, math.inf if self.freedom is None else self.freedom), between_models(rows, self.model_weights)]
 
     def _baseline_row(self, baseline: Any) -> tuple[np.ndarray, str | float, tuple[np.ndarray, ...]]:
@@ -364,7 +364,7 @@ class Regressor(Result, ABC):
                 values = check_array(baseline[1], "the baseline's data").ravel()
                 if values.size == 0:
                     raise ValueError("baseline must be ('data', values) with at least one value, got none")
-                shares = _shares(baseline[2] if len(baseline) == 3 else None, values.size)
+                shares = shares_of(baseline[2] if len(baseline) == 3 else None, values.size)
                 self._warn_outside(values, "the baseline's data")
                 points = spread_over(self.alphas, self.low, self.high, values, shares)
                 return np.average(self._basis(values), axis=0, weights=shares), "data", points
@@ -390,21 +390,6 @@ def set_baseline(curves: Sequence[Curve], baseline: Baseline) -> list[Curve]:
         replace(curve, baseline_weights=row, baseline_kind=kind, baseline_misfit=float(size))
         for curve, size in zip(curves, misfits, strict=True)
     ]
-
-
-def quadratic_form(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return ``r M rᵀ`` for every row r, ``(n,)``; rows ``(n, p)``, matrix ``(p, p)``."""
-    return np.einsum("np,np->n", rows @ matrix, rows)
-
-
-def _shares(weights: Any, count: int) -> np.ndarray | None:
-    """Return the weights of ``count`` values, None for equal ones."""
-    if weights is None:
-        return None
-    found = check_array(weights, "the baseline's weights").ravel()
-    if found.size != count or (found < 0).any() or not found.sum() > 0:
-        raise ValueError(f"baseline must have a weight from 0 up for each of its {count} values, got {found.size}")
-    return found
 
 
 def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:

@@ -315,6 +315,16 @@ def growth(design: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     return np.sqrt(squares.cumsum(axis=0).max(axis=1))
 
 
+def shares_of(weights: Any, count: int) -> np.ndarray | None:
+    """Return the weights ``(count,)`` of a baseline's values, None for equal ones, or raise a ValueError."""
+    if weights is None:
+        return None
+    found = check_array(weights, "the baseline's weights").ravel()
+    if found.size != count or (found < 0).any() or not found.sum() > 0:
+        raise ValueError(f"baseline must have a weight from 0 up for each of its {count} values, got {found.size}")
+    return found
+
+
 def to_numpy(values: Any) -> np.ndarray:
     """Return ``values``, a tensor or anything numpy reads, as float64 numpy.
 
