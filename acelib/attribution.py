@@ -20,6 +20,7 @@ from ._devices import double
 from ._fingerprint import Kept, State, fingerprint
 from ._models import Model
 from ._names import each_target, is_one, positions
+from ._off_support import off_domain, warn_off
 from ._warnings import ApproximationWarning, warn_caller
 from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
 from .expectation.networks import Networks, admitted
@@ -30,6 +31,7 @@ from .inputs.domain import Domain, FiniteSet, Interval
 from .inputs.reading import as_inputs, columns_of
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
+from .regressors.judged_support import judged, off_at
 from .regressors.sampled_domain import drift_of, effects_of, grouped, over_sample, warn_drift
 from .regressors.seeds import with_sources
 from .regressors.values import CHEBYSHEV_VALUES, checked_values, quadrature, refined, rounds
@@ -139,6 +141,7 @@ class AverageCausalEffect:
             baseline: "uniform" over the domain, "data" for the observed values, or a number. Where the domain is the
                 range of a sample, errors of a uniform baseline hold for samples of this size, and a warning names the
                 features that a larger one would move: name their domain in ``InputDistribution.fit``.
+                Another names those with a tenth of their domain where most rows leave the data.
             refine: at most this many further values per feature, placed where the held-out residual is largest;
                 each round re-evaluates the feature so that all errors stay jointly known.
             progress: show a progress bar over features.
@@ -159,6 +162,7 @@ class AverageCausalEffect:
         Doubts(curves.expectations.values()).warn(bands=True)
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
         warn_drift({n: drift_of(d, [curves[n, t] for t in wanted]) for n, d in domains.items()}, domains)
+        warn_off({feature: off_domain(curve) for (feature, _), curve in curves.curves.items()})
         return curves
 
     def _curves(
@@ -185,7 +189,7 @@ class AverageCausalEffect:
             for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
                 values = refined(values, fitted, added)
                 fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
-            expectations[name] = e
+            expectations[name], fitted = e, judged(fitted, self.inputs, column)
             curves.update({(name, self.target_names[t]): c for t, c in zip(wanted, fitted, strict=True)})
         index = tuple(self.inputs.feature(name)[0] for name in expectations)
         targets_named = tuple(self.target_names[t] for t in wanted)
@@ -211,7 +215,8 @@ class AverageCausalEffect:
             target: name or index of the output, or one for each row, ``(batch,)``, such as ``net(x).argmax(1)``; None
                 where there is only one output.
             via: "regressors" uses regressors of all features on Chebyshev values, fitted once, and warns where they
-                miss direct values by more than 5 % of the range; "direct" evaluates each distinct value.
+                miss direct values by more than 5 % of the range; "direct" evaluates each distinct value. Values at
+                which most of the rows leave the data are named in a warning, for tables of at most 64 inputs.
             features: a list of the inputs to explain, as in ``regress``; the others get NaN. Default all but the
                 pinned ones, which have no effect to speak of and get NaN.
             progress: show a progress bar while regressors are fitted.
@@ -237,7 +242,7 @@ class AverageCausalEffect:
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
         effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
-        errors, freedoms, drifts = effects.clone(), effects.clone(), {}
+        errors, freedoms, drifts, off = effects.clone(), effects.clone(), {}, {}
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
         for column, (name, domain) in zip(columns, domains.items(), strict=True):
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
@@ -249,9 +254,12 @@ class AverageCausalEffect:
                 parts = [curve.estimate(distinct.double()) for curve in chosen]
                 found = [torch.stack(part, dim=1) for part in zip(*parts, strict=True)]
                 drifts[name] = drift_of(domain, chosen, found[1].numpy())
+            curve = None if curves is None else curves[column, int(wanted[0])]
+            off[name] = off_at(distinct, curve, self.inputs, column)
             effects[:, column], errors[:, column], freedoms[:, column] = (part[where, which] for part in found)
         doubts.warn(bands=True)
         warn_drift(drifts, domains)
+        warn_off(off)
         found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names

@@ -118,6 +118,18 @@ class InputModel(ABC):
                     ExtrapolationWarning,
                 )
 
+    def quick_support(self, column: int, values: Tensor) -> Tensor | None:
+        """Return about the share of rows that leave the data with a coordinate at each of a few values, or None.
+
+        It decides about warnings, and takes next to no time. None, as here, leaves it undecided: where rows have to be
+        simulated, or in many dimensions. ``Expectation.support`` is the number itself.
+
+        Args:
+            column: the coordinate.
+            values: ``(m,)`` float64 on the CPU.
+        """
+        return None
+
     def read_values(self, values: Any, width: int) -> Tensor:
         """Return values as ``(m, width)``, checked, in the dtype and on the device of ``mean``.
 

@@ -24,7 +24,7 @@ from .ends import sample_ranges
 from .intervention import TableIntervention
 from .moments import factorise_rows, factorise_stream
 from .reading import as_weights, is_batches, warn_merged
-from .support import Neighbourhood
+from .support import FEW, FEW_FEATURES, Neighbourhood
 
 
 @dataclass(frozen=True, repr=False)
@@ -241,6 +241,21 @@ class InputDistribution(InputModel):
         if self.samples is None or self.observed is None:
             return None
         return Neighbourhood(self.observed, self.samples, weights=self.weights)
+
+    def quick_support(self, column: int, values: Tensor) -> Tensor | None:
+        """Return the share of 64 rows that leave 512 observed ones, ``(m,)`` on the CPU; None beyond 64 features."""
+        if self._few is None:
+            return None
+        given = values.to(self.mean).reshape(-1, 1)
+        held = self.mean[list(self.fixed)].expand(len(given), -1)
+        return self._few.shares((column, *self.fixed), torch.cat([given, held], dim=1)).cpu()
+
+    @cached_property
+    def _few(self) -> Neighbourhood | None:
+        """A smaller neighbourhood, for a quick look."""
+        if self.samples is None or self.observed is None or self.num_features > FEW_FEATURES:
+            return None
+        return Neighbourhood(self.observed, self.samples, weights=self.weights, most=FEW)
 
     def pin(self, pins: Mapping[int, float]) -> InputDistribution:
         """Return the distribution in which these coordinates are constant."""

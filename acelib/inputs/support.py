@@ -22,6 +22,9 @@ from .._models import DEFAULT_CHUNK
 MAX_ROWS = 500  # intervened rows that are checked
 MAX_OBSERVED = 2000  # observed rows they are compared with
 MAX_ENTRIES = 2**20  # of simulated rows that are held at once
+FEW = (64, 512)  # rows and observed ones of a quick look,
+FEW_VALUES = 9  # at so many values of a feature
+FEW_FEATURES = 64  # beyond, a quick look is neither quick nor telling
 PAIRS = 4096  # pairs of rows measured at a time
 CANCELLED = 1e-3  # a difference below this share of its terms has lost digits
 COLUMNS = 64  # columns of the data widened to float64 at a time
@@ -38,13 +41,22 @@ class Neighbourhood:
         rows: ``(n, k)`` rows before the intervention (the data, or data with other coordinates pinned).
         weights: ``(n,)`` weights of the rows in the share; None where all are the same.
         seed: seed of the subsets; None means 0.
+        most: most rows and most observed ones.
     """
 
-    def __init__(self, observed: Tensor, rows: Tensor, *, weights: Tensor | None = None, seed: int | None = 0) -> None:
+    def __init__(
+        self,
+        observed: Tensor,
+        rows: Tensor,
+        *,
+        weights: Tensor | None = None,
+        seed: int | None = 0,
+        most: tuple[int, int] = (MAX_ROWS, MAX_OBSERVED),
+    ) -> None:
         self.scale = _unit(observed)
-        self.observed = observed[seeded_subset(len(observed), MAX_OBSERVED, seed=seed).to(observed.device)]
+        self.observed = observed[seeded_subset(len(observed), most[1], seed=seed).to(observed.device)]
         every = torch.arange(len(rows)) if weights is None else weights.cpu().nonzero()[:, 0]
-        index = every[seeded_subset(len(every), seed=(seed or 0) + 1)].to(rows.device)
+        index = every[seeded_subset(len(every), most[0], seed=(seed or 0) + 1)].to(rows.device)
         self.rows = rows[index]
         self.weights = None if weights is None else double(weights[index])
 

@@ -15,6 +15,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .._off_support import off_domain, warn_off
 from .house_style import (
     BAND,
     BLUE,
@@ -65,7 +66,7 @@ def plot_expectation(
     low, high = (end[:, output].cpu().numpy()[order] for end in e.interval())
     support = e.support.cpu().numpy()[order]
     shade_off_support(ax, x, support)
-    warn_off_support(support, e.feature)
+    warn_off_support(support, e.feature, x)
     if e.individual is not None and ice:
         curves = _some(e.individual, ice)[..., output].cpu().numpy()[order]
         ax.plot(x, curves, color=color, alpha=0.18, lw=0.7, zorder=1)
@@ -87,8 +88,18 @@ def plot_regressor(
     label: str = "",
     band: str = "sampling",
 ) -> Axes:
-    """Draw ACE(a) of one regressor with its 95 % band; return the axes. Tables are drawn as points with error bars."""
-    ax = own_axes(ax)
+    """Draw ACE(a) of one regressor with its 95 % band; return the axes. Tables are drawn as points with error bars.
+
+    A warning names the values at which most rows leave the data, where the curve knows.
+    """
+    warn_off({label or "this feature": off_domain(curve)})
+    return _regressor(own_axes(ax), curve, color, linestyle, label, band)
+
+
+def _regressor(
+    ax: Axes, curve: Regressor, color: str, linestyle: Any = "-", label: str = "", band: str = "sampling"
+) -> Axes:
+    """Draw one regressor without a word of its support."""
     if curve.family == "table":
         x, y = curve.alphas, curve.ace(curve.alphas)
         ax.errorbar(x, y, y - curve.interval(x)[0], fmt="o", color=color, capsize=3)
@@ -141,16 +152,16 @@ def plot_regressors(
             e = curves.expectations.get(feature) if isinstance(feature, str) else None
             if e is not None and panels == "feature" and i == 0:
                 shade_off_support(ax, e.alphas.cpu(), e.support.cpu())
-                warn_off_support(e.support.cpu().numpy(), e.feature)
             if e is not None and e.individual is not None and ice and curve.family != "table":
                 position = (curves.targets if isinstance(target, str) else curves.target_index).index(target)
                 lines = _some(e.individual, ice)[..., position].cpu() - curve.baseline
                 ax.plot(e.alphas.cpu(), lines, color=color, alpha=0.15, lw=0.6, zorder=0)
-            plot_regressor(curve, ax=ax, color=color, linestyle=LINESTYLES[i % len(LINESTYLES)])
+            _regressor(ax, curve, color, LINESTYLES[i % len(LINESTYLES)])
         ax.set_title(as_text(one), loc="left")
         ax.set(xlabel="value of the input" if panels == "target" else as_text(one), ylabel="")
     axes[0, 0].set_ylabel("ACE")
     _spread_labels(axes[0, -1], curves, outer[-1], inner, panels)
+    warn_off({str(feature): off_domain(curves[feature, targets[0]]) for feature in features})
     shown = (("features", features, curves.features), ("targets", targets, curves.targets))
     cut = (f"{len(a)} of {len(b)} {what}" for what, a, b in shown if chosen[what] is None and len(a) < len(b))
     if said := ", ".join(cut):

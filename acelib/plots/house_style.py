@@ -15,6 +15,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 
+from .._off_support import OFF_SUPPORT, off_values, warn_off
 from .._warnings import SupportWarning, warn_caller
 
 # Okabe and Ito's palette, without the yellow, which is too light for lines
@@ -30,7 +31,6 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK = (
 COLORS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY, BLACK)
 LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 BAND = 1.96  # standard errors either side: a nominal 95 % band
-OFF_SUPPORT = 0.5  # share of rows off the data from which a curve is shaded, and a plot warns
 
 STYLE: dict[Any, Any] = {
     "figure.figsize": (6.4, 3.8),
@@ -103,8 +103,14 @@ def shade_off_support(ax: Axes, alphas: Any, support: Any) -> None:
             ax.axvspan(left, right, color="0.5", alpha=0.10 + 0.20 * depth, lw=0, zorder=0)
 
 
-def warn_off_support(support: Any, name: str) -> None:
-    """Warn with a SupportWarning where most rows of the mean over the values leave the data."""
+def warn_off_support(support: Any, name: str, values: Any = None) -> None:
+    """Warn with a SupportWarning where most rows leave the data, on average or over a tenth of the values' range.
+
+    Args:
+        support: ``(m,)`` share of rows off the data.
+        name: of the feature.
+        values: ``(m,)`` what it is set to; None judges the average alone.
+    """
     share = float(np.nanmean(support)) if not np.isnan(support).all() else 0.0
     if share > OFF_SUPPORT:
         warn_caller(
@@ -112,6 +118,8 @@ def warn_off_support(support: Any, name: str) -> None:
             "behaviour on inputs it never met",
             SupportWarning,
         )
+    elif values is not None:
+        warn_off({name: off_values(values, support, of_domain=True)})
 
 
 def as_text(name: Any) -> str:

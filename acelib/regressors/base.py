@@ -18,6 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -72,6 +73,7 @@ class Regressor(Result, ABC):
         model_weights: ``(S, p)`` weights of each network's curve where a list was given, whose mean is ``weights``.
         low_std, high_std: standard errors of the ends, in the feature's unit; 0 where the interval was named.
         domain_rows: rows whose range the interval is; None where it was named.
+        support: some values and about the share of rows that leave the data there, ``(2, v)``; None where unknown.
     """
 
     family: ClassVar[str]
@@ -91,6 +93,7 @@ class Regressor(Result, ABC):
     low_std: float = 0.0
     high_std: float = 0.0
     domain_rows: int | None = None
+    support: np.ndarray | None = None
 
     @property
     def baseline(self) -> float:
@@ -113,8 +116,13 @@ class Regressor(Result, ABC):
         """The part of ``baseline_std`` that comes from the ends of a sampled interval; 0 for other baselines."""
         if self.baseline_kind != "uniform" or not (self.low_std or self.high_std):
             return 0.0
+        return float(end_error(*self.end_effects, self.high - self.low, self.low_std, self.high_std))
+
+    @cached_property
+    def end_effects(self) -> tuple[float, float]:
+        """The average causal effects at both ends of the interval, in units of the output."""
         low, high = self._basis(np.array([self.low, self.high])) @ self.weights - self.baseline
-        return float(end_error(low, high, self.high - self.low, self.low_std, self.high_std))
+        return float(low), float(high)
 
     @property
     def lack_of_fit(self) -> float:

@@ -126,9 +126,10 @@ def drift_of(domain: Domain, curves: Sequence[Regressor], std: np.ndarray | None
     """Return ``drift`` of the curves of one feature, at some of their values, or where effects have errors ``std``."""
     if not isinstance(domain, Interval) or domain.origin is None:
         return 0.0
-    if not any(curve.domain_std > 0 for curve in curves):
+    sampled = np.array([curve.domain_std > 0 for curve in curves])
+    if not sampled.any():
         return 0.0
-    ends = np.stack([curve.ace([curve.low, curve.high]) * (curve.domain_std > 0) for curve in curves], axis=1)
+    ends = np.array([curve.end_effects for curve in curves]).T * sampled
     span = np.array([np.ptp(curve.expectations) for curve in curves])
     if std is None:
         some = curves[0].alphas[np.linspace(0, curves[0].alphas.size - 1, VALUES).round().astype(int)]
@@ -143,15 +144,14 @@ def warn_drift(drifts: Mapping[str, float], domains: Mapping[str, Domain]) -> No
         drifts: by how many standard errors the effects of each feature drift; 0 where they do not.
         domains: the domains of these features.
     """
-    worst = sorted((name for name in drifts if drifts[name] > 0), key=lambda name: -drifts[name])
-    if not worst:
+    names = [name for name in drifts if drifts[name] > 0]
+    if not names:
         return
-    more = f" and {len(worst) - 10} more" if len(worst) > 10 else ""
-    first, size = worst[0], "one standard error" if drifts[worst[0]] < 1.5 else "several standard errors"
-    warn_caller(
-        f"effects of {', '.join(map(repr, worst[:10]))}{more} are measured from a mean over the "
-        f"{getattr(domains[first], 'origin', None)}, which grows with the sample: with 100 times as many rows those of "
-        f"{first!r} would move by about {size}. The error bars hold for samples of this "
-        f"size alone; name the domain that you mean in InputDistribution.fit, domain={{{first!r}: (low, high)}}",
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    warn_caller(  # the same words in every call about the same features, so that loops do not fill the screen
+        f"effects of {', '.join(map(repr, names[:10]))}{more} are measured from a mean over the "
+        f"{getattr(domains[names[0]], 'origin', None)}, which grows with the sample: with 100 times as many rows they "
+        f"would move by more than {DRIFT:g} standard errors. The error bars hold for samples of this size alone; name "
+        f"the domain that you mean in InputDistribution.fit, domain={{{names[0]!r}: (low, high)}}",
         ApproximationWarning,
     )
