@@ -219,7 +219,8 @@ class AverageCausalEffect:
         if via not in ("regressors", "direct"):
             raise ValueError(f"via must be 'regressors' or 'direct', got {via!r}")
         if target is None and self.num_outputs > 1:
-            raise ValueError(f"target must name one of the outputs {list(self.target_names)[:10]}, got None")
+            names = list(self.target_names)[:10]
+            raise ValueError(f"target must name one of the {self.num_outputs} outputs {names}, got None")
         x = self._inputs_of(x)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
@@ -229,24 +230,21 @@ class AverageCausalEffect:
         networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
-        effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
-        errors, freedoms = effects.clone(), effects.clone()
+        found = torch.full((3, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, degrees of freedom
         for column in columns:
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             if curves is None:
-                mean, std, freedom = self._direct(networks, column, distinct, wanted.tolist(), doubts)
+                parts = self._direct(networks, column, distinct, wanted.tolist(), doubts)
             else:
                 doubts.add(curves.expectations[self.inputs.feature_names[column]])
-                parts = [curves[column, t].estimate(distinct.double()) for t in wanted.tolist()]
-                mean, std, freedom = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
-            effects[:, column] = mean[where, which]
-            errors[:, column] = std[where, which]
-            freedoms[:, column] = freedom[where, which]
+                read = (curves[column, t].estimate(distinct.double()) for t in wanted.tolist())
+                parts = [torch.stack(part, dim=1) for part in zip(*read, strict=True)]
+            found[:, :, column] = torch.stack([part[where, which] for part in parts])
         doubts.warn(bands=True)
-        found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
+        effects, errors, freedoms = found.to(double(flat).device).reshape(3, *x.shape)
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
-        return Attribution(*found[:2], named, via, self.inputs.feature_names, x.clone(), found[2])
+        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms)
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
@@ -280,9 +278,8 @@ class AverageCausalEffect:
             if set(columns) <= set(kept.value.feature_index):
                 return kept.value
         options = dict(family="polynomial", order=MAX_ORDER, baseline="uniform")
-        curves = self._curves(
-            networks, columns, [*range(self.num_outputs)], CHEBYSHEV_VALUES, "chebyshev", 0, progress, options
-        )
+        every = list(range(self.num_outputs))
+        curves = self._curves(networks, columns, every, CHEBYSHEV_VALUES, "chebyshev", 0, progress, options)
         self._check(networks, curves, asked)
         self._cache = (*valid, Kept(curves, now, state()))
         return curves

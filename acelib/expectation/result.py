@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._intervals import ends, satterthwaite, wilson
+from .._intervals import ends, satterthwaite, wilson_ends
 from .._names import chosen
 from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
 from ..inputs.support import Later
@@ -176,7 +176,7 @@ class Expectation(Result):
                     f"method must be 'student' for values from {value.min():.3g} to {value.max():.3g} over "
                     f"{self.num_rows} rows, got 'wilson'; it needs rows, and outputs between 0 and 1"
                 )
-            low, high = wilson(value, stderr, freedom, self.freedom + 1, level)
+            low, high = wilson_ends(value, stderr, freedom, self.freedom + 1, level)
         else:
             skewness = None
             if self.skewness is not None:  # the networks of a list add a symmetric error
@@ -241,7 +241,8 @@ class Expectation(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
-            content = {"freedom": None, "skewness": None} | content  # which older files do not have
+            for name in ("freedom", "skewness"):  # which older files do not have
+                content.setdefault(name, None)
             check_entries(content, cls, without={"_later"}, further={"support"})
             values = rebuilt(content["values"], (None, None))
             m, outputs = values.shape
