@@ -79,7 +79,7 @@ class Expectation(Result):
         freedom: degrees of freedom of ``stderr``: independent rows (or groups) minus 1, of weighted ones the effective
             number, (Σw)² / Σw²; None where it is unknown or infinite.
         skewness: ``(m, outputs)`` skewness of the sampling law of ``values``, that of the rows divided by √n; None if
-            it is below 0.1 in size. Long tails and rare events have more than 0.2; ``interval`` corrects for it.
+            it is below 0.2 in size. Long tails and rare events have more, and ``interval`` corrects for it.
 
     For the rows at hand ``values`` are exact, whatever their number; ``stderr`` says how far they are from those of the
     population that the rows are a sample of, with the networks as they are. ``interval`` has Student's t for few rows
