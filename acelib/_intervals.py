@@ -100,7 +100,7 @@ def ends(value: Any, stderr: Any, freedom: Any, level: float, skewness: Any = No
     return value - lower * stderr, value + upper * stderr
 
 
-def wilson(value: Any, stderr: Any, freedom: Any, rows: float, level: float) -> tuple[np.ndarray, np.ndarray]:
+def wilson_ends(value: Any, stderr: Any, freedom: Any, rows: float, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return both ends of Wilson's interval of probabilities, of the values' shape, within 0 and 1.
 
     The number of rows is the one that the standard error stands for, ``p (1 − p) / stderr²``, and at most ``rows``.
@@ -117,7 +117,7 @@ def wilson(value: Any, stderr: Any, freedom: Any, rows: float, level: float) -> 
         proportions with small expected number of positive counts, Survey Methodology 24, 1998.
 
     Example:
-        >>> low, high = wilson(np.array([0.0]), np.array([0.0]), np.inf, 100, 0.95)
+        >>> low, high = wilson_ends(np.array([0.0]), np.array([0.0]), np.inf, 100, 0.95)
         >>> assert low == 0 and abs(high - 0.037) < 1e-3  # no event in 100 rows: about 3.8 / (100 + 3.8)
     """
     spread = value * (1 - value)

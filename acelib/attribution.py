@@ -241,29 +241,28 @@ class AverageCausalEffect:
         networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
-        effects = torch.full(flat.shape, torch.nan, dtype=torch.float64)
-        errors, freedoms, drifts, off = effects.clone(), effects.clone(), {}, {}
+        found = torch.full((3, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, degrees of freedom
+        drifts, off = {}, {}
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
         for column, (name, domain) in zip(columns, domains.items(), strict=True):
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
+            chosen = [] if curves is None else [curves[column, t] for t in wanted.tolist()]
             if curves is None:
-                found, drifts[name] = self._direct(networks, column, domain, distinct, wanted.tolist(), doubts)
+                parts, drifts[name] = self._direct(networks, column, distinct, wanted.tolist(), doubts)
             else:
                 doubts.add(curves.expectations[name])
-                chosen = [curves[column, t] for t in wanted.tolist()]
-                parts = [curve.estimate(distinct.double()) for curve in chosen]
-                found = [torch.stack(part, dim=1) for part in zip(*parts, strict=True)]
-                drifts[name] = drift_of(domain, chosen, found[1].numpy())
-            curve = None if curves is None else curves[column, int(wanted[0])]
-            off[name] = off_at(distinct, curve, self.inputs, column)
-            effects[:, column], errors[:, column], freedoms[:, column] = (part[where, which] for part in found)
+                read = (curve.estimate(distinct.double()) for curve in chosen)
+                parts = [torch.stack(part, dim=1) for part in zip(*read, strict=True)]
+                drifts[name] = drift_of(domain, chosen, parts[1].numpy())
+            off[name] = off_at(distinct, chosen[0] if chosen else None, self.inputs, column)
+            found[:, :, column] = torch.stack([part[where, which] for part in parts])
         doubts.warn(bands=True)
         warn_drift(drifts, domains)
         warn_off(off)
-        found = [t.to(double(flat).device).reshape(x.shape) for t in (effects, errors, freedoms)]
+        effects, errors, freedoms = found.to(double(flat).device).reshape(3, *x.shape)
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
-        return Attribution(*found[:2], named, via, self.inputs.feature_names, x.clone(), found[2])
+        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms)
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
@@ -297,9 +296,8 @@ class AverageCausalEffect:
             if set(columns) <= set(kept.value.feature_index):
                 return kept.value
         options = dict(family="polynomial", order=MAX_ORDER, baseline="uniform")
-        curves = self._curves(
-            networks, columns, [*range(self.num_outputs)], CHEBYSHEV_VALUES, "chebyshev", 0, progress, options
-        )
+        every = list(range(self.num_outputs))
+        curves = self._curves(networks, columns, every, CHEBYSHEV_VALUES, "chebyshev", 0, progress, options)
         self._check(networks, curves, asked)
         self._cache = (*valid, Kept(curves, now, state()))
         return curves
@@ -332,32 +330,25 @@ class AverageCausalEffect:
         e = self._ask(networks, column, values, targets, rows)
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
-                raise ValueError(
-                    "baseline must not be 'data' for an input model without rows, got 'data'; it needs rows"
-                )
+                raise ValueError("inputs must have rows where baseline is 'data', got an input model without rows")
             weights = getattr(self.inputs, "weights", None)
             baseline = ("data", self.inputs.samples[:, column].cpu().double(), weights)
         shared = dict(covariance=e.covariances.cpu().numpy(), baseline=baseline)
         if bool(np.isnan(shared["covariance"]).any()):
             shared["covariance"] = None  # moments without a sample size: no sampling error is known
-        alphas, y = values.numpy(), e.values.T.cpu().numpy()
+        sampled = values.numpy(), e.values.T.cpu().numpy()
         if isinstance(domain, FiniteSet):
-            fitted = CausalTable.fit_many(alphas, y, **shared)
+            fitted = CausalTable.fit_many(*sampled, **shared)
         else:
             shared |= dict(low=domain.low, high=domain.high) | ({"max_order": order} if family == "polynomial" else {})
-            fitted = over_sample(CURVE_FAMILIES[family].fit_many(alphas, y, **shared), domain)
+            fitted = over_sample(CURVE_FAMILIES[family].fit_many(*sampled, **shared), domain)
         return with_sources(fitted, e.freedom, None if e.models is None else e.models.cpu().numpy()), e
 
     def _direct(
-        self,
-        networks: Networks,
-        column: int,
-        domain: Domain,
-        distinct: Tensor,
-        targets: list[int],
-        doubts: Doubts,
+        self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
     ) -> tuple[tuple[Tensor, ...], float]:
         """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
+        domain = self._domain(column)
         nodes, weights = quadrature(domain)
         values = torch.cat([distinct.double(), nodes])
         e = self._ask(networks, column, values, targets, self.rows)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._intervals import ends, satterthwaite, wilson
+from .._intervals import ends, satterthwaite, wilson_ends
 from .._names import chosen
 from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
 from ..inputs.support import Later
@@ -79,7 +79,7 @@ class Expectation(Result):
         freedom: degrees of freedom of ``stderr``: independent rows (or groups) minus 1, of weighted ones the effective
             number, (Σw)² / Σw²; None where it is unknown or infinite.
         skewness: ``(m, outputs)`` skewness of the sampling law of ``values``, that of the rows divided by √n; None if
-            it is below 0.1 in size. Long tails and rare events have more than 0.2; ``interval`` corrects for it.
+            it is below 0.2 in size. Long tails and rare events have more, and ``interval`` corrects for it.
 
     For the rows at hand ``values`` are exact, whatever their number; ``stderr`` says how far they are from those of the
     population that the rows are a sample of, with the networks as they are. ``interval`` has Student's t for few rows
@@ -176,7 +176,7 @@ class Expectation(Result):
                     f"method must be 'student' for values from {value.min():.3g} to {value.max():.3g} over "
                     f"{self.num_rows} rows, got 'wilson'; it needs rows, and outputs between 0 and 1"
                 )
-            low, high = wilson(value, stderr, freedom, self.freedom + 1, level)
+            low, high = wilson_ends(value, stderr, freedom, self.freedom + 1, level)
         else:
             skewness = None
             if self.skewness is not None:  # the networks of a list add a symmetric error
@@ -241,7 +241,8 @@ class Expectation(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
-            content = {"freedom": None, "skewness": None} | content  # which older files do not have
+            for name in ("freedom", "skewness"):  # which older files do not have
+                content.setdefault(name, None)
             check_entries(content, cls, without={"_later"}, further={"support"})
             values = rebuilt(content["values"], (None, None))
             m, outputs = values.shape

@@ -24,13 +24,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
-from .._devices import double
 from .._intervals import ends, satterthwaite
 from .._saved import Result
 from .._warnings import ExtrapolationWarning, warn_caller
 from .misfit import average_misfit, misfit, side_by_side, spread_over
 from .sampled_domain import end_error
-from .samples import Array, check_array, outside, shares_of, to_numpy
+from .samples import Array, check_array, like, outside, shares_of, to_numpy
 from .seeds import between_models, check_sources
 
 Baseline = str | float | np.ndarray | torch.Tensor | tuple[str, Array]
@@ -157,7 +156,7 @@ class Regressor(Result, ABC):
         References:
             Chattopadhyay et al. 2019, Sec. 4.3.
         """
-        return self._evaluate(alphas, np.zeros_like(self.weights), return_std, band)
+        return self._evaluate(alphas, np.zeroslike(self.weights), return_std, band)
 
     def ace(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
         """Return the average causal effect E[y | do(x = α)] − baseline, float64 of ``alphas``' shape.
@@ -200,7 +199,7 @@ class Regressor(Result, ABC):
         """
         mean, std, freedom = (to_numpy(part) for part in self.estimate(alphas, of=of))
         low, high = ends(mean, std, freedom, level)
-        return _like(low, mean.shape, alphas), _like(high, mean.shape, alphas)
+        return like(low, mean.shape, alphas), like(high, mean.shape, alphas)
 
     def estimate(self, alphas: Array, *, of: str = "ace") -> tuple[Any, Any, Any]:
         """Return mean, standard deviation and degrees of freedom, float64 of ``alphas``' shape; see ``interval``."""
@@ -211,7 +210,7 @@ class Regressor(Result, ABC):
         mean, sampling, fit = self._parts(values.ravel(), offset)
         std = np.sqrt(sum(variance for variance, _ in sampling) + fit)
         # A known variance would raise the number; but a lack of fit is often far below what its bound allows for.
-        return tuple(_like(part, values.shape, alphas) for part in (mean, std, satterthwaite(sampling)))
+        return tuple(like(part, values.shape, alphas) for part in (mean, std, satterthwaite(sampling)))
 
     def smoothed(self, expectations: np.ndarray) -> np.ndarray:
         """Return the weights ``(S, p)`` of other curves ``(S, m)`` over the same values, by this curve's smoother."""
@@ -340,8 +339,8 @@ class Regressor(Result, ABC):
             rows = self._rows(values.ravel()) - offset
             mean = rows @ self.weights
             variance = self._bayesian_variance(rows) if return_std else None
-        mean = _like(mean, values.shape, alphas)
-        return mean if variance is None else (mean, _like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas))
+        mean = like(mean, values.shape, alphas)
+        return mean if variance is None else (mean, like(np.sqrt(np.maximum(variance, 0.0)), values.shape, alphas))
 
     def _rows(self, flat: np.ndarray) -> np.ndarray:
         """Return the basis at ``flat (n,)``, with a warning where it is extrapolated."""
@@ -398,11 +397,3 @@ def set_baseline(curves: Sequence[Curve], baseline: Baseline) -> list[Curve]:
         replace(curve, baseline_weights=row, baseline_kind=kind, baseline_misfit=float(size))
         for curve, size in zip(curves, misfits, strict=True)
     ]
-
-
-def _like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:
-    """Return float64 ``values`` in this shape: a tensor where ``original`` is one, else numpy."""
-    values = values.reshape(shape)
-    if isinstance(original, torch.Tensor):
-        return torch.as_tensor(values, dtype=torch.float64).to(double(original).device)
-    return values

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from .._devices import double
 from .._warnings import ApproximationWarning, ExtrapolationWarning, warn_caller
 
 Array = ArrayLike | torch.Tensor
@@ -313,6 +314,14 @@ def growth(design: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     """
     squares = solve_triangular(triangle, design.T, trans=1) ** 2
     return np.sqrt(squares.cumsum(axis=0).max(axis=1))
+
+
+def like(values: np.ndarray, shape: tuple[int, ...], original: Any) -> Any:
+    """Return float64 ``values`` in this shape: a tensor where ``original`` is one, else numpy."""
+    values = values.reshape(shape)
+    if isinstance(original, torch.Tensor):
+        return torch.as_tensor(values, dtype=torch.float64).to(double(original).device)
+    return values
 
 
 def shares_of(weights: Any, count: int) -> np.ndarray | None:

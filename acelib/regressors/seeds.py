@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def between_models(rows: np.ndarray, model_weights: np.ndarray | None) -> tuple[
     return ((rows @ found.T) ** 2).sum(axis=1) / (count * (count - 1)), count - 1
 
 
-def check_sources(freedom: object, model_weights: object, num_weights: int) -> None:
+def check_sources(freedom: Any, model_weights: Any, num_weights: int) -> None:
     """Raise a ValueError for degrees of freedom or weights of networks that cannot be, as in a file changed by hand."""
     number = isinstance(freedom, int | float) and not isinstance(freedom, bool)
     if freedom is not None and not (number and 0 < freedom < math.inf):

@@ -128,7 +128,10 @@ def test_unknown_methods_and_outputs_that_are_no_shares_are_refused():
         (dict(n=200, groups=10), "it rests on 10 independent rows or groups"),
         (dict(n=200, model=[mild, lambda x: 2 * mild(x)]), "it takes the 2 networks as they are"),
         (dict(n=100, model=tailed), r"outputs under do\(x0\) have long tails or rare events"),
-        (dict(n=60, model=event), r"under do\(x0\) no row shows an event at some values, .* may still be up to 0.05"),
+        (
+            dict(n=60, model=event),
+            r"under do\(x0\) no row shows an event at some values or all, .* reach 0.05",
+        ),
     ],
 )
 def test_one_warning_says_what_makes_the_error_bar_too_small(arguments, message):
@@ -147,6 +150,15 @@ def test_one_warning_says_what_makes_the_error_bar_too_small(arguments, message)
         lambda: ace.attribute(inputs.samples[2:4], 0),
     ):
         assert len(told(call)[1]) == 1 and "interval() uses Student's t" in told(call)[1][0]
+
+
+def test_outputs_that_are_0_everywhere_may_be_events_and_other_constants_are_not():
+    inputs = InputDistribution.fit(rows(60))
+    for level, warned in ((0.0, True), (1.0, True), (0.5, False)):
+        e, said = told(lambda c=level: interventional_expectation(lambda x: 0 * x[:, :1] + c, inputs, 0, VALUES))
+        assert bool(said) == warned and e.skewness is None
+    assert not told(lambda: interventional_expectation(lambda x: x[:, :1], inputs, 0, VALUES))[1]
+    assert not told(lambda: interventional_expectation(lambda x: x[:, :1].relu(), inputs, 0, VALUES))[1]
 
 
 def test_networks_of_a_list_are_counted_where_bands_hold_their_spread():
