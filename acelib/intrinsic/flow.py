@@ -20,6 +20,7 @@ from .._checks import as_count, as_generator
 from .._warnings import ApproximationWarning, warn_caller
 from .fitted import FittedRows
 from .graph import CausalGraph, read_columns
+from .rounded import spread_rounded
 from .scm import CausalModel
 from .splines import ResidualSplines, regressions, spline_transform
 from .training import blocks, losses, train, train_until_held_out
@@ -102,11 +103,13 @@ class FlowModel(CausalModel):
 
         Raises:
             ImportError: if zuko is not installed.
-            ValueError: for missing or constant columns, NaN, fewer than 100 rows, or no steps.
+            ValueError: for missing or constant columns, columns of few values or with one that many rows share, NaN,
+                fewer than 100 rows, or no steps.
 
         Warns:
-            ApproximationWarning: where values repeat, or where after the given ``epochs`` the mean log-likelihood of
-                the rows is below that of the linear-normal model. Without ``epochs`` it cannot be, on held-out rows.
+            ApproximationWarning: where values are rounded, which are then spread evenly over their step; where after
+                the given ``epochs`` the mean log-likelihood of the rows is below that of the linear-normal model.
+                Without ``epochs`` it cannot be, on held-out rows.
 
         References:
             Prechelt (1998) for early stopping; Polyak and Juditsky (1992) for averaged weights.
@@ -266,8 +269,7 @@ def _read(X: Any, graph: Any, names: Iterable[str] | None) -> tuple[Tensor, Caus
     constant = [n for n, s in zip(graph.nodes, X.std(0), strict=True) if s == 0]
     if constant:
         raise ValueError(f"X must vary in every column, got constant {constant}; leave these nodes out of the graph")
-    _warn_of_repeats(X, graph)
-    return X, graph
+    return spread_rounded(X, graph), graph
 
 
 def _draws(kept: int, n: int, generator: torch.Generator) -> Tensor:
@@ -278,21 +280,6 @@ def _draws(kept: int, n: int, generator: torch.Generator) -> Tensor:
     """
     number = round(n / (2 - n / kept))
     return torch.randint(kept, (number,), generator=generator)
-
-
-def _warn_of_repeats(X: Tensor, graph: CausalGraph) -> None:
-    """Warn of columns in which single values hold more than 2 % of the rows: flows are for continuous variables."""
-    found = []
-    for node, column in zip(graph.nodes, X.T, strict=True):
-        distinct, counts = column.unique(return_counts=True)
-        if int(counts.max()) > max(5, 0.02 * len(column)):
-            found.append(f"{node!r} ({len(distinct)} distinct values)")
-    if found:
-        warn_caller(
-            f"a flow is for continuous variables, but values repeat in {', '.join(found)}; contributions of these "
-            "nodes may be wrong, use StructuralModel with FiniteNoise for them",
-            ApproximationWarning,
-        )
 
 
 def _warn_below_linear(transform: nn.Module, rows: Tensor, adjacency: Tensor, epochs: int) -> None:
