@@ -51,9 +51,8 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
     if categorical == "argmax":
         return torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(outputs).reshape(outputs.shape)
     total = scores.sum(-1, keepdim=True)
-    slack, coarse = _slack(scores)
-    if bool((scores >= 0).all()) and bool(((total - 1).abs() < slack).all()):
-        return (scores / total).reshape(outputs.shape) if coarse else outputs
+    if bool((scores >= 0).all()) and bool(((total - 1).abs() < _slack(scores)).all()):
+        return (scores / total).reshape(outputs.shape)  # what is 1 up to rounding has no entropy
     if categorical is None:
         raise ValueError(
             "categorical must be 'softmax' (a label drawn from their softmax) or 'argmax' (the largest) where the "
@@ -62,12 +61,12 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
     return scores.softmax(-1).reshape(outputs.shape)
 
 
-def _slack(scores: Tensor) -> tuple[float, bool]:
-    """Return how far from 1 a sum of probabilities may be, and whether they were rounded to half precision."""
+def _slack(scores: Tensor) -> float:
+    """Return how far from 1 a sum of probabilities may be, which may have been rounded to half precision."""
     for dtype in (torch.float16, torch.bfloat16):
         if torch.equal(scores.to(dtype).to(scores.dtype), scores):
-            return 4 * torch.finfo(dtype).eps, True
-    return 1e-5, False
+            return 4 * torch.finfo(dtype).eps
+    return 1e-5
 
 
 def entropy(probabilities: Tensor, groups: int) -> Tensor:

@@ -21,7 +21,7 @@ from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_ou
 from .games import MAX_EXACT, allocate
 from .linear import LinearModel
 from .outcome import Outcome
-from .pickfreeze import chain_plan, first_total_plan, permutation_plan, replicate, subsets_plan
+from .pickfreeze import chain_plan, constant, first_total_plan, permutation_plan, replicate, rounding, subsets_plan
 from .scm import CausalModel
 from .sobol import closed_values, first_and_total, shapley_values
 
@@ -181,6 +181,8 @@ class Job:
         """Return the variance or entropy of the target on rows ``(n, nodes)`` of data, and its standard error."""
         outputs = self.what.at_nodes(rows)
         if self.measure == "variance":
-            return variance_of_rows(outputs[:, 0].cpu())
+            y = outputs[:, :1].cpu()
+            still = constant(torch.stack([y.amin(0), y.amax(0)]), rounding(y))
+            return (0.0, 0.0) if bool(still) else variance_of_rows(y[:, 0])
         p = self.label(outputs)
         return entropy_of_rows(p[:, : p.shape[1] // self.groups].cpu())

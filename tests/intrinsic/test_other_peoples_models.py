@@ -54,6 +54,28 @@ def test_an_output_constant_up_to_rounding_has_no_indices(name, inputs):
         assert c.contributions.abs().max() == 0 and c.uncertainty == 0 and c.shares.isnan().all()
 
 
+@pytest.mark.parametrize("kind", ["given", "fitted", "list"])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("offset", [0.0, -1e3])
+def test_a_constant_has_no_contributions_whatever_the_causal_model(kind, dtype, scale, offset):
+    """Nor an error of learning, closed indices or a variance on the data; nor has a label that is always the same."""
+    graph = {"a": [], "b": ["a"], "c": ["b"]}
+    scm = LinearModel(graph, {"b": {"a": 0.7}, "c": {"b": 0.7}})
+    fitted = LinearModel.fit(scm.sample(100, seed=1), graph, noise="empirical")
+    one = {"given": scm, "fitted": fitted, "list": fitted.refits(3)}[kind]
+    soft = lambda x: x.softmax(1).sum(1, keepdim=True)  # noqa: E731
+    context = {0.0: "shapley", -1e3: "first"}[offset]
+    options = dict(context=context, dtype=dtype, num_samples=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        r = intrinsic_contributions(one, lambda x: (soft(x) + offset) * scale, **options)
+        h = intrinsic_contributions(one, lambda x: soft(x) * x.new_tensor([1.0, 0.0]), measure="entropy", **options)
+    for found in (r, h):
+        assert found.contributions.abs().max() == 0 and found.stderr.max() == 0 and found.uncertainty == 0
+        assert found.shares.isnan().all() and all(math.isnan(s) for s in found.closed.values())
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_small_and_rare_variation_is_no_rounding(scale, shift):
