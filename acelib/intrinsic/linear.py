@@ -83,6 +83,9 @@ class LinearModel(CausalModel):
     ) -> LinearModel:
         """Return the model fitted by least squares, each node on its parents.
 
+        It keeps up to 2^14 of the rows, from which contributions get the error of learning and a check: a column of few
+        values is fitted as any other, and where that is not the world of the data, their variances tell.
+
         Args:
             X: ``(n, nodes)`` table; a data frame's columns are found by name.
             graph: ``{child: [parents]}``.
