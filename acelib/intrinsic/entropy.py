@@ -9,6 +9,7 @@ about c/m. Two independent inner halves give it twice with error 2c/m and their 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from ._progress import progress_bar
+from .cost import warn_of_cost
 from .games import MAX_EXACT, allocate, subsets_needed
 from .outcome import Outcome
 from .pickfreeze import HALF_STEP, sizes
@@ -49,9 +51,8 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
     if categorical == "argmax":
         return torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(outputs).reshape(outputs.shape)
     total = scores.sum(-1, keepdim=True)
-    slack, coarse = _slack(scores)
-    if bool((scores >= 0).all()) and bool(((total - 1).abs() < slack).all()):
-        return (scores / total).reshape(outputs.shape) if coarse else outputs
+    if bool((scores >= 0).all()) and bool(((total - 1).abs() < _slack(scores)).all()):
+        return (scores / total).reshape(outputs.shape)  # what is 1 up to rounding has no entropy
     if categorical is None:
         raise ValueError(
             "categorical must be 'softmax' (a label drawn from their softmax) or 'argmax' (the largest) where the "
@@ -60,12 +61,12 @@ def label_probabilities(outputs: Tensor, categorical: str | None, groups: int) -
     return scores.softmax(-1).reshape(outputs.shape)
 
 
-def _slack(scores: Tensor) -> tuple[float, bool]:
-    """Return how far from 1 a sum of probabilities may be, and whether they were rounded to half precision."""
+def _slack(scores: Tensor) -> float:
+    """Return how far from 1 a sum of probabilities may be, which may have been rounded to half precision."""
     for dtype in (torch.float16, torch.bfloat16):
         if torch.equal(scores.to(dtype).to(scores.dtype), scores):
-            return 4 * torch.finfo(dtype).eps, True
-    return 1e-5, False
+            return 4 * torch.finfo(dtype).eps
+    return 1e-5
 
 
 def entropy(probabilities: Tensor, groups: int) -> Tensor:
@@ -80,7 +81,7 @@ def entropy(probabilities: Tensor, groups: int) -> Tensor:
 
 
 def replicate_entropy(
-    what: Outcome,
+    what: Outcome | Sequence[Outcome],
     label: Callable[[Tensor], Tensor],
     groups: int,
     *,
@@ -91,11 +92,12 @@ def replicate_entropy(
     scramblings: int,
     seed: int | None,
     progress: bool,
+    runs: int = 1,
 ) -> tuple[Tensor, Tensor, list[dict[int, Tensor]], int]:
     """Return contributions and entropies in nats for every scrambling, the tables behind them and the model rows.
 
     Args:
-        what: the target in terms of the noises.
+        what: the target in terms of the noises; a sequence has one for every scrambling.
         label: function from outputs to probabilities.
         groups: models side by side.
         context: which subsets to visit.
@@ -105,19 +107,27 @@ def replicate_entropy(
         scramblings: at least 16.
         seed: seed of scramblings and permutations; None means 0.
         progress: show a progress bar.
+        runs: runs like this one whose time is predicted together; 0 says nothing.
+
+    Warns:
+        UserWarning: after the first subset, where all are predicted to take more than two minutes.
     """
     k, rng = len(order), np.random.default_rng(as_generator(seed).initial_seed())
     outer = max(4, sizes(num_samples, scramblings) // inner_samples)
     numbers, totals, tables, rows = [], [], [], 0
-    for _ in progress_bar(range(scramblings), "entropy", progress):
-        estimate = _Conditional(what, label, groups, outer, inner_samples, rng)
+    for r in progress_bar(range(scramblings), "entropy", progress):
+        one = what if isinstance(what, Outcome) else what[r]
+        estimate = _Conditional(one, label, groups, outer, inner_samples, rng)
+        orders, along = [list(order)], context
         if context == "shapley" and k > MAX_EXACT:
-            orders = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)]
-            table = {bits: -estimate(bits) for o in orders for bits in [0, *subsets_needed("topological", o)]}
-            each = torch.stack([allocate(table, "topological", o) for o in orders]).mean(0)
-        else:
-            table = {bits: -estimate(bits) for bits in sorted({0, *subsets_needed(context, order)})}
-            each = allocate(table, context, order)
+            orders, along = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)], "topological"
+        wanted = sorted({0, *(bits for o in orders for bits in subsets_needed(along, o))})
+        started, table = time.perf_counter(), {0: -estimate(0)}
+        if not r:
+            rows_of_all = runs * estimate.rows * len(wanted) * scramblings
+            warn_of_cost(rows_of_all, estimate.rows, time.perf_counter() - started, len(wanted))
+        table |= {bits: -estimate(bits) for bits in wanted[1:]}
+        each = torch.stack([allocate(table, along, o) for o in orders]).mean(0)
         numbers.append(each)
         totals.append(-table[0])
         tables.append(table)
@@ -150,19 +160,31 @@ class _Conditional:
 
     def __call__(self, bits: int) -> Tensor:
         """Return H(Y | N_u) ``(groups,)`` for the subset with these bits."""
-        k = self.fixed.shape[1]
+        k, chunk = self.fixed.shape[1], self.what.chunk
         mask = torch.tensor([bits >> j & 1 == 1 for j in range(k)], device=self.fixed.device)
         if bits == 2**k - 1:
-            return entropy(self._probabilities(self.fixed), self.groups).mean(0).cpu()
-        outer, inner = (1, len(self.halves[0])) if bits == 0 else (self.outer, self.inner // 2)
-        means = []
-        for half in self.halves:
-            rows = torch.where(mask, self.fixed[:outer, None], half[None, :inner])
-            p = self._probabilities(rows.reshape(-1, k))
-            means.append(p.reshape(outer, inner, -1).mean(1))
+            known = [entropy(self._probabilities(rows), self.groups).sum(0) for rows in self.fixed.split(chunk)]
+            return (torch.stack(known).sum(0) / len(self.fixed)).cpu()
+        if bits == 0:
+            means = [self._mean(half)[None] for half in self.halves]
+        else:
+            points = self.fixed[: self.outer].split(max(1, chunk // self.inner))  # memory is bounded by the chunk
+            means = [torch.cat([self._inner(some, half, mask) for some in points]) for half in self.halves]
         pool = entropy((means[0] + means[1]) / 2, self.groups)
         halves = (entropy(means[0], self.groups) + entropy(means[1], self.groups)) / 2
         return (2 * pool - halves).mean(0).cpu()
+
+    def _mean(self, noise: Tensor) -> Tensor:
+        """Return the mean ``(groups · classes,)`` of the probabilities."""
+        sums = [self._probabilities(rows).sum(0) for rows in noise.split(self.what.chunk)]
+        return torch.stack(sums).sum(0) / len(noise)
+
+    def _inner(self, points: Tensor, half: Tensor, mask: Tensor) -> Tensor:
+        """Return the inner means ``(points, groups · classes)``: noises of the subset fixed, the others averaged."""
+        inner = self.inner // 2
+        rows = torch.where(mask, points[:, None], half[None, :inner])
+        p = self._probabilities(rows.reshape(-1, rows.shape[-1]))
+        return p.reshape(len(points), inner, -1).mean(1)
 
     def _probabilities(self, noise: Tensor) -> Tensor:
         self.rows += len(noise)

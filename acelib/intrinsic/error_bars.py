@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from scipy.stats import t as student
 from torch import Tensor
 
@@ -33,7 +34,34 @@ def interval(value: Tensor, stderr: Tensor, replicates: int, level: float = 0.95
     Raises:
         ValueError: if the level is not between 0 and 1.
     """
+    return student_interval(value, stderr, torch.full_like(value, replicates - 1), level)
+
+
+def student_interval(value: Tensor, stderr: Tensor, degrees: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Return the ends of Student-t intervals with ``degrees`` of freedom each; where they are 0, the error is 0 too.
+
+    Raises:
+        ValueError: if the level is not between 0 and 1.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    half = (float(student.ppf((1 + level) / 2, replicates - 1)) if replicates > 1 else 0.0) * stderr
+    quantile = torch.as_tensor(student.ppf((1 + level) / 2, degrees.clamp_min(1e-3).double().cpu().numpy()))
+    half = torch.where(degrees > 0, quantile.to(stderr) * stderr, torch.zeros_like(stderr))
     return value - half, value + half
+
+
+def degrees_of_sum(one: Tensor, degrees_of_one: Tensor, other: Tensor, degrees_of_other: Tensor) -> Tensor:
+    """Return the degrees of freedom of the standard error ``hypot(one, other)`` of two independent errors.
+
+    References:
+        Satterthwaite (1946).
+
+    Example:
+        >>> each, both = torch.tensor([3.0]), torch.tensor([10.0])
+        >>> assert degrees_of_sum(each, both, each, both).tolist() == [20.0]
+        >>> assert degrees_of_sum(0 * each, both, each, both).tolist() == [10.0]
+    """
+    a, b = one.square(), other.square()
+    spread = a.square() / degrees_of_one.clamp_min(1) + b.square() / degrees_of_other.clamp_min(1)
+    found = (a + b).square() / spread
+    return torch.where(spread > 0, found, degrees_of_one)

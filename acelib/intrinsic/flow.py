@@ -8,26 +8,24 @@ single transform is used on purpose: a composition of two would let a node depen
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .._checks import as_generator
+from .._checks import as_count, as_generator
 from .._warnings import ApproximationWarning, warn_caller
-from ._progress import progress_bar
+from .fitted import FittedRows
 from .graph import CausalGraph, read_columns
+from .rounded import spread_rounded
 from .scm import CausalModel
 from .splines import ResidualSplines, regressions, spline_transform
+from .training import blocks, losses, train, train_until_held_out
 
 DTYPE = torch.float64
-CHECK_EVERY = 25  # steps between two looks at the held-out rows
-PATIENCE = 8  # looks without a better likelihood after which training ends
-BLOCK = 2**18  # parameters of splines in memory at once; each needs about a kilobyte
-AVERAGED = 50  # steps over which weights are averaged
 
 
 class FlowModel(CausalModel):
@@ -105,61 +103,108 @@ class FlowModel(CausalModel):
 
         Raises:
             ImportError: if zuko is not installed.
-            ValueError: for missing or constant columns, NaN, fewer than 100 rows, or no steps.
+            ValueError: for missing or constant columns, columns of few values or with one that many rows share, NaN,
+                fewer than 100 rows, or no steps.
 
         Warns:
-            ApproximationWarning: where values repeat, or where after the given ``epochs`` the mean log-likelihood of
-                the rows is below that of the linear-normal model. Without ``epochs`` it cannot be, on held-out rows.
+            ApproximationWarning: where values are rounded, which are then spread evenly over their step; where after
+                the given ``epochs`` the mean log-likelihood of the rows is below that of the linear-normal model.
+                Without ``epochs`` it cannot be, on held-out rows.
 
         References:
             Prechelt (1998) for early stopping; Polyak and Juditsky (1992) for averaged weights.
         """
-        graph = CausalGraph.of(graph)
-        X = read_columns(X, graph, names).cpu().to(DTYPE)
-        if len(X) < 100:
-            raise ValueError(f"X must have at least 100 rows to learn mechanisms from, got {len(X)}")
-        for what, number in (("epochs", epochs), ("steps", steps), ("batch_size", batch_size)):
-            if number is not None and number < 1:
-                raise ValueError(f"{what} must be at least 1, got {number}")
-        location, scale = X.mean(0), X.std(0)
-        constant = [n for n, s in zip(graph.nodes, scale, strict=True) if s == 0]
-        if constant:
-            raise ValueError(
-                f"X must vary in every column, got constant {constant}; leave these nodes out of the graph"
-            )
-        _warn_of_repeats(X, graph)
+        options = _Options(epochs, steps, batch_size, learning_rate, tuple(hidden), bins, progress)
+        X, graph = _read(X, graph, names)
+        return cls._learned(X, graph, options, as_generator(seed), resample=False)
+
+    @classmethod
+    def bootstrap(
+        cls,
+        X: Any,
+        graph: CausalGraph | Mapping[str, Iterable[str]],
+        *,
+        repeats: int = 20,
+        names: Iterable[str] | None = None,
+        seed: int | None = 0,
+        **options: Any,
+    ) -> list[FlowModel]:
+        """Return flows trained on resamples of the rows, whose spread is the error of learning from such a table.
+
+        ``intrinsic_contributions`` takes the list: nothing else tells how far a trained flow may be off. Every flow has
+        its own initial weights and its own fifth of the rows held out. It is trained on draws of the others, so that no
+        row is on both sides, and on a third more draws than rows: then the weights of the rows, held-out ones
+        included, vary as in a bootstrap of all rows.
+
+        Args:
+            X: ``(n, nodes)`` table of continuous variables, as for ``fit``.
+            graph: ``{child: [parents]}``.
+            repeats: number of flows, at least 2; each takes as long as ``fit``.
+            names: names of X's columns where it is no data frame; default the nodes in the order of the graph.
+            seed: seed of resamples and trainings; None means 0.
+            options: those of ``fit``.
+
+        Raises:
+            ImportError, ValueError: as ``fit``.
+
+        References:
+            Efron and Tibshirani (1993).
+        """
+        repeats = as_count(repeats, "repeats", "the number of flows", minimum=2)
+        settings = _Options(**options)
+        X, graph = _read(X, graph, names)
         generator = as_generator(seed)
-        transform = spline_transform(graph.adjacency(), hidden, bins, generator).to(DTYPE)
-        rows = (X - location) / scale
-        options: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "progress": progress}
-        if epochs is None:
-            order = torch.randperm(len(rows), generator=generator)
-            held, kept = rows[order[: len(rows) // 5]], rows[order[len(rows) // 5 :]]
+        first = cls._learned(X, graph, settings, generator, resample=True)
+        flows = [first]
+        for _ in range(repeats - 1):
+            flows.append(cls._learned(X, graph, settings, generator, resample=True))
+            flows[-1].fitted = first.fitted  # one copy of the rows for all
+        return flows
+
+    @classmethod
+    def _learned(
+        cls, X: Tensor, graph: CausalGraph, options: _Options, generator: torch.Generator, *, resample: bool
+    ) -> FlowModel:
+        """Return the flow trained on rows ``(n, nodes)``, or on a resample of them."""
+        location, scale = X.mean(0), X.std(0)
+        transform = spline_transform(graph.adjacency(), options.hidden, options.bins, generator).to(DTYPE)
+        rows, n = (X - location) / scale, len(X)
+        training = {"batch_size": options.batch_size, "learning_rate": options.learning_rate}
+        if options.epochs is None:
+            order = torch.randperm(n, generator=generator)
+            held, kept = rows[order[: n // 5]], rows[order[n // 5 :]]
+            if resample:
+                kept = kept[_draws(len(kept), n, generator)]
             transform = ResidualSplines(transform, *regressions(kept, graph.adjacency()))
-            history = _train_until_held_out(transform, kept, held, generator, steps=steps, **options)
+            history = train_until_held_out(
+                transform, kept, held, generator, steps=options.steps, progress=options.progress, **training
+            )
         else:
-            history = _train(transform, rows, generator, epochs=epochs, **options)
-            _warn_below_linear(transform, rows, graph.adjacency(), epochs)
+            rows = rows[_draws(n, n, generator)] if resample else rows
+            history = train(transform, rows, generator, epochs=options.epochs, progress=options.progress, **training)
+            _warn_below_linear(transform, rows, graph.adjacency(), options.epochs)
         offset = float(scale.log().sum())  # densities are of the data, not of standardised rows
-        return cls(graph, transform.eval(), location, scale, [loss + offset for loss in history])
+        flow = cls(graph, transform.eval(), location, scale, [loss + offset for loss in history])
+        flow.fitted = replace(FittedRows.of(X), resampled=resample)
+        return flow
 
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from noises ``(batch, nodes)``, in the noises' dtype."""
         with torch.no_grad():
-            blocks = _blocks(self.transform, noise.cpu().to(DTYPE))
-            rows = torch.cat([self.transform().inv(block) for block in blocks])
+            parts = blocks(self.transform, noise.cpu().to(DTYPE))
+            rows = torch.cat([self.transform().inv(block) for block in parts])
         return (rows * self.scale + self.location).to(noise)
 
     def abduct(self, X: Tensor) -> Tensor:
         """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, one vector for each instance."""
         with torch.no_grad():
-            blocks = _blocks(self.transform, self._standard(X))
-            return torch.cat([self.transform()(block) for block in blocks]).to(X)
+            parts = blocks(self.transform, self._standard(X))
+            return torch.cat([self.transform()(block) for block in parts]).to(X)
 
     def log_prob(self, X: Any, *, names: Iterable[str] | None = None) -> Tensor:
         """Return the log density ``(batch,)`` in nats of rows ``(batch, nodes)``."""
         rows = self._standard(read_columns(X, self.graph, names))
-        return -_losses(self.transform, rows) - self.scale.log().sum()
+        return -losses(self.transform, rows) - self.scale.log().sum()
 
     def jacobian(self, X: Tensor) -> Tensor:
         """Return ∂n/∂x ``(batch, nodes, nodes)`` at nodes ``(batch, nodes)``: row = noise, column = node."""
@@ -196,24 +241,50 @@ class FlowModel(CausalModel):
         return f"FlowModel({dict(self.graph.parents)}{loss})"
 
 
-def _warn_of_repeats(X: Tensor, graph: CausalGraph) -> None:
-    """Warn of columns in which single values hold more than 2 % of the rows: flows are for continuous variables."""
-    found = []
-    for node, column in zip(graph.nodes, X.T, strict=True):
-        distinct, counts = column.unique(return_counts=True)
-        if int(counts.max()) > max(5, 0.02 * len(column)):
-            found.append(f"{node!r} ({len(distinct)} distinct values)")
-    if found:
-        warn_caller(
-            f"a flow is for continuous variables, but values repeat in {', '.join(found)}; contributions of these "
-            "nodes may be wrong, use StructuralModel with FiniteNoise for them",
-            ApproximationWarning,
-        )
+@dataclass(frozen=True)
+class _Options:
+    """How a flow is trained; see ``FlowModel.fit``."""
+
+    epochs: int | None = None
+    steps: int = 5000
+    batch_size: int = 512
+    learning_rate: float = 1e-2
+    hidden: tuple[int, ...] = (32, 32)
+    bins: int = 8
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        for what in ("epochs", "steps", "batch_size"):
+            number = getattr(self, what)
+            if number is not None and number < 1:
+                raise ValueError(f"{what} must be at least 1, got {number}")
+
+
+def _read(X: Any, graph: Any, names: Iterable[str] | None) -> tuple[Tensor, CausalGraph]:
+    """Return the columns of the nodes and the graph, or raise a ValueError for a table that no flow is learned from."""
+    graph = CausalGraph.of(graph)
+    X = read_columns(X, graph, names).cpu().to(DTYPE)
+    if len(X) < 100:
+        raise ValueError(f"X must have at least 100 rows to learn mechanisms from, got {len(X)}")
+    constant = [n for n, s in zip(graph.nodes, X.std(0), strict=True) if s == 0]
+    if constant:
+        raise ValueError(f"X must vary in every column, got constant {constant}; leave these nodes out of the graph")
+    return spread_rounded(X, graph), graph
+
+
+def _draws(kept: int, n: int, generator: torch.Generator) -> Tensor:
+    """Return draws with replacement among ``kept`` of n rows, as many as make the weights of all n rows vary by 1.
+
+    With N draws a row's weight, relative to its mean, has the variance (n / kept) (1 + kept / N) - 1: that of a
+    bootstrap, 1, for N = n where all are kept, and for N = 4n / 3 where a fifth is held out.
+    """
+    number = round(n / (2 - n / kept))
+    return torch.randint(kept, (number,), generator=generator)
 
 
 def _warn_below_linear(transform: nn.Module, rows: Tensor, adjacency: Tensor, epochs: int) -> None:
     """Warn where the likelihood of standardised rows is below its maximum under linear mechanisms and normal noises."""
-    found = -float(_losses(transform, rows).mean())
+    found = -float(losses(transform, rows).mean())
     deviations = regressions(rows, adjacency)[2]
     linear = -float((deviations.log() + 0.5 * (1 + math.log(2 * math.pi))).sum())
     if found < linear:
@@ -223,84 +294,3 @@ def _warn_below_linear(transform: nn.Module, rows: Tensor, adjacency: Tensor, ep
             "a held-out likelihood does, or give more",
             ApproximationWarning,
         )
-
-
-def _negative_log_likelihood(transform: nn.Module, rows: Tensor) -> Tensor:
-    """Return minus the log density ``(batch,)`` of standardised rows under standard normal noises."""
-    noises, ladj = transform().call_and_ladj(rows)
-    return 0.5 * noises.square().sum(1) + 0.5 * noises.shape[1] * torch.log(noises.new_tensor(2 * torch.pi)) - ladj
-
-
-def _losses(transform: nn.Module, rows: Tensor) -> Tensor:
-    """Return minus the log density ``(batch,)`` of standardised rows, in blocks and without a graph."""
-    with torch.no_grad():
-        return torch.cat([_negative_log_likelihood(transform, block) for block in _blocks(transform, rows)])
-
-
-def _blocks(transform: nn.Module, rows: Tensor) -> tuple[Tensor, ...]:
-    """Return the rows in blocks small enough for the widest layer, or 16 numbers a node: memory is bounded."""
-    width = max([16 * rows.shape[1], *(len(p) for p in transform.parameters() if p.ndim > 1)])
-    return rows.split(max(1, BLOCK // width))
-
-
-def _train(
-    transform: nn.Module,
-    rows: Tensor,
-    generator: torch.Generator,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    progress: bool,
-) -> list[float]:
-    """Return the mean loss of every epoch; the likelihood of ``transform`` is maximised in place."""
-    optimizer = torch.optim.Adam(transform.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    history = []
-    for _ in progress_bar(range(epochs), "flow", progress):
-        total = 0.0
-        for index in torch.randperm(len(rows), generator=generator).split(batch_size):
-            loss = _negative_log_likelihood(transform, rows[index]).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach()) * len(index)
-        schedule.step()
-        history.append(total / len(rows))
-    return history
-
-
-def _train_until_held_out(
-    transform: nn.Module,
-    rows: Tensor,
-    held: Tensor,
-    generator: torch.Generator,
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    progress: bool,
-) -> list[float]:
-    """Return the held-out losses up to the best one, whose averaged weights ``transform`` is left with."""
-    average, optimizer = copy.deepcopy(transform), torch.optim.Adam(transform.parameters(), lr=learning_rate)
-    pairs = list(average.parameters()), list(transform.parameters())
-    history, best, kept = [float(_losses(average, held).mean())], 0, copy.deepcopy(average.state_dict())
-    batches: list[Tensor] = []
-    for step in progress_bar(range(1, steps + 1), "flow", progress):
-        batches = batches or list(torch.randperm(len(rows), generator=generator).split(batch_size))
-        loss = _negative_log_likelihood(transform, rows[batches.pop()]).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            for mean, weight in zip(*pairs, strict=True):
-                mean.lerp_(weight, max(1 / step, 1 / AVERAGED))
-        if step % CHECK_EVERY and step < steps:
-            continue
-        history.append(float(_losses(average, held).mean()))
-        if history[-1] < history[best] - 1e-4:
-            best, kept = len(history) - 1, copy.deepcopy(average.state_dict())
-        if len(history) - 1 - best >= PATIENCE:
-            break
-    transform.load_state_dict(kept)
-    return history[: best + 1]

@@ -154,13 +154,17 @@ def _checked(graph: Any) -> dict[str, tuple[str, ...]]:
     """Return the parents of every node as tuples of names, or raise a ValueError that names what is wrong."""
     if hasattr(graph, "predecessors") and hasattr(graph, "nodes"):  # a networkx.DiGraph
         graph = {node: list(graph.predecessors(node)) for node in graph.nodes}
+    elif hasattr(graph, "neighbors") and hasattr(graph, "nodes"):
+        raise ValueError(f"graph must have arrows, got an undirected {type(graph).__name__}; give a networkx.DiGraph")
     if not isinstance(graph, Mapping) or not graph:
         raise ValueError(f"graph must be a non-empty mapping {{child: [parents]}}, got {graph!r}; a root has []")
     checked: dict[str, tuple[str, ...]] = {}
     for child, parents in graph.items():
         if isinstance(parents, str):
             raise ValueError(f"graph must give {child!r} a list of parents, got {parents!r}; write [{parents!r}]")
-        if isinstance(parents, (set, frozenset)):
+        if not isinstance(parents, Iterable):
+            raise ValueError(f"graph must give {child!r} a list of parents, got {parents!r}; a root has []")
+        if isinstance(parents, (set, frozenset)) and len(parents) > 1:
             raise ValueError(
                 f"graph must give {child!r} its parents in an order, which is that of a mechanism's arguments, got the "
                 f"set {sorted(map(str, parents))}; write a list"

@@ -1,27 +1,28 @@
 """The computation of one set of contributions: by enumeration, by a closed form, or by sampling.
 
 The options are checked before a Job is made. Every route ends in the same place: values of R replicates (two equal
-ones for an exact method), averaged into a result.
+ones for an exact method), which ``present`` averages into a result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .answer import Answer, certain
+from .data_check import entropy_of_rows, variance_of_rows
 from .entropy import entropy, label_probabilities, replicate_entropy
-from .error_bars import mean_and_stderr, ratio_and_stderr
 from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_outputs, linear_weights
-from .games import MAX_EXACT, allocate, subset_of
+from .games import MAX_EXACT, allocate
 from .linear import LinearModel
 from .outcome import Outcome
-from .pickfreeze import chain_plan, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
-from .results import Closed, IntrinsicContributions
+from .pickfreeze import chain_plan, constant, first_total_plan, permutation_plan, replicate, rounding, subsets_plan
+from .scm import CausalModel
 from .sobol import closed_values, first_and_total, shapley_values
 
 # Nodes up to which sampled variances visit all 2^k subsets; beyond, a random order of the nodes for every point. At
@@ -72,6 +73,10 @@ class Job:
         """Columns of the nodes in causal order."""
         return [self.what.scm.graph.index(n) for n in self.names]
 
+    def of(self, scm: CausalModel) -> Job:
+        """Return the same job for another fit of the causal model."""
+        return self if scm is self.what.scm else replace(self, what=replace(self.what, scm=scm))
+
     @property
     def groups(self) -> int:
         """Models side by side: one, or the mean of several and each of them."""
@@ -81,8 +86,8 @@ class Job:
         """Return the label's probabilities ``(batch, groups · classes)`` from outputs of the same shape."""
         return label_probabilities(outputs, self.categorical, self.groups)
 
-    def exact(self, model: Any, target: int | str, inputs: Sequence[str] | None) -> IntrinsicContributions | None:
-        """Return the result of an exact method, or None where there is none."""
+    def exact(self, model: Any, target: int | str, inputs: Sequence[str] | None) -> Answer | None:
+        """Return the answer of an exact method, or None where there is none."""
         scm, k = self.what.scm, self.k
         noises = finite_noises(scm)
         if noises is not None and k <= MAX_EXACT:
@@ -92,23 +97,39 @@ class Job:
                 return self._from_table(enumerate_variance(outputs, noises), rows)
             p = self.label(outputs.reshape(rows, -1)).reshape(outputs.shape)
             return self._from_table(-enumerate_entropy(p, noises, lambda q: entropy(q, self.groups)), rows)
-        if isinstance(scm, LinearModel) and self.measure == "variance" and self.what.count == 1:
-            model = model[0] if isinstance(model, list | tuple) else model
-            columns = range(k) if inputs is None else [scm.graph.index(n) for n in inputs]
-            place = scm.graph.index(target) if model is None else int(target)
-            weights = linear_weights(model, place, list(columns), k)
-            if weights is not None and not scm.unknown_noises(weights):
-                values = scm.contributions(weights)[:, None]
-                return self._result(_certain(values), _certain(values.sum(0)), "closed form", 0)
+        weights = self.linear_target(model, target, inputs)
+        if isinstance(scm, LinearModel) and weights is not None and not scm.unknown_noises(weights):
+            values = scm.contributions(weights)[:, None]
+            return Answer(certain(values), certain(values.sum(0)), "closed form", 0)
         return None
 
-    def _from_table(self, table: Tensor, rows: int) -> IntrinsicContributions:
-        """Return the result of an enumerated ``(2^k, groups)``: closed variances, or minus conditional entropies."""
+    def linear_target(self, model: Any, target: int | str, inputs: Sequence[str] | None) -> Tensor | None:
+        """Return the weight ``(k,)`` of every node in a target whose variance has a closed form, else None."""
+        graph = self.what.scm.graph
+        if not isinstance(self.what.scm, LinearModel) or self.measure != "variance" or self.what.count != 1:
+            return None
+        model = model[0] if isinstance(model, list | tuple) else model
+        columns = range(self.k) if inputs is None else [graph.index(n) for n in inputs]
+        place = graph.index(target) if model is None else int(target)
+        return linear_weights(model, place, list(columns), self.k)
+
+    def _from_table(self, table: Tensor, rows: int) -> Answer:
+        """Return the answer of an enumerated ``(2^k, groups)``: closed variances, or minus conditional entropies."""
         total = table[-1] if self.measure == "variance" else -table[0]
         values = allocate(table, self.context, self.order)
-        return self._result(_certain(values), _certain(total), "enumeration", rows, _certain(table - table[0]))
+        return Answer(certain(values), certain(total), "enumeration", rows, certain(table - table[0]))
 
-    def sampled_variance(self) -> IntrinsicContributions:
+    def sampled(self, worlds: Sequence[CausalModel] | None = None, *, runs: int = 1) -> Answer:
+        """Return the answer from samples: of the causal model, or of another one in each scrambling.
+
+        Args:
+            worlds: a causal model for every scrambling; None for that of the job.
+            runs: runs like this one whose time is predicted together; 0 says nothing.
+        """
+        whats = None if worlds is None else [replace(self.what, scm=scm) for scm in worlds]
+        return self._entropy(whats, runs) if self.measure == "entropy" else self._variance(whats, runs)
+
+    def _variance(self, whats: Sequence[Outcome] | None, runs: int) -> Answer:
         """Return contributions to the variance from pick-freeze mixtures."""
         k, context, closed = self.k, self.context, None
         every = context == "shapley" and k <= ALL_SUBSETS
@@ -119,7 +140,7 @@ class Job:
         else:
             plan = chain_plan(self.order) if context == "topological" else first_total_plan(k)
         run = replicate(
-            self.what.mixed,
+            self.what.mixed if whats is None else [what.mixed for what in whats],
             plan,
             k,
             num_samples=self.num_samples,
@@ -127,18 +148,19 @@ class Job:
             seed=self.seed,
             chunk=self.what.chunk,
             progress=self.progress,
+            runs=runs,
         )
         values = run.statistics
         if every:
             values, closed = shapley_values(run, k), closed_values(run).transpose(0, 1)
         elif context in ("first", "total"):
             values = first_and_total(run, k)[context == "total"]
-        return self._result(values, run.variance, "sampling", run.num_rows, closed)
+        return Answer(values, run.variance, "sampling", run.num_rows, closed)
 
-    def sampled_entropy(self) -> IntrinsicContributions:
+    def _entropy(self, whats: Sequence[Outcome] | None, runs: int) -> Answer:
         """Return contributions to the entropy of the label from nested averages."""
         values, total, tables, rows = replicate_entropy(
-            self.what,
+            self.what if whats is None else whats,
             self.label,
             self.groups,
             context=self.context,
@@ -148,57 +170,19 @@ class Job:
             scramblings=self.scramblings,
             seed=self.seed,
             progress=self.progress,
+            runs=runs,
         )
         if len(tables[0]) < 2**self.k:
-            return self._result(values, total, "sampling", rows)
+            return Answer(values, total, "sampling", rows)
         table = torch.stack([torch.stack([one[b] for b in range(2**self.k)]) for one in tables])
-        return self._result(values, total, "sampling", rows, table - table[:, :1])
+        return Answer(values, total, "sampling", rows, table - table[:, :1])
 
-    def _result(
-        self, values: Tensor, total: Tensor, method: str, rows: int, closed: Tensor | None = None
-    ) -> IntrinsicContributions:
-        """Return the averages of replicates ``(R, k, groups)``, ``(R, groups)`` and ``(R, 2^k, groups)``.
-
-        The first group is the model, or the mean of several.
-        """
-        own, whole = values[..., 0], total[:, 0]
-        contributions, stderr = mean_and_stderr(own)
-        shares, shares_stderr = ratio_and_stderr(own, whole[:, None])
-        uncertainty, uncertainty_stderr = (float(t) for t in mean_and_stderr(whole))
-        residual, residual_stderr = (float(t) for t in mean_and_stderr(whole - own.sum(1)))
-        subsets, subsets_stderr = ({}, {}) if closed is None else self._closed(closed[..., 0], whole)
-        scramblings = len(values) if method == "sampling" else 0
-        return IntrinsicContributions(
-            nodes=self.what.scm.nodes,
-            target="label" if self.measure == "entropy" else self.what.name,
-            measure=self.measure,
-            context=self.context,
-            contributions=contributions,
-            stderr=stderr,
-            shares=shares,
-            shares_stderr=shares_stderr,
-            uncertainty=uncertainty,
-            uncertainty_stderr=uncertainty_stderr,
-            residual=residual,
-            residual_stderr=residual_stderr,
-            order=self.names,
-            method=method,
-            num_samples=sizes(self.num_samples, self.scramblings) * scramblings,
-            num_rows=rows,
-            scramblings=scramblings,
-            closed=subsets,
-            closed_stderr=subsets_stderr,
-            models=values[..., 1:].mean(0).T.contiguous() if self.groups > 1 else None,
-        )
-
-    def _closed(self, closed: Tensor, whole: Tensor) -> tuple[Closed, Closed]:
-        """Return closed indices of all subsets, and their errors, from replicates ``(R, 2^k)`` and ``(R,)``."""
-        nodes = self.what.scm.nodes
-        names = [tuple(nodes[j] for j in subset_of(bits, self.k)) for bits in range(2**self.k)]
-        value, stderr = ratio_and_stderr(closed, whole[:, None])
-        return dict(zip(names, value.tolist(), strict=True)), dict(zip(names, stderr.tolist(), strict=True))
-
-
-def _certain(values: Tensor) -> Tensor:
-    """Return two equal replicates: a value whose standard error is 0."""
-    return values.double().expand(2, *values.shape)
+    def uncertainty_of(self, rows: Tensor) -> tuple[float, float]:
+        """Return the variance or entropy of the target on rows ``(n, nodes)`` of data, and its standard error."""
+        outputs = self.what.at_nodes(rows)
+        if self.measure == "variance":
+            y = outputs[:, :1].cpu()
+            still = constant(torch.stack([y.amin(0), y.amax(0)]), rounding(y))
+            return (0.0, 0.0) if bool(still) else variance_of_rows(y[:, 0])
+        p = self.label(outputs)
+        return entropy_of_rows(p[:, : p.shape[1] // self.groups].cpu())

@@ -8,12 +8,15 @@ is ``w_j² s_j²``, in every context.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import log, pi
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._checks import as_count, as_generator
+from .fitted import FittedRows
 from .graph import CausalGraph, read_columns
 from .noise import EmpiricalNoise, variance_of
 from .scm import CausalModel
@@ -36,6 +39,8 @@ class LinearModel(CausalModel):
         >>> chain = LinearModel({"X": [], "Y": ["X"], "Z": ["Y"]}, {"Y": {"X": 2.0}, "Z": {"Y": 3.0}})
         >>> assert chain.contributions("Z").tolist() == [36.0, 9.0, 1.0]
     """
+
+    noise_kind = "normal"
 
     def __init__(
         self,
@@ -78,6 +83,9 @@ class LinearModel(CausalModel):
     ) -> LinearModel:
         """Return the model fitted by least squares, each node on its parents.
 
+        It keeps up to 2^14 of the rows, from which contributions get the error of learning and a check: a column of few
+        values is fitted as any other, and where that is not the world of the data, their variances tell.
+
         Args:
             X: ``(n, nodes)`` table; a data frame's columns are found by name.
             graph: ``{child: [parents]}``.
@@ -106,7 +114,71 @@ class LinearModel(CausalModel):
             scales[node] = float(residual.square().mean().sqrt())  # ddof 0: the maximum of the normal likelihood
             if noise == "empirical" and scales[node] > 0:
                 noises[node] = EmpiricalNoise(residual / scales[node])
-        return cls(graph, coefficients, intercepts, scales, noises)
+        model = cls(graph, coefficients, intercepts, scales, noises)
+        model.fitted, model.noise_kind = FittedRows.of(X), noise
+        return model
+
+    @classmethod
+    def bootstrap(
+        cls,
+        X: Any,
+        graph: CausalGraph | Mapping[str, Iterable[str]],
+        *,
+        repeats: int = 20,
+        names: Iterable[str] | None = None,
+        noise: str = "normal",
+        seed: int | None = 0,
+    ) -> list[LinearModel]:
+        """Return models fitted to resamples of the rows, whose spread is the error of learning from such a table.
+
+        ``intrinsic_contributions`` takes the list. A single fitted model brings this error along by itself; the list
+        shows every refit, and its mean.
+
+        Args:
+            X: ``(n, nodes)`` table, as for ``fit``; every resample draws n of its rows with replacement.
+            graph: ``{child: [parents]}``.
+            repeats: number of models, at least 2.
+            names: names of X's columns where it is no data frame; default the nodes in the order of the graph.
+            noise: "normal" or "empirical", as for ``fit``.
+            seed: seed of the resamples; None means 0.
+
+        Raises:
+            ValueError: as ``fit``, or where hardly a resample has a regression, such as with a rare value.
+
+        References:
+            Efron and Tibshirani (1993).
+
+        Example:
+            >>> X = LinearModel({"a": [], "b": ["a"]}, {"b": {"a": 2.0}}).sample(200)
+            >>> models = LinearModel.bootstrap(X, {"a": [], "b": ["a"]}, repeats=5)
+            >>> assert len({float(m.matrix[1, 0]) for m in models}) == 5
+        """
+        repeats = as_count(repeats, "repeats", "the number of models", minimum=2)
+        model = cls.fit(X, graph, names=names, noise=noise)
+        rows = read_columns(X, model.graph, names).cpu().double()
+        return model.refits(repeats, seed=seed, rows=rows)
+
+    def refits(self, repeats: int, *, seed: int | None = 0, rows: Tensor | None = None) -> list[LinearModel]:
+        """Return models fitted to resamples of ``rows (n, nodes)``; default the rows that ``fit`` kept, at most 2^14.
+
+        Raises:
+            ValueError: if the model was not fitted, or where hardly a resample has a regression.
+        """
+        if self.fitted is None:
+            raise ValueError("refits must be of a model that was fitted, got one with given coefficients; use fit")
+        rows = self.fitted.rows if rows is None else rows
+        generator, found, wrong = as_generator(seed), [], None
+        for _ in range(3 * repeats):  # a rare value may be missing in a resample
+            index = torch.randint(len(rows), (len(rows),), generator=generator)
+            try:
+                found.append(type(self).fit(rows[index], self.graph, noise=self.noise_kind))
+            except ValueError as error:
+                wrong = error
+                continue
+            found[-1].fitted = replace(self.fitted, resampled=True)
+            if len(found) == repeats:
+                return found
+        raise ValueError(f"X must have a regression in most resamples of its rows, got {len(found)}: {wrong}")
 
     def push(self, noise: Tensor) -> Tensor:
         """Return nodes ``(batch, nodes)`` made from standardised noises ``(batch, nodes)``."""

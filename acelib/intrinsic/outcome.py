@@ -46,9 +46,16 @@ class Outcome:
 
     def outputs(self, noise: Tensor) -> Tensor:
         """Return outputs ``(batch, outputs)`` at noises ``(batch, nodes)``, in at most ``chunk`` rows a call."""
+        return self._called(noise, self.scm.push)
+
+    def at_nodes(self, X: Tensor) -> Tensor:
+        """Return outputs ``(batch, outputs)`` at nodes ``(batch, nodes)``, in at most ``chunk`` rows a call."""
+        return self._called(X.to(device=self.device, dtype=self.dtype), lambda rows: rows)
+
+    def _called(self, given: Tensor, push: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.no_grad():
             # A network may switch gradients on by itself; its graphs would be kept.
-            parts = [check_output(self.call(self.scm.push(n)), len(n)).detach() for n in noise.split(self.chunk)]
+            parts = [check_output(self.call(push(n)), len(n)).detach() for n in given.split(self.chunk)]
             out = parts[0] if len(parts) == 1 else torch.cat(parts)
             return double(out)
 

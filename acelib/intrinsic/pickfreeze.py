@@ -23,12 +23,12 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._saved import Result
-from .._warnings import warn_caller
 from ._progress import progress_bar
+from .cost import warn_of_cost
 from .games import subset_masks
 
 MIN_SCRAMBLINGS = 16
-LONG = 120  # seconds; a run predicted to take more says so
+Evaluate = Callable[[Tensor, Tensor, Tensor], Tensor]
 HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
 
 
@@ -163,7 +163,7 @@ def scrambled_points(
 
 
 def replicate(
-    evaluate: Callable[[Tensor, Tensor, Tensor], Tensor],
+    evaluate: Evaluate | Sequence[Evaluate],
     plan: Plan,
     k: int,
     *,
@@ -172,12 +172,13 @@ def replicate(
     seed: int | None,
     chunk: int,
     progress: bool = False,
+    runs: int = 1,
 ) -> Replicates:
     """Return the averages of a plan within each scrambling.
 
     Args:
         evaluate: called with uniform points A and B ``(b, k)`` and masks ``(M, b or 1, k)``; returns outputs
-            ``(M, b, outputs)`` in the accumulators' dtype.
+            ``(M, b, outputs)`` in the accumulators' dtype. A sequence has one for every scrambling.
         plan: the mixtures and their statistics.
         k: number of noises.
         num_samples: base points over all scramblings, rounded up to a power of two for each.
@@ -185,12 +186,15 @@ def replicate(
         seed: seed of scramblings and permutations; None means 0.
         chunk: model rows a block may hold.
         progress: show a progress bar, which says how many rows there are and how long they will take.
+        runs: runs like this one whose time is predicted together; 0 says nothing.
 
     Warns:
         UserWarning: after the first block, where all are predicted to take more than two minutes.
     """
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
+    if not callable(evaluate):
+        block = min(block, n)  # of one scrambling
     generator = as_generator(seed)
     # made by the first block, which knows shape and device
     sums, shift, ends, unit = (torch.empty(0) for _ in range(4))
@@ -200,7 +204,8 @@ def replicate(
     for u, index in progress_bar(blocks, f"pick-freeze, {rows:,} rows", progress, -(-n * scramblings // block)):
         points = torch.from_numpy(u)
         masks = plan.masks(len(u), generator)
-        f = evaluate(points[:, :k], points[:, k:], masks)
+        call = evaluate if callable(evaluate) else evaluate[int(index[0])]
+        f = call(points[:, :k], points[:, k:], masks)
         first = not len(sums)
         shift = f.mean((0, 1)) if first else shift
         low, high = f.amin((0, 1)), f.amax((0, 1))
@@ -210,7 +215,8 @@ def replicate(
         parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
         if first:
             sums = f.new_zeros(scramblings, *parts.shape[::2])
-            _warn_of_cost(rows, plan.num_mixtures, len(u), time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            warn_of_cost(rows * runs, plan.num_mixtures * len(u), seconds, plan.num_mixtures)
         sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
     averages = (sums / n).cpu()
     mean, square = averages[:, 0], averages[:, 1]
@@ -220,18 +226,6 @@ def replicate(
     still = constant(ends.cpu(), unit.cpu())
     variance = variance.masked_fill(still, 0.0)
     return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows)
-
-
-def _warn_of_cost(rows: int, mixtures: int, points: int, seconds: float) -> None:
-    """Warn where all rows are predicted to take more than ``LONG`` seconds at the speed of the first points."""
-    speed = mixtures * points / max(seconds, 1e-9)
-    if rows > LONG * speed:
-        warn_caller(
-            f"{rows:,} model rows will take about {rows / speed / 60:.0f} minutes at {speed:,.0f} rows a second, "
-            f"{mixtures:,} for every sample; a lower num_samples takes less, with a larger error bar, and so does, "
-            "where these are Shapley values of all subsets, another context",
-            UserWarning,
-        )
 
 
 def constant(ends: Tensor, unit: Tensor) -> Tensor:

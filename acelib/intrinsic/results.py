@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from .._saved import Result, check_entries, reading, save_json
-from .error_bars import interval
+from .error_bars import interval, student_interval
 
 FORMAT = "acelib.intrinsic/1"
+LATER = "fit_stderr degrees shares_degrees fits data_uncertainty data_uncertainty_stderr".split()  # not in early files
 Closed = Mapping[tuple[str, ...], float]
 
 
@@ -28,7 +29,8 @@ class IntrinsicContributions(Result):
         measure: "variance" or "entropy".
         context: "shapley", "topological", "first" or "total".
         contributions: ``(nodes,)`` float64, in the unit of Var(Y), or in nats.
-        stderr: ``(nodes,)`` standard errors from the scramblings; 0 for an exact method.
+        stderr: ``(nodes,)`` standard errors: of the scramblings (0 for an exact method) and, where a table taught the
+            causal model and it is known, of learning.
         shares: ``(nodes,)`` contributions divided by Var(Y), or by the entropy of Y.
         shares_stderr: their standard errors.
         uncertainty: Var(Y), or the entropy of Y in nats: what there is to attribute.
@@ -44,6 +46,14 @@ class IntrinsicContributions(Result):
         closed: closed index (share explained by a subset) of every subset where all were visited, else empty.
         closed_stderr: their standard errors.
         models: ``(S, nodes)`` contributions for each model of a list; None for a single model.
+        fit_stderr: ``(nodes,)`` the part of ``stderr`` that is the error of learning the causal model; None where its
+            mechanisms were given, or where this error is not known.
+        degrees: ``(nodes,)`` degrees of freedom of ``stderr``; None: scramblings minus 1.
+        shares_degrees: those of ``shares_stderr``.
+        fits: ``(B, nodes)`` contributions under each of a list of causal models; None for a single one.
+        data_uncertainty: variance or entropy of the target on the data, which ``uncertainty`` should match; None where
+            no data are known.
+        data_uncertainty_stderr: its standard error.
     """
 
     nodes: tuple[str, ...]
@@ -66,6 +76,12 @@ class IntrinsicContributions(Result):
     closed: Closed = field(default_factory=dict)
     closed_stderr: Closed = field(default_factory=dict)
     models: Tensor | None = None
+    fit_stderr: Tensor | None = None
+    degrees: Tensor | None = None
+    shares_degrees: Tensor | None = None
+    fits: Tensor | None = None
+    data_uncertainty: float | None = None
+    data_uncertainty_stderr: float | None = None
 
     def __getitem__(self, node: str | int) -> float:
         """Return the contribution of one node, by name, or by column where no node has that number."""
@@ -81,7 +97,10 @@ class IntrinsicContributions(Result):
     def interval(self, level: float = 0.95, *, shares: bool = False) -> tuple[Tensor, Tensor]:
         """Return the two ends ``(nodes,)`` of Student-t intervals of the contributions, or of the shares."""
         value, error = (self.shares, self.shares_stderr) if shares else (self.contributions, self.stderr)
-        return interval(value, error, self.scramblings, level)
+        degrees = self.shares_degrees if shares else self.degrees
+        if degrees is None:
+            return interval(value, error, self.scramblings, level)
+        return student_interval(value, error, degrees, level)
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per node: contribution, its error and 95 % interval, share."""
@@ -112,9 +131,13 @@ class IntrinsicContributions(Result):
         parts = [f"{n} {c:.4g} ± {s:.1g}" for n, c, s in zip(self.nodes, self.contributions, self.stderr, strict=True)]
         shown = ", ".join(parts[:8]) + (", …" if len(parts) > 8 else "")
         how = self.method + (f", {self.num_rows} rows" if self.num_rows else "")
+        how += f", {len(self.fits)} fits" if self.fits is not None else ""
+        world = ""
+        if self.data_uncertainty is not None:
+            world = f" under the model, {self.data_uncertainty:.4g} ± {self.data_uncertainty_stderr:.1g} on the data"
         return (
             f"IntrinsicContributions({self.measure}, {self.context}, target {self.target}: {shown}; "
-            f"{unit} {self.uncertainty:.4g}, residual {self.residual:.2g} ± {self.residual_stderr:.1g}; {how})"
+            f"{unit} {self.uncertainty:.4g}{world}, residual {self.residual:.2g} ± {self.residual_stderr:.1g}; {how})"
         )
 
     def save(self, path: str | os.PathLike) -> Path:
@@ -142,8 +165,10 @@ class IntrinsicContributions(Result):
     @classmethod
     def _entries(cls, content: dict[str, Any]) -> dict[str, Any]:
         """Return the fields from what ``save`` wrote."""
+        content |= {name: None for name in LATER if name not in content}
         check_entries(content, cls)
-        for name in ("contributions", "stderr", "shares", "shares_stderr", "models"):
+        tensors = ("contributions", "stderr", "shares", "shares_stderr", "models")
+        for name in (*tensors, "fit_stderr", "degrees", "shares_degrees", "fits"):
             if content[name] is not None:
                 content[name] = torch.tensor(content[name], dtype=torch.float64)
         for name in ("closed", "closed_stderr"):

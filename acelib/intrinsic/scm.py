@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .._checks import as_generator
+from .fitted import FittedRows
 from .graph import CausalGraph
 from .noise import drive, inverse_cdf
 
@@ -34,6 +35,7 @@ class CausalModel(ABC):
     Attributes:
         graph: the checked ``CausalGraph``.
         noises: ``{node: function}``, from uniform points to the node's noise, in the order of the columns.
+        fitted: the rows that it was fitted on, for the checks of ``intrinsic_contributions``; None where it was given.
 
     Raises:
         ValueError: for a graph that is none, an unknown node or an unknown noise.
@@ -44,6 +46,8 @@ class CausalModel(ABC):
         ...         return torch.cumsum(2 * noise, dim=1)
         >>> assert Doubled({"a": [], "b": ["a"]}, "uniform").sample(5).shape == (5, 2)
     """
+
+    fitted: FittedRows | None = None
 
     def __init__(self, graph: CausalGraph | Mapping[str, Iterable[str]], noise: Any = "normal") -> None:
         self.graph = CausalGraph.of(graph)

@@ -234,7 +234,7 @@ def test_rows_go_through_a_flow_in_blocks(k, edges, monkeypatch):
     density = model.log_prob(rows)
     assert sum(seen) == (1 + edges) * len(noise)  # the inverse of independent splines is not that method
     assert max(seen) * k * (23 if edges else 16) <= 2**18
-    monkeypatch.setattr("acelib.intrinsic.flow.BLOCK", 2**30)
+    monkeypatch.setattr("acelib.intrinsic.training.BLOCK", 2**30)
     assert (model.push(noise[:999]) - rows[:999]).abs().max() < 1e-12
     assert (model.log_prob(rows[:999]) - density[:999]).abs().max() < 1e-12
     assert (model.abduct(rows) - noise).abs().max() < 1e-5
