@@ -43,7 +43,7 @@ full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPT
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 	@$(BIN)/python -m tools.bench
 
-coverage: $(READY) ## count how often 95 % intervals hold a known truth (CASES="groups sobol" for some, REPS=100 for a look)
+coverage: $(READY) ## count how often 95 % intervals hold known truths (CASES="groups sobol" for some, REPS=100)
 	@$(BIN)/python -m tools.coverage $(CASES) $(if $(REPS),--reps $(REPS))
 
 lab: $(READY) ## open the chapters in JupyterLab

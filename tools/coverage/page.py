@@ -72,7 +72,7 @@ def quantities(record: Mapping[str, Any]) -> list[list[str]]:
                 str(len(subject["cases"])),
                 f"{100 * typical:.0f} %",
                 f"{100 * read_off(case)['coverage']:.0f} %",
-                worst,
+                _plain(worst),
                 f"{100 * case['warned']:.0f} %",
             ]
         )

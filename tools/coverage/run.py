@@ -11,10 +11,12 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +141,7 @@ def measure(
             done[name] |= found
             store.write(name, keys[name[0]], done[name])
             if not missing(name):
-                say(f"  {name[0]:<14} {name[1]}")
+                say(f"  {name[0]}: {name[1]} ({len(done[name])})")
 
     def missing(name: tuple[str, str]) -> list[int]:
         return [seed for seed in range(wanted[name]) if seed not in done[name]]
@@ -173,7 +175,16 @@ def _pool(processes: int) -> Executor | None:
         return None
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # the processes inherit it
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """Prepare a process of the pool: one thread, and an end when the run that started it ends, even by a kill."""
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _work(
@@ -189,18 +200,15 @@ def _work(
         yield *waiting[future], future.result()
 
 
-_LOADED: dict[Path, dict[str, Case]] = {}  # of this process: a truth is computed once in each
+@cache
+def loaded(path: Path) -> dict[str, Case]:
+    """Return the cases of a file, loaded once in each process, where a truth is then computed once."""
+    return subject(path)[1]
 
 
 def work(path: Path, world: str, seeds: list[int]) -> Repetitions | str:
     """Return the repetitions of one case, in whatever process this runs, or the error as text."""
-    import torch
-
-    if path not in _LOADED:
-        if multiprocessing.parent_process() is not None:
-            torch.set_num_threads(1)
-        _LOADED[path] = subject(path)[1]
     try:
-        return repeat(_LOADED[path][world], seeds)
+        return repeat(loaded(path)[world], seeds)
     except Exception as error:  # of one case: the others go on
         return f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from tools.coverage.case import generator
 
 Model = Callable[[Tensor], Tensor]
 WIDE = (-20.0, 20.0)  # a domain that every draw stays inside, where the domain is not the question
-NODES = {1: 4001, 2: 321, 3: 81}  # along each axis
+NODES = {1: 4001, 2: 161, 3: 61}  # along each axis
 
 
 def normal(n: int, k: int, seed: int) -> Tensor:
