@@ -7,6 +7,7 @@ import pytest
 
 from tools.chapters import ROOT
 from tools.coverage import page
+from tools.coverage.run import find
 
 
 def case(coverage, *, warned=0.0, interval=None, **more):
@@ -69,6 +70,13 @@ def test_the_long_tables_have_a_row_for_each_world_and_as_many_cells_as_their_he
     assert "bad \\| worse" in text and "2026-01-02, A processor, torch 2" in text
 
 
+def test_subjects_are_shown_as_the_method_builds_on_them():
+    assert list(page.subjects({"results": dict.fromkeys(["new", "paths", "groups", "expectation"], {})})) == [
+        *("expectation", "groups", "paths", "new")
+    ]
+    assert set(page.ORDER) == set(find(ROOT)), "give a new subject its place"
+
+
 def test_a_page_without_its_marks_is_refused():
     with pytest.raises(ValueError, match="README.md must hold"):
         page.quote(RECORD, "no marks")
@@ -91,3 +99,22 @@ def test_every_mark_can_be_read():
         channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         assert 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05) >= 5
+
+
+ADVICE = {  # what the page says can be trusted, and from which coverage on
+    "expectation": (["tanh network, 50 rows", "tanh network, 200 rows", "relu network, 50 rows"], 0.93),
+    "groups": (["20 groups of 20 rows", "50 groups of 20 rows"], 0.92),
+    "effects": (["curve, tanh network, uniform inputs, 200 rows", "attribute, direct, 200 rows"], 0.93),
+    "domains": (["uniform input, domain given, 500 rows", "rain-like input, domain given, 500 rows"], 0.93),
+    "sobol": (["Ishigami function, N = 4096", "G function of Sobol', N = 4096"], 0.93),
+    "paths": ([f"{law}, each node, 100 inputs" for law in ("normal", "skewed (exponential)")], 0.93),
+}
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_the_advice_follows_from_what_was_counted(name):
+    """Within three standard errors of the count."""
+    cases = json.loads((ROOT / "data/coverage.json").read_text())["results"][name]["cases"]
+    for world in ADVICE[name][0]:
+        reading = page.read_off(cases[world])
+        assert reading["coverage"] + 3 * reading["error"] >= ADVICE[name][1], world

@@ -19,7 +19,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("names", nargs="*", help="only these subjects (groups: cover_groups.py)")
     parser.add_argument("--reps", type=int, help="so many repetitions of each case; default: what each says")
     parser.add_argument("--processes", type=int, default=2, help="how many at a time; 0 works in this process")
+    parser.add_argument("--tables", action="store_true", help="only make the tables again, from the record")
     chosen = parser.parse_args(arguments)
+    out = root / "data/coverage.json"
+    if chosen.tables:
+        return tables(record.read(out), root)
     try:
         files = find(root)
         names = chosen.names or list(files)
@@ -59,17 +63,22 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     }
     show(new)
     full = {name: {world: case.repetitions for world, case in cases.items()} for name, (_, cases) in subjects.items()}
-    out = root / "data/coverage.json"
     content = record.merged(record.read(out), new, full)
     record.write(out, content)
-    for place, write in (("README.md", page.quote), ("book/coverage.md", page.fill)):
-        if (root / place).exists():
-            text = write(content, (root / place).read_text(encoding="utf-8"))
-            write_whole(root / place, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    tables(content, root)
     say(f"\nwritten: {out.relative_to(root)} and the tables in README.md and book/coverage.md")
     for failure in failures:
         say(f"FAILED   {failure}")
     return 1 if failures else 0
+
+
+def tables(content: dict, root: Path) -> int:
+    """Write the tables of README.md and of the book's page from a record, where these files are, and return 0."""
+    for place, write in (("README.md", page.quote), ("book/coverage.md", page.fill)):
+        if (root / place).exists():
+            text = write(content, (root / place).read_text(encoding="utf-8"))
+            write_whole(root / place, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    return 0
 
 
 def show(new: dict) -> None:

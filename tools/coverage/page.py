@@ -18,6 +18,9 @@ KINDS = {  # kind -> (sign, words, background): white text on each has a contras
     "said": ("!", "low, and says so", "#8a4500"),
     "silent": ("✗", "low, in silence", "#a4262c"),
 }
+ORDER = "expectation groups effects regressors domains seeds feedback horizon sobol contributions paths".split()
+"""The subjects as the method builds on them; others follow in the order of the record."""
+
 SPOKEN = 0.5  # share of the repetitions from which a warning counts as said
 README = ("<!-- coverage: written by make coverage -->", "<!-- end of coverage -->")
 SUMMARY = ("<!-- summary: written by make coverage -->", "<!-- end of summary -->")
@@ -55,6 +58,12 @@ def badge(name: str) -> str:
     return f'<span style="{style}">{sign} {html.escape(words)}</span>'
 
 
+def subjects(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the subjects of a record by name, in the order in which they are shown."""
+    names = [name for name in ORDER if name in record["results"]]
+    return {name: record["results"][name] for name in dict.fromkeys([*names, *record["results"]])}
+
+
 def ordered(subject: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return (world, case) of a subject, the lowest coverage first."""
     return sorted(subject["cases"].items(), key=lambda item: read_off(item[1])["coverage"])
@@ -63,7 +72,7 @@ def ordered(subject: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def quantities(record: Mapping[str, Any]) -> list[list[str]]:
     """Return a row for each quantity: name, worlds, typical coverage, worst coverage, its world, warned there."""
     rows = []
-    for subject in record["results"].values():
+    for subject in subjects(record).values():
         worst, case = ordered(subject)[0]
         typical = statistics.median(read_off(one)["coverage"] for one in subject["cases"].values())
         rows.append(
@@ -92,7 +101,7 @@ def summary_lines(record: Mapping[str, Any]) -> list[str]:
 def tables_lines(record: Mapping[str, Any]) -> list[str]:
     """Return a section for each quantity with a row for each world, as Markdown."""
     lines: list[str] = []
-    for name, subject in record["results"].items():
+    for name, subject in subjects(record).items():
         used = [r for r in READINGS if any(r in case["readings"] for case in subject["cases"].values())]
         rows = [
             [
