@@ -106,6 +106,8 @@ def test_values_that_stand_and_fall_together_count_as_one():
 
     one = record.summary(of([1.0] * 90 + [0.0] * 10), "")["readings"]["stderr"]
     assert one["error"] == pytest.approx((0.9 * 0.1 / 99) ** 0.5, abs=1e-6)
+    many = record.summary(of([0.96, 0.94] * 50), "")["readings"]["stderr"]
+    assert many["error"] == pytest.approx(0.01 / 99**0.5, abs=1e-6), "many independent values tell more"
     sure = record.summary(of([1.0] * 100), "")["readings"]["stderr"]
     assert sure["coverage"] == 1 and 0.008 < sure["error"] < 0.011
 

@@ -17,8 +17,8 @@ def summary(repetitions: Repetitions, truth: str) -> dict[str, Any]:
 
     A repetition counts with the share of its values that were held, so that the standard error, of a mean over
     independent repetitions, is the binomial one where there is one value and takes their dependence into account where
-    there are several. It is never below that of a single miss more and a single hit more, so that 1000 of 1000 is not
-    said to be exact.
+    there are several. Where all repetitions agree it is that of one more hit and one more miss, so that 1000 of 1000 is
+    not said to be exact.
 
     Example:
         >>> one = {"held": {"stderr": 1.0}, "values": 1, "warned": []}
@@ -31,7 +31,7 @@ def summary(repetitions: Repetitions, truth: str) -> dict[str, Any]:
         mean = sum(shares) / count
         variance = sum((share - mean) ** 2 for share in shares) / max(1, count - 1)
         least = (count + 1) / (count + 2) ** 2
-        readings[name] = {"coverage": round(mean, 6), "error": round((max(variance, least) / count) ** 0.5, 6)}
+        readings[name] = {"coverage": round(mean, 6), "error": round(((variance or least) / count) ** 0.5, 6)}
     classes = Counter(name for one in repetitions.values() for name in one["warned"])
     return {
         "truth": truth,
