@@ -49,17 +49,30 @@ def lognormal_first() -> list[float]:
     return [exp(sum(scales)) * (exp(s) - 1) for s in scales]
 
 
-def given(model: Callable[[Tensor], Tensor], truth: dict[str, list[float]], samples: int) -> Case:
-    """Return the case of a causal model that is known, with the error of the sampling alone."""
+def given(
+    model: Callable[[Tensor], Tensor], truth: dict[str, list[float]], samples: int, *, shares: bool = False
+) -> Case:
+    """Return the case of a causal model that is known, with the error of the sampling alone.
+
+    With ``shares`` the contributions are asked as shares of the variance, and that variance itself.
+    """
+    known = torch.tensor(list(truth.values()), dtype=torch.float64)
+    if shares:
+        whole = known[-1:].sum(1)  # Shapley values sum to the variance
+        known = torch.cat([(known / whole).flatten(), whole])
 
     def run(seed: int) -> dict[str, Tensor]:
         parts = [
             intrinsic_contributions(mixed(), model, context=context, num_samples=samples, seed=seed)
             for context in truth
         ]
+        if shares:
+            last = torch.tensor([parts[-1].uncertainty]), torch.tensor([parts[-1].uncertainty_stderr])
+            pairs = [(r.shares, r.shares_stderr) for r in parts] + [last]
+            return hits(known, stderr=tuple(map(torch.cat, zip(*pairs, strict=True))))
         ends = [r.interval() for r in parts]
         return hits(
-            torch.tensor([number for numbers in truth.values() for number in numbers]),
+            known,
             stderr=(torch.cat([r.contributions for r in parts]), torch.cat([r.stderr for r in parts])),
             interval=(torch.cat([low for low, _ in ends]), torch.cat([high for _, high in ends])),
         )
@@ -120,6 +133,7 @@ def cases() -> dict[str, Case]:
     found = {}
     for samples in (256, 1024):
         found[f"given model, four contexts, N = {samples}"] = given(interacting, INTERACTING, samples)
+    found["shares and variance under a given model, N = 1024"] = given(interacting, INTERACTING, 1024, shares=True)
     for samples in (1024, 4096):
         found[f"given model, lognormal target, N = {samples}"] = given(lognormal, {"first": lognormal_first()}, samples)
     found["entropy of a label, three contexts, N = 1024"] = entropy_world(1024)

@@ -32,6 +32,11 @@ def rare(x: Tensor) -> Tensor:
     return column((2 + x[:, 0]) * (x[:, 1] > 2.0537489106318225))
 
 
+def quadratic(x: Tensor) -> Tensor:
+    """What a second-order expansion describes in full, so that Taylor and cubature equal the row average."""
+    return column(x[:, 1] ** 2 + x[:, 0] * x[:, 1] + x[:, 2])
+
+
 def known(model: Callable[[Tensor], Tensor], k: int, alphas: Sequence[float]) -> Callable[[], Tensor]:
     return cache(lambda: averages(model, alphas, *normal_grid(k)))
 
@@ -42,7 +47,7 @@ def world(
     truth: Callable[[], Tensor],
     said: str,
     alphas: Sequence[float] = ALPHAS,
-    **options: int,
+    **options: int | str,
 ) -> Case:
     """Return the case of a model of three standard normal inputs, of which n rows are seen."""
 
@@ -95,4 +100,8 @@ def cases() -> dict[str, Case]:
     exact = torch.tensor([(2 + a) * 0.02 for a in ALPHAS])
     for n in (50, 200, 1000):
         found[f"rare event (2 % of the rows), {n} rows"] = world(rare, n, lambda: exact, "Closed form: p = 0.02.")
+    exact_one = torch.ones(len(ALPHAS))
+    for method in ("monte_carlo", "taylor", "cubature"):
+        said = "Closed form: the variance of the second input, for every value of the first."
+        found[f"quadratic network, {method}, 200 rows"] = world(quadratic, 200, lambda: exact_one, said, method=method)
     return found

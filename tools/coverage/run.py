@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -148,6 +149,7 @@ def measure(
 
     pool = _pool(processes)
     try:
+        say("taking the time of each case")
         take([(name, missing(name)[:PROBED]) for name in wanted if missing(name) and len(done[name]) < PROBED])
         pace = {name: min(one["seconds"] for one in found.values()) for name, found in done.items() if found}
         left = {name: missing(name) for name in wanted if name not in failures}
@@ -161,6 +163,10 @@ def measure(
             size = max(1, min(200, int(CHUNK / max(pace[name], 1e-4))))
             jobs += [(name, left[name][i : i + size]) for i in range(0, len(left[name]), size)]
         take(jobs)
+    except BaseException:  # what is under way is lost, at most CHUNK seconds of it
+        for child in multiprocessing.active_children() if pool is not None else ():
+            child.terminate()
+        raise
     finally:
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -183,6 +189,7 @@ def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that run to hear
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
