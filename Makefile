@@ -9,7 +9,7 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench lab lint address clean
+.PHONY: help book test refresh full bench coverage lab lint address clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPT
 
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 	@$(BIN)/python -m tools.bench
+
+coverage: $(READY) ## count how often 95 % intervals hold known truths (CASES="groups sobol" for some, REPS=100)
+	@$(BIN)/python -m tools.coverage $(CASES) $(if $(REPS),--reps $(REPS))
 
 lab: $(READY) ## open the chapters in JupyterLab
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab

@@ -26,6 +26,7 @@ from types import ModuleType
 from acelib.lab.home import write_whole
 from acelib.lab.provenance import processor_name
 from tools.chapters import ROOT
+from tools.marks import between
 
 
 def load(path: Path) -> ModuleType:
@@ -187,12 +188,8 @@ def quote(content: dict, text: str) -> str:
     Raises:
         ValueError: if a mark is missing.
     """
-    if any(text.count(mark) != 1 for mark in MARKS):
-        raise ValueError(f"README.md must hold {' and '.join(MARKS)}, each once; put them where the table belongs")
     where = content["conditions"]
     lines = [
-        MARKS[0],
-        "",
         f"| ratio of times ({where['threads']} threads, {where['device']}) | median | quartiles |",
         "|---|---:|---:|",
     ]
@@ -200,8 +197,7 @@ def quote(content: dict, text: str) -> str:
         r = content["results"].get(module, {}).get("ratios", {}).get(name)
         if r is not None:
             lines.append(f"| {words} | {r['median']:.3g} | {r['lower_quartile']:.3g} to {r['upper_quartile']:.3g} |")
-    before, rest = text.split(MARKS[0])
-    return before + "\n".join([*lines, "", MARKS[1]]) + rest.split(MARKS[1])[1]
+    return between(MARKS, lines, text)
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

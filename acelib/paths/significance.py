@@ -161,7 +161,8 @@ def t_p_values(differences: Tensor, *, rounding: float = 0.0) -> tuple[Tensor, T
     fall below 0.05 in at most 4.8 %, and families of 100 err by Holm in at most 4.6 %, where z errs in up to 19 and
     99 %. The price is power against skewness: a mean of 0.4 standard deviations opposed by exponential skewness is
     found in 23 % (z: 61 %) at n = 30 and in 86 % (95 %) at n = 100; with it in 59 % (63 %) and 100 %. Laws much heavier
-    than the lognormal still exceed a family's 5 % (9 % for exp(1.5 N) at n = 300).
+    than the lognormal still exceed a family's 5 % (9 % for exp(1.5 N) at n = 300). The book's page on coverage
+    counts both again, by `make coverage`.
 
     Args:
         differences: ``(nodes, n)`` output with the intervention minus output without, input by input.

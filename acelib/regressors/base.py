@@ -156,7 +156,7 @@ class Regressor(Result, ABC):
         References:
             Chattopadhyay et al. 2019, Sec. 4.3.
         """
-        return self._evaluate(alphas, np.zeroslike(self.weights), return_std, band)
+        return self._evaluate(alphas, np.zeros_like(self.weights), return_std, band)
 
     def ace(self, alphas: Array, return_std: bool = False, band: str = "sampling") -> Any:
         """Return the average causal effect E[y | do(x = α)] − baseline, float64 of ``alphas``' shape.
