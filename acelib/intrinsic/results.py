@@ -165,7 +165,8 @@ class IntrinsicContributions(Result):
     @classmethod
     def _entries(cls, content: dict[str, Any]) -> dict[str, Any]:
         """Return the fields from what ``save`` wrote."""
-        content |= {name: None for name in LATER if name not in content}
+        if not set(LATER) & set(content):
+            content |= dict.fromkeys(LATER)
         check_entries(content, cls)
         tensors = ("contributions", "stderr", "shares", "shares_stderr", "models")
         for name in (*tensors, "fit_stderr", "degrees", "shares_degrees", "fits"):
