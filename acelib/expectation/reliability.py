@@ -79,7 +79,7 @@ class Doubts:
             )
         if self.silent:
             found.append(
-                f"under {_named(self.silent)} no row shows an event at some values or all, whose share may still reach "
+                f"under {_named(self.silent)} no row shows an event at some values, whose share may still reach "
                 f"{3 / min(self.silent.values()):.2g}; interval(method='wilson') of an expectation holds there"
             )
         return found
@@ -100,16 +100,10 @@ def told(e: Expectation) -> Expectation:
 
 
 def _misses_events(e: Expectation) -> bool:
-    """Return whether an output looks like an event, and all rows agree on it at some value.
-
-    It takes two values, some rows differ at other values; or it is 0, or 1, for every row at every value.
-    """
+    """Return whether an output takes two values, as an event does, and all rows agree at some values, not at all."""
     if not e.num_rows or e.individual is None or float(e.stderr.min()) != 0:
         return False
-    agreed = e.stderr == 0
-    if bool((agreed.all(0) & ((e.values == 0).all(0) | (e.values == 1).all(0))).any()):
-        return True
-    some = agreed.any(0) & ~agreed.all(0)
+    some = (e.stderr == 0).any(0) & (e.stderr > 0).any(0)
     return any(len(torch.unique(e.individual[..., i])) == 2 for i in some.nonzero()[:, 0].tolist())
 
 

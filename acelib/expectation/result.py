@@ -212,6 +212,8 @@ class Expectation(Result):
             if self.models is None
             else f", largest spread of {len(self.models)} models {self.models.std(0).max():.2g}"
         )
+        if self.num_rows and bool((self.stderr == 0).all()):
+            spread += f", all rows agree: an event with a share below {3 / self.num_rows:.2g} may be missed"
         low, high = self.values.amin(0).tolist()[:6], self.values.amax(0).tolist()[:6]
         ranges = ", ".join(f"[{a:.4g}, {b:.4g}]" for a, b in zip(low, high, strict=True))
         return (
