@@ -330,7 +330,9 @@ class AverageCausalEffect:
         e = self._ask(networks, column, values, targets, rows)
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
-                raise ValueError("inputs must have rows where baseline is 'data', got an input model without rows")
+                raise ValueError(
+                    "baseline must not be 'data' for an input model without rows, got 'data'; it needs rows"
+                )
             weights = getattr(self.inputs, "weights", None)
             baseline = ("data", self.inputs.samples[:, column].cpu().double(), weights)
         shared = dict(covariance=e.covariances.cpu().numpy(), baseline=baseline)
