@@ -95,7 +95,9 @@ class Doubts:
 
 def told(e: Expectation) -> Expectation:
     """Return the expectation after the warning that it may need."""
-    Doubts([e]).warn(bands=False)
+    sound = e.models is None and e.skewness is None and e.freedom is not None and e.freedom >= FEW
+    if not sound or _misses_events(e):
+        Doubts([e]).warn(bands=False)
     return e
 
 
