@@ -22,30 +22,23 @@ class Cubes:
 
     def __init__(self) -> None:
         self.step = 0  # between the values that are followed
+        self.first: tuple[np.ndarray, Tensor | None] | None = None  # the first block, while there is no other
         self.sums: list[np.ndarray] = []  # of c³, c² w, c w² and w³: what another shift needs
-        self.only: np.ndarray | None = None  # the skewness, as long as there is one block, which its own mean shifts
 
     def add(self, c: Tensor, w: Tensor | None, share: float) -> None:
         """Add contributions ``(outputs, m, b)`` with weights ``(b,)``, None for ones; ``share`` of all that come."""
         if self.step:
-            found, self.only = _sums(c, w, self.step), None
+            if self.first is not None:
+                self.sums, self.first = _sums(*self.first), None
+            found = _sums(_picked(c, self.step), w)
             self.sums = [one + other for one, other in zip(self.sums, found, strict=True)]
             return
         self.step = max(1, (c.shape[1] - 1) // 2)
-        if w is None and share == 1 and not _notable(c[:, :: self.step]):
-            self.only = _NONE
-            return
-        self.sums = self._first(c, w)
-        assert self.only is not None
-        if self.step > 1 and np.abs(self.only).max() * share**0.5 > NOTABLE:
+        x = _picked(c, self.step)
+        if self.step > 1 and _notable(*_moments(x), share):
             self.step = 1
-            self.sums = self._first(c, w)
-
-    def _first(self, c: Tensor, w: Tensor | None) -> list[np.ndarray]:
-        found = _sums(c, w, self.step)
-        second = found[1] if w is None else _picked(c.square().sum(2, keepdim=True), self.step)[..., 0]
-        self.only = _ratio(found[0], second)
-        return found
+            x = _picked(c, 1)
+        self.first = x, None if w is None else w.clone()  # rows that waited lie in memory that is written again
 
     def skewness(self, offset: Tensor, covariance: Tensor, scale: float) -> Tensor | None:
         """Return the ``(m, outputs)`` skewness of the averages; None where it is below 0.2 at the values looked at.
@@ -55,16 +48,16 @@ class Cubes:
             covariance: ``(outputs, m, m)`` covariance of the averages.
             scale: the sum of the squared contributions about the mean, in units of a variance.
         """
-        found = self.only
-        if found is _NONE:
-            return None
-        if found is None:
-            second = covariance.diagonal(dim1=1, dim2=2).clamp_min(0) * scale
-            delta, squares = (t.cpu().numpy()[:, :: self.step] for t in (offset, second))
+        if self.first is not None:  # which its own mean shifts
+            third, second = _moments(self.first[0])
+        else:
+            squares = covariance.diagonal(dim1=1, dim2=2).clamp_min(0) * scale
+            delta, second = (t.cpu().numpy()[:, :: self.step] for t in (offset, squares))
             third, two, one, none = self.sums
-            found = _ratio(third - 3 * delta * two + 3 * delta**2 * one - delta**3 * none, squares)
-        if not found.size or np.abs(found).max() <= NOTABLE:
+            third = third - 3 * delta * two + 3 * delta**2 * one - delta**3 * none
+        if not _notable(third, second):
             return None
+        found = third / np.maximum(second, 1e-200) ** 1.5  # 0 where nothing varies
         m = offset.shape[1]
         if self.step > 1:  # none of the values looked at was skewed in the first block
             places = np.arange(m)
@@ -72,31 +65,26 @@ class Cubes:
         return torch.from_numpy(found.T.copy()).to(offset)
 
 
-_NONE = np.zeros(0)
-
-
-def _notable(x: Tensor) -> bool:
-    """Return whether an average of all rows is skewed at one of the values looked at, ``(outputs, values, b)``."""
-    square = x * x
-    third, second = (square * x).sum(2), square.sum(2)
-    return bool((third.abs() > NOTABLE * second * second.sqrt()).any())
-
-
 def _picked(c: Tensor, step: int) -> np.ndarray:
-    return c[:, ::step].cpu().numpy()
+    """Return every so many values of c in memory of their own."""
+    return c[:, ::step].cpu().numpy().copy()
 
 
-def _sums(c: Tensor, w: Tensor | None, step: int) -> list[np.ndarray]:
-    """Return the sums over rows of c³, c² w, c w² ``(outputs, values)`` and w³."""
-    x = _picked(c, step)
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums over rows of x³ and x², ``(outputs, values)``."""
     square = x * x
-    cubes = np.matmul(square[:, :, None], x[..., None])[..., 0, 0]
+    return (square * x).sum(2), square.sum(2)
+
+
+def _notable(third: np.ndarray, second: np.ndarray, share: float = 1.0) -> bool:
+    """Return whether ``third / second^1.5``, times the root of a share of rows, exceeds 0.2 in size anywhere."""
+    return bool((third * third * share > NOTABLE**2 * second * second * second).any())
+
+
+def _sums(x: np.ndarray, w: Tensor | None) -> list[np.ndarray]:
+    """Return the sums over rows of c³, c² w, c w² ``(outputs, values)`` and w³."""
+    cubes, squares = _moments(x)
     if w is None:
-        return [cubes, square.sum(2), x.sum(2), np.array(float(c.shape[2]))]
+        return [cubes, squares, x.sum(2), np.array(float(x.shape[2]))]
     weights = w.cpu().numpy()
-    return [cubes, square @ weights, x @ weights**2, np.array((weights**3).sum())]
-
-
-def _ratio(third: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return third / second^1.5; 0 where nothing varies."""
-    return third / np.maximum(second, 1e-200) ** 1.5
+    return [cubes, (x * x) @ weights, x @ weights**2, np.array((weights**3).sum())]

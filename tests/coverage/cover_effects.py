@@ -33,7 +33,7 @@ def explained(name: str, n: int, via: str) -> Case:
     def run(seed: int) -> dict[str, Tensor]:
         inputs = InputDistribution.fit(normal(n, 3, seed), domain=ENDS)
         found = AverageCausalEffect(network(name), inputs).attribute(EXPLAINED, via=via)
-        return hits(attributions(name), stderr=(found.values, found.stderr))
+        return hits(attributions(name), stderr=(found.values, found.stderr), interval=found.interval())
 
     return Case(run, QUADRATURE)
 
@@ -58,7 +58,7 @@ def curve(name: str, n: int, law: str, what: str = "ace") -> Case:
         regressor = AverageCausalEffect(network(name), inputs).regress([0], num=50)[0, 0]
         if what == "baseline":
             return hits(truth()[1], stderr=(regressor.baseline, regressor.baseline_std))
-        return hits(truth()[0], stderr=regressor.ace(places, return_std=True))
+        return hits(truth()[0], stderr=regressor.ace(places, return_std=True), interval=regressor.interval(places))
 
     return Case(run, QUADRATURE)
 

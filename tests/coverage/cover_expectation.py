@@ -54,7 +54,7 @@ def world(
     def run(seed: int) -> dict[str, Tensor]:
         inputs = InputDistribution.fit(normal(n, 3, seed), domain=WIDE)
         e = interventional_expectation(model, inputs, 0, alphas, seed=seed, **options)
-        return hits(truth(), stderr=(e.values, e.stderr))
+        return hits(truth(), stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, said)
 
@@ -72,7 +72,7 @@ def weighted(n: int) -> Case:
         X = normal(n, 3, seed)
         inputs = InputDistribution.fit(X, domain=WIDE, weights=torch.exp(0.7 * X[:, 1]))
         e = interventional_expectation(network("tanh"), inputs, 0, ALPHAS)
-        return hits(truth(), stderr=(e.values, e.stderr))
+        return hits(truth(), stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, "Quadrature over the law that the weighted rows stand for.")
 

@@ -46,7 +46,7 @@ def sequences(n: int) -> Case:
         data = normal(n, 8, seed).reshape(n, 4, 2)
         inputs = FeedbackSequences(Follower(), data, target_step=3, feedback={"x0": 0}, domain=WIDE)
         e = interventional_expectation(inputs.model, inputs, (1, "x0"), ALPHAS)
-        return hits(simulated(), stderr=(e.values, e.stderr))
+        return hits(simulated(), stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, "Quadrature over the pushes of three steps, which are standard normal.")
 
@@ -72,7 +72,7 @@ def latents(draws: int) -> Case:
     def run(seed: int) -> dict[str, Tensor]:
         prior = LatentPrior(2, 3, CLASSES, draws=draws, seed=seed, dtype=torch.float64)
         e = interventional_expectation(decoder, prior, "z0", ALPHAS)
-        return hits(decoded(), stderr=(e.values, e.stderr))
+        return hits(decoded(), stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, "Quadrature over the other latent, and the sum over the classes.")
 

@@ -45,7 +45,7 @@ def expectation(count: int, size: int | None = 20, **options: int) -> Case:
         X, groups = clustered(torch.full((count,), size) if drawn is None else drawn, seed)
         inputs = InputDistribution.fit(X, domain=WIDE)
         e = interventional_expectation(network("tanh"), inputs, 0, ALPHAS, groups=groups, seed=seed, **options)
-        return hits(truth(), stderr=(e.values, e.stderr))
+        return hits(truth(), stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, QUADRATURE)
 
@@ -57,7 +57,7 @@ def curve(count: int) -> Case:
         X, groups = clustered(torch.full((count,), 20), seed)
         inputs = InputDistribution.fit(X, domain=(-2.0, 2.0))
         regressor = AverageCausalEffect(network("tanh"), inputs, groups=groups).regress([0], num=50)[0, 0]
-        return hits(effect(), stderr=regressor.ace(ALPHAS, return_std=True))
+        return hits(effect(), stderr=regressor.ace(ALPHAS, return_std=True), interval=regressor.interval(ALPHAS))
 
     return Case(run, QUADRATURE)
 

@@ -57,7 +57,11 @@ def bare_world(shape: str, family: str) -> Case:
         low, high = float(alphas[0]), float(alphas[-1])
         places = low + (high - low) * torch.rand(50, generator=draw, dtype=torch.float64)
         fit = FITS[family].fit(alphas, curve(alphas), low=low, high=high)
-        return hits(effects(curve, places, low, high), stderr=fit.ace(places, return_std=True))
+        return hits(
+            effects(curve, places, low, high),
+            stderr=fit.ace(places, return_std=True),
+            interval=fit.interval(places),
+        )
 
     return Case(run, "The kink or jump itself, without sampling noise.")
 

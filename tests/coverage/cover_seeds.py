@@ -42,7 +42,7 @@ def expectation(count: int, n: int) -> Case:
     def run(seed: int) -> dict[str, Tensor]:
         inputs = InputDistribution.fit(normal(n, 2, seed), domain=ENDS)
         e = interventional_expectation(trained(count, seed), inputs, 0, ALPHAS)
-        return hits(truths()[0], stderr=(e.values, e.stderr))
+        return hits(truths()[0], stderr=(e.values, e.stderr), interval=e.interval())
 
     return Case(run, SAID)
 
@@ -51,7 +51,7 @@ def curve(count: int, n: int) -> Case:
     def run(seed: int) -> dict[str, Tensor]:
         inputs = InputDistribution.fit(normal(n, 2, seed), domain=ENDS)
         regressor = AverageCausalEffect(trained(count, seed), inputs).regress([0], num=50)[0, 0]
-        return hits(truths()[1], stderr=regressor.ace(ALPHAS, return_std=True))
+        return hits(truths()[1], stderr=regressor.ace(ALPHAS, return_std=True), interval=regressor.interval(ALPHAS))
 
     return Case(run, SAID)
 
@@ -61,7 +61,9 @@ def explained(count: int, n: int) -> Case:
         inputs = InputDistribution.fit(normal(n, 2, seed), domain=ENDS)
         x = torch.tensor([[alpha, 0.0] for alpha in ALPHAS], dtype=torch.float64)
         found = AverageCausalEffect(trained(count, seed), inputs).attribute(x, features=[0])
-        return hits(truths()[1], stderr=(found.values[:, 0], found.stderr[:, 0]))
+        low, high = found.interval()
+        ends = low[:, 0], high[:, 0]
+        return hits(truths()[1], stderr=(found.values[:, 0], found.stderr[:, 0]), interval=ends)
 
     return Case(run, SAID)
 
