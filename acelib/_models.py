@@ -7,6 +7,7 @@ silently give wrong averages: a module that acts at random or mixes the rows of 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -166,7 +167,7 @@ def check_output(out: Tensor, batch: int) -> Tensor:
         ValueError: for another shape or dtype, NaN or Inf.
     """
     check_shape(out, batch)
-    if not torch.isfinite(out.sum()) and not torch.isfinite(out).all():  # the sum alone is cheap, and may overflow
+    if not math.isfinite(out.sum()) and not torch.isfinite(out).all():  # the sum alone is cheap, and may overflow
         raise ValueError("model must return finite outputs, got NaN or Inf; check its weights and the scale of inputs")
     return out
 

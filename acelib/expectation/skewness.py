@@ -23,6 +23,7 @@ class Cubes:
     def __init__(self) -> None:
         self.step = 0  # between the values that are followed
         self.first: tuple[np.ndarray, Tensor | None] | None = None  # the first block, while there is no other
+        self.alone: tuple[np.ndarray, np.ndarray] = np.zeros(0), np.zeros(0)  # its sums of c³ and c²
         self.sums: list[np.ndarray] = []  # of c³, c² w, c w² and w³: what another shift needs
 
     def add(self, c: Tensor, w: Tensor | None, share: float) -> None:
@@ -35,9 +36,11 @@ class Cubes:
             return
         self.step = max(1, (c.shape[1] - 1) // 2)
         x = _picked(c, self.step)
-        if self.step > 1 and _notable(*_moments(x), share):
+        self.alone = _moments(x)
+        if self.step > 1 and _notable(*self.alone, share):
             self.step = 1
             x = _picked(c, 1)
+            self.alone = _moments(x)
         self.first = x, None if w is None else w.clone()  # rows that waited lie in memory that is written again
 
     def skewness(self, offset: Tensor, covariance: Tensor, scale: float) -> Tensor | None:
@@ -49,7 +52,7 @@ class Cubes:
             scale: the sum of the squared contributions about the mean, in units of a variance.
         """
         if self.first is not None:  # which its own mean shifts
-            third, second = _moments(self.first[0])
+            third, second = self.alone
         else:
             squares = covariance.diagonal(dim1=1, dim2=2).clamp_min(0) * scale
             delta, second = (t.cpu().numpy()[:, :: self.step] for t in (offset, squares))

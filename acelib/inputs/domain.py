@@ -51,7 +51,10 @@ class Interval:
     def outside(self, values: Tensor) -> Tensor:
         """Return those of ``values (m,)`` that lie outside; their own rounding is forgiven."""
         slack = 10 * torch.finfo(values.dtype).eps * max(self.width, abs(self.low), abs(self.high))
-        return values[(values < self.low - slack) | (values > self.high + slack)]
+        low, high = self.low - slack, self.high + slack
+        if not len(values) or (values.min() >= low and values.max() <= high):
+            return values[:0]
+        return values[(values < low) | (values > high)]
 
     def grid(self, num: int, kind: str = "uniform") -> Tensor:
         """Return ``(num,)`` float64 values from low to high, equally spaced or Chebyshev points of the second kind."""
