@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from .._devices import double
-from .skewness import Cubes
+from .skewness import NOTABLE, Cubes
 
 KEPT_ROWS = 50  # individual curves that are remembered for pictures
 TOGETHER = 2**20  # outputs that are summed at a time: 8 MB in float64
+CANCELLED = 1e-9  # of the error that independent rows would have: what is left of groups whose rows cancel
+ROUNDED = 64  # units of the outputs' last place within which rows agree
 
 
 class _Sums:
@@ -137,13 +139,13 @@ class RowMoments:
         self.rows = _Sums()
         self.squares: _Sums | None = None  # the same sums with squared weights, once a weight differs from 1
         self.groups: _Groups | None = None
-        self.cubes = Cubes()
+        self.cubes, self.eps = Cubes(), 0.0
         self._waiting: _Waiting | None = None
         self._scatter: Tensor | None = None
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Add the outputs of b rows under all m values; the rows of a group must follow each other."""
-        y, w = double(outputs), double(weights)
+        y, w, self.eps = double(outputs), double(weights), torch.finfo(outputs.dtype).eps
         groups = None if groups is None else groups.to(y.device)
         m, b, o = y.shape
         self._keep(y)
@@ -235,7 +237,15 @@ class RowMoments:
         cubes, count = (self.cubes, self.count) if self.groups is None else (self.groups.cubes, self.groups.count)
         if count < 2:
             return None
-        return cubes.skewness(self.offset, covariance, self.rows.weight**2 * (count - 1) / count)
+        found = cubes.skewness(self.offset, covariance, self.rows.weight**2 * (count - 1) / count)
+        if found is None:
+            return None
+        # Where rows agree, or cancel within their groups, rounding is left, whose skewness says nothing.
+        stderr = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
+        alone = (self.rows.second.diagonal(dim1=1, dim2=2).T / (self.rows.weight * self.count)).sqrt()
+        real = stderr > torch.maximum(CANCELLED * alone, ROUNDED * self.eps * self.mean.abs())
+        found = found.where(real, 0)
+        return found if float(found.abs().max()) > NOTABLE else None
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""

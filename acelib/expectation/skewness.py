@@ -61,6 +61,7 @@ class Cubes:
         if not _notable(third, second):
             return None
         found = third / np.maximum(second, 1e-200) ** 1.5  # 0 where nothing varies
+        found = found.clip(-1.0, 1.0)  # the bounds of the ratio, which rounding may pass where next to nothing varies
         m = offset.shape[1]
         if self.step > 1:  # none of the values looked at was skewed in the first block
             places = np.arange(m)

@@ -179,3 +179,28 @@ def test_doubts_name_some_features_and_the_rows_that_would_do():
     (reason,) = doubts.reasons(bands=True)
     assert "do(f0), do(f1), do(f2), do(f3) and 2 more" in reason
     assert f"about {float(f'{100 * missed / MISSED:.2g}'):.0f} rows" in reason
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_rounding_has_no_skewness(dtype, size, chunk):
+    """Rows that agree up to rounding, and groups whose rows cancel but for it: no long tail."""
+    X = rows(300).to(dtype)
+    X = torch.cat([X, -X])
+    pairs, inputs = torch.arange(300).repeat(2), InputDistribution.fit(X, domain=(-3.0, 3.0))
+
+    def agreeing(x):
+        return size * (2 + x[:, :1] + x[:, 1:2].exp() - x[:, 1:2].exp() + torch.finfo(dtype).eps * (x[:, 2:] > 2).to(x))
+
+    def cancelling(x):
+        return size * x[:, 1:2] ** 3 * (2 + x[:, :1])
+
+    for model, groups in ((agreeing, None), (cancelling, pairs)):
+        e, said = told(
+            lambda model=model, groups=groups: interventional_expectation(
+                model, inputs, 0, VALUES, method="monte_carlo", groups=groups, chunk_size=chunk
+            )
+        )
+        assert e.skewness is None and not said
+    assert told(lambda: interventional_expectation(cancelling, inputs, 0, VALUES))[0].skewness is None
