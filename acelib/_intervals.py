@@ -47,13 +47,14 @@ def normal_coverage(freedom: float) -> float:
     return float(2 * stdtr(freedom, 1.96) - 1)
 
 
-def satterthwaite(parts: Sequence[tuple[Any, float]]) -> np.ndarray:
+def satterthwaite(parts: Sequence[tuple[Any, Any]]) -> np.ndarray:
     """Return the effective degrees of freedom of a sum of independent variance estimates, in their shape.
 
     They are ``(Σ V)² / Σ (V² / f)``: those of a scaled chi-squared variable with the mean and variance of the sum.
 
     Args:
-        parts: pairs of an estimated variance (an array) and its degrees of freedom, inf for a known variance.
+        parts: pairs of an estimated variance (an array) and its degrees of freedom, one number or one for each; inf for
+            a known variance.
 
     References:
         Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2, 1946.
@@ -62,10 +63,11 @@ def satterthwaite(parts: Sequence[tuple[Any, float]]) -> np.ndarray:
         >>> assert satterthwaite([(np.array([2.0]), 4), (np.array([0.0]), 9)]) == 4
         >>> assert satterthwaite([(np.array([1.0]), 5), (np.array([1.0]), 5)]) == 10
     """
-    total = sum(np.asarray(variance) for variance, _ in parts)
+    each = [(np.asarray(variance), np.asarray(freedom)) for variance, freedom in parts]
+    total = sum(variance for variance, _ in each)
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = sum((np.asarray(variance) / total) ** 2 / freedom for variance, freedom in parts)
-        return np.where(total > 0, 1 / np.asarray(shares), max(freedom for _, freedom in parts))
+        shares = sum((variance / total) ** 2 / freedom for variance, freedom in each)
+        return np.where(total > 0, 1 / np.asarray(shares), np.maximum.reduce([freedom for _, freedom in each]))
 
 
 def ends(value: Any, stderr: Any, freedom: Any, level: float, skewness: Any = None) -> tuple[np.ndarray, np.ndarray]:

@@ -167,9 +167,8 @@ def check_output(out: Tensor, batch: int) -> Tensor:
         ValueError: for another shape or dtype, NaN or Inf.
     """
     check_shape(out, batch)
-    if (
-        not math.isfinite(out.detach().sum()) and not torch.isfinite(out).all()
-    ):  # the sum alone is cheap, and may overflow
+    # The sum alone is cheap, and may overflow.
+    if not math.isfinite(out.detach().sum()) and not torch.isfinite(out).all():
         raise ValueError("model must return finite outputs, got NaN or Inf; check its weights and the scale of inputs")
     return out
 

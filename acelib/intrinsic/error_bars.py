@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
+
+from .._intervals import satterthwaite, student
 
 
 def mean_and_stderr(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,9 +44,7 @@ def student_interval(value: Tensor, stderr: Tensor, degrees: Tensor, level: floa
     Raises:
         ValueError: if the level is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    quantile = torch.as_tensor(student.ppf((1 + level) / 2, degrees.clamp_min(1e-3).double().cpu().numpy()))
+    quantile = torch.as_tensor(student(degrees.clamp_min(1e-3).double().cpu().numpy(), level))
     half = torch.where(degrees > 0, quantile.to(stderr) * stderr, torch.zeros_like(stderr))
     return value - half, value + half
 
@@ -61,7 +60,6 @@ def degrees_of_sum(one: Tensor, degrees_of_one: Tensor, other: Tensor, degrees_o
         >>> assert degrees_of_sum(each, both, each, both).tolist() == [20.0]
         >>> assert degrees_of_sum(0 * each, both, each, both).tolist() == [10.0]
     """
-    a, b = one.square(), other.square()
-    spread = a.square() / degrees_of_one.clamp_min(1) + b.square() / degrees_of_other.clamp_min(1)
-    found = (a + b).square() / spread
-    return torch.where(spread > 0, found, degrees_of_one)
+    pairs = ((one, degrees_of_one), (other, degrees_of_other))
+    found = satterthwaite([(error.square().cpu(), degrees.clamp_min(1).cpu()) for error, degrees in pairs])
+    return torch.where((one > 0) | (other > 0), torch.as_tensor(found).to(one), degrees_of_one)
