@@ -6,7 +6,8 @@ import torch
 from scipy import stats
 
 from acelib import InputDistribution, interventional_expectation
-from acelib._intervals import ends, normal_coverage, satterthwaite, student
+from acelib._intervals import ends, normal_coverage, satterthwaite, student, wilson_ends
+from acelib.paths.studies.held_out import wilson
 
 
 def test_quantiles_are_those_of_students_t():
@@ -90,3 +91,13 @@ def test_one_row_has_no_interval_and_moments_have_the_normal_one():
     one = InputDistribution.from_moments(torch.zeros(2), torch.eye(2), low=-1, high=1, num_observed=30)
     e = interventional_expectation(lambda x: x.sum(1, keepdim=True), one, 0, [0.0])
     assert e.freedom == 29 and (e.interval()[1] - e.values).item() == pytest.approx(2.04523 * e.stderr.item(), rel=1e-5)
+
+
+def test_wilson_counts_no_more_rows_than_there_are():
+    """Outputs that hardly vary are no events: their error would stand for millions of rows."""
+    p, rows = np.array([0.3]), 100
+    steady = wilson_ends(p, np.array([1e-4]), rows - 1, rows, 0.95)
+    events = wilson_ends(p, np.sqrt(p * (1 - p) / rows), rows - 1, rows, 0.95)
+    assert np.allclose(steady, events, rtol=1e-9)
+    certain = wilson_ends(p, np.array([1e-4]), np.inf, rows, 0.95)
+    assert np.allclose(np.ravel(certain), wilson(30, rows), rtol=1e-9)
