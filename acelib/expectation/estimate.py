@@ -22,6 +22,7 @@ from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
 from ..inputs.support import Later
 from .estimators import Estimate, cubature, row_average, taylor
+from .moment_errors import Known, enough_rows
 from .networks import Networks, admitted
 from .reliability import told
 from .result import Check, Expectation
@@ -58,8 +59,10 @@ def interventional_expectation(
         values: ``(m,)``, or ``(m, w)`` for a tuple of w features.
         method: "monte_carlo" averages over all rows. "auto" does so while rows x values stay within ``budget``,
             else over a seeded subset that fits it (at least 100 rows); without rows it uses cubature and warns.
-            "taylor" is the paper's estimator, "cubature" sigma points; both are checked against rows if there are any.
-        budget: model rows "auto" and the checks may spend.
+            "taylor" is the paper's estimator, "cubature" sigma points; both are checked against rows if there are any,
+            which also tell the error of their mean and covariance, with ``groups`` and weights.
+        budget: model rows "auto" and the checks may spend, and the derivatives behind the errors of "taylor" and
+            "cubature"; where these would cost more, a warning says that the errors are those of the mean alone.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
         seed: seed of the subset; None means 0, so that results repeat.
         groups: ``(n,)`` labels of dependent rows (windows of one flight), numbers, texts or others: errors are then
@@ -151,9 +154,13 @@ def expectation_of(
     if method == "monte_carlo":
         estimate = average()
     else:
-        estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk)
+        known = None
         if answer.num_rows:
             check = average()
+            width = networks.outputs if outputs is None else len(outputs)
+            few = subset(answer, budget, seed, labels, enough_rows(answer, width))
+            known = Known(few, labels if labels is None or few is None else labels[few], width, budget)
+        estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk, known=known)
     return _present(answer, estimate, check, method, len(networks.models))
 
 

@@ -22,6 +22,7 @@ from .._models import Model, check_output, evaluate
 from ..curvature import half_trace
 from ..inputs.intervention import Intervention
 from .first_layer import shared_rows
+from .moment_errors import Derivatives, Known, cubature_derivatives, moment_error, taylor_derivatives
 from .row_moments import RowMoments
 from .truncation import residual_probe
 
@@ -116,10 +117,11 @@ def _whole_blocks(
                 parts, done = [], 0
 
 
-def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
+def taylor(model: Model, answer: Intervention, *, chunk: int, known: Known | None = None) -> Estimate:
     """Return the second-order expansion around the interventional mean (Eq. 3-4): f(mu) + 1/2 Tr(H Sigma).
 
-    The sampling error is that of the mean, to first order: Var = g^T Sigma g / n with g the gradient at mu.
+    With ``known`` rows the sampling error is that of mean and covariance, see ``moment_errors``. Else it is that of the
+    mean in f(mu): Var = g^T Sigma g / n with g the gradient at mu.
     """
 
     def call(x: Tensor) -> Tensor:
@@ -131,16 +133,36 @@ def taylor(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
         rows, whole = residual
         flat = Admitted(call, parts[0].values.shape[1])
         dropped = residual_probe(flat, answer.means, whole, rows, pinned=answer.pinned, chunk_size=chunk)
-    return _combined(answer, parts, chunk, dropped)
+    return _known(call, _combined(answer, parts, chunk, dropped), answer, taylor_derivatives, known, chunk)
 
 
-def cubature(model: Model, answer: Intervention, *, chunk: int) -> Estimate:
+def cubature(model: Model, answer: Intervention, *, chunk: int, known: Known | None = None) -> Estimate:
     """Return the average of the model over the 2 R points mu +- sqrt(R) s_r (third-degree spherical-radial cubature).
 
     It matches mean and covariance like the Taylor expansion, needs no derivatives, and stays within the range of
     the model's outputs. It depends on which square root S of the covariance is taken.
+
+    With ``known`` rows the sampling error is that of mean and covariance, by the gradients at the points, see
+    ``moment_errors``. Else it is that of the mean, by differences along the columns of S.
     """
-    return _combined(answer, [_averaged(model, part, chunk) for part in answer.parts(HELD)], chunk)
+
+    def call(x: Tensor) -> Tensor:
+        return check_output(model(x.reshape(x.shape[0], *answer.shape)), x.shape[0])
+
+    found = _combined(answer, [_averaged(model, part, chunk) for part in answer.parts(HELD)], chunk)
+    return _known(call, found, answer, cubature_derivatives, known, chunk)
+
+
+def _known(
+    call: Model, found: Estimate, answer: Intervention, derivatives: Derivatives, known: Known | None, chunk: int
+) -> Estimate:
+    """Return the estimate with the error of mean and covariance, where rows tell it; else as it is."""
+    if known is None:
+        return found
+    error = moment_error(call, answer, found.values, derivatives, known, chunk, HELD)
+    if error is None:
+        return found
+    return replace(found, covariance=error[0], freedom=error[1], skewness=error[2])
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Doubts:
         if e.skewness is not None:
             missed = float((e.skewness**2 / 4).clamp_max(0.5).mean(0).max())
             if missed > MISSED:
-                self.tails[e.feature] = e.num_rows * missed / MISSED  # k² falls like 1 / n
+                rows = e.num_rows or 1 + (e.freedom or 0)  # of moments the independent ones
+                self.tails[e.feature] = rows * missed / MISSED  # k² falls like 1 / n
         if _misses_events(e):
             self.silent[e.feature] = e.num_rows
 

@@ -66,7 +66,8 @@ class Expectation(Result):
         alphas: ``(m,)`` values it was set to, in its unit; ``(m, w)`` for w coordinates at once.
         values: ``(m, outputs)`` expectations, in the unit of the output.
         stderr: ``(m, outputs)`` standard error from sampling the rows, model and domain held fixed. For Taylor and
-            cubature it does not hold their bias: see ``check``.
+            cubature it is that of mean and covariance, which are estimated from the rows; without rows that of the mean
+            alone, NaN where their number is unknown. It does not hold their bias: see ``check``.
         method: the estimator used: "monte_carlo", "taylor" or "cubature".
         check: a Check for approximations where the input model has rows, else None.
         num_rows: rows averaged; 0 for approximations.

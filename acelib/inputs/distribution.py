@@ -158,7 +158,8 @@ class InputDistribution(InputModel):
             low, high: ends of each feature's domain; numbers or ``(k,)``.
             feature_names: k names.
             shape: of one input; default is the shape of ``mean``.
-            num_observed: rows behind the moments; with it Taylor and cubature get standard errors.
+            num_observed: rows behind the moments; with it Taylor and cubature get standard errors, those of the mean:
+                how far the factor is off takes rows, see ``fit``.
 
         Raises:
             ValueError: if the shapes do not fit together or low exceeds high.

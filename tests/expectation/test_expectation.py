@@ -117,14 +117,14 @@ def test_cubature_is_exact_for_a_quadratic_and_stays_in_range():
 
 @pytest.mark.parametrize("method", ["taylor", "cubature"])
 def test_moment_estimators_know_the_error_of_a_linear_mean(method):
-    """For f = w'x the error is that of the mean of the other inputs: w' Sigma_do w / n, exactly."""
+    """For f = w'x the error is that of the mean of the other inputs: w' Sigma_do w / (n - 1), exactly."""
     X = correlated(40, 3)
     w = torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
     inputs = InputDistribution.fit(X, domain=(-9, 9))
     e = interventional_expectation(lambda x: x @ w, inputs, 1, [0.0, 3.0], method=method)
     kept = w.clone()
     kept[1] = 0
-    expected = (kept.T @ inputs.covariance @ kept).item() / 40
+    expected = (kept.T @ inputs.covariance @ kept).item() / 39
     assert torch.allclose(e.covariance(), torch.full((2, 2), expected, dtype=torch.float64), rtol=1e-10)
 
 

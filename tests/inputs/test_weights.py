@@ -83,7 +83,7 @@ def test_the_error_is_that_of_the_ratio_estimator(groups):
 
 
 def test_moments_have_an_effective_number_of_rows():
-    """For a linear function Taylor's error is that of its weighted mean: variance over (sum w)^2 / sum w^2."""
+    """For a linear function Taylor's error is that of its weighted mean, a ratio, and so that of the row average."""
     x, w = data(200), torch.rand(200, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     slope = torch.tensor([[1.0], [2.0], [-1.0]], dtype=torch.float64)
     inputs = InputDistribution.fit(x, weights=w)
@@ -91,8 +91,9 @@ def test_moments_have_an_effective_number_of_rows():
         e = interventional_expectation(lambda z: z @ slope, inputs, 0, [0.0], method=method)
         y = x[:, 1:] @ slope[1:, 0]
         mean = (w * y).sum() / w.sum()
-        variance = (w * (y - mean) ** 2).sum() / w.sum()
-        assert e.stderr.item() == pytest.approx(float((variance * (w**2).sum()).sqrt() / w.sum()), rel=1e-9)
+        squares = (w**2 * (y - mean) ** 2).sum() * 200 / 199
+        assert e.stderr.item() == pytest.approx(float(squares.sqrt() / w.sum()), rel=1e-9)
+        assert e.freedom == pytest.approx(float(w.sum() ** 2 / (w**2).sum()) - 1)
 
 
 def test_the_error_bar_covers():
