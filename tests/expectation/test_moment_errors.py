@@ -143,6 +143,15 @@ def test_it_is_the_error_of_a_jackknife(activation, kind, method):
     assert torch.allclose(e.covariances, expected, rtol=0.04, atol=0.04 * float(expected.abs().max()))
 
 
+def test_cubature_feels_how_eigenvectors_turn():
+    """A jackknife of a strongly bent network; to 4 %. Without the turn of the columns one error is off by 13 %."""
+    net, X, values = bent("tanh", 2.5), rows(240, 3), [-0.5, 1.0]
+    found = literal("cubature", net, X, 0, values, 1 - torch.eye(240, dtype=torch.float64))
+    expected = (found - found.mean(0)).square().sum(0) * 239 / 240
+    e = interventional_expectation(net, fit(X), 0, values, method="cubature")
+    assert torch.allclose(e.stderr.square(), expected, rtol=0.04)
+
+
 @METHODS
 @pytest.mark.parametrize("activation", ["tanh", "softplus"])
 def test_it_is_the_standard_deviation_over_new_tables(activation, method):
