@@ -220,7 +220,7 @@ class Interpolated:
         return (1 - w)[:, None] * self.found[k, nodes] + w[:, None] * self.found[k + 1, nodes]
 
     def z(self, betas: Tensor, kind: str) -> Tensor:
-        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``, unpaired or else paired."""
+        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``, "unpaired" or others."""
         k, w = self._place(betas)
 
         def at(table: Tensor, shift: int = 0) -> Tensor:
