@@ -11,12 +11,11 @@ from collections.abc import Iterable
 
 import torch
 
-from .._intervals import normal_coverage
+from .._intervals import FEW, MISSED, rests_on
 from .._warnings import ApproximationWarning, warn_caller
 from .result import Expectation
 
-FEW = 30  # independent rows, groups or networks below which ± 1.96 standard errors cover less than 94 %
-MISSED = 0.01  # share by which skewness lowers their coverage, averaged over values: that of a skewness of 0.2
+RARE = 0.01  # share of an event from which it matters that no row shows it at any value
 NAMED = 4  # interventions that a warning names
 
 
@@ -36,7 +35,8 @@ class Doubts:
     def __init__(self, found: Iterable[Expectation] = ()) -> None:
         self.independent, self.networks = float(FEW), FEW
         self.tails: dict[str, float] = {}  # skewed ones, with the rows that would do
-        self.silent: dict[str, int] = {}  # those that miss events, with their rows
+        self.silent: dict[str, float] = {}  # those that miss events at some values, with their rows
+        self.blank: dict[str, float] = {}  # those that may miss one at all values, with their rows
         for e in found:
             self.add(e)
 
@@ -53,20 +53,16 @@ class Doubts:
                 self.tails[e.feature] = rows * missed / MISSED  # k² falls like 1 / n
         if _misses_events(e):
             self.silent[e.feature] = e.num_rows
+        if _never_varies(e):
+            self.blank[e.feature] = _independent(e)
 
     def reasons(self, *, bands: bool) -> list[str]:
         """Return them as clauses; ``bands`` says whether the errors are those of curves, which count the networks."""
         found = []
         if self.independent < FEW:
-            found.append(
-                f"it rests on {self.independent:.3g} independent rows or groups, with which ± 1.96 of it cover about "
-                f"{normal_coverage(self.independent - 1):.0%} in place of 95 %"
-            )
+            found.append(rests_on(self.independent, "independent rows or groups"))
         if self.networks < FEW and bands:
-            found.append(
-                f"it rests on {self.networks} networks, with which ± 1.96 of it cover about "
-                f"{normal_coverage(self.networks - 1):.0%} in place of 95 %"
-            )
+            found.append(rests_on(self.networks, "networks"))
         elif self.networks < FEW:
             found.append(
                 f"it takes the {self.networks} networks as they are, while interval() has how far their mean may be "
@@ -83,11 +79,17 @@ class Doubts:
                 f"under {_named(self.silent)} no row shows an event at some values, whose share may still reach "
                 f"{3 / min(self.silent.values()):.2g}; interval(method='wilson') of an expectation holds there"
             )
+        if self.blank:
+            found.append(
+                f"under {_named(self.blank)} an output is 0, or 1, for every row at all values: if it marks an event, "
+                f"its share may still reach {3 / min(self.blank.values()):.2g}; interval(method='wilson') of an "
+                "expectation holds there"
+            )
         return found
 
     def warn(self, *, bands: bool) -> None:
         """Warn once where ± 1.96 standard errors cover too little."""
-        if self.independent < FEW or self.networks < FEW or self.tails or self.silent:
+        if self.independent < FEW or self.networks < FEW or self.tails or self.silent or self.blank:
             remedy = "interval() uses Student's t"
             remedy += " and corrects for skewed outputs" if self.tails and not bands else ""
             text = "; ".join(self.reasons(bands=bands))
@@ -97,7 +99,7 @@ class Doubts:
 def told(e: Expectation) -> Expectation:
     """Return the expectation after the warning that it may need."""
     sound = e.models is None and e.skewness is None and e.freedom is not None and e.freedom >= FEW
-    if not sound or _misses_events(e):
+    if not sound or _misses_events(e) or _never_varies(e):
         Doubts([e]).warn(bands=False)
     return e
 
@@ -108,6 +110,24 @@ def _misses_events(e: Expectation) -> bool:
         return False
     some = (e.stderr == 0).any(0) & (e.stderr > 0).any(0)
     return any(len(torch.unique(e.individual[..., i])) == 2 for i in some.nonzero()[:, 0].tolist())
+
+
+def _never_varies(e: Expectation) -> bool:
+    """Return whether outputs that look like events never vary, and rows are too few to say that none is there.
+
+    Such a network gives 0 or 1 for each row and value, in every output, and one of them is the same throughout. One
+    value is not enough to tell: an output that follows the feature is the same for all rows as well.
+    """
+    if not e.num_rows or e.individual is None or float(e.stderr.min()) != 0 or len(e.alphas) < 2:
+        return False
+    if 3 / _independent(e) <= RARE or not bool(((e.individual == 0) | (e.individual == 1)).all()):
+        return False
+    return bool(((e.stderr == 0) & (e.values == e.values[:1]) & ((e.values == 0) | (e.values == 1))).all(0).any())
+
+
+def _independent(e: Expectation) -> float:
+    """Return the independent rows or groups, of weighted rows their effective number."""
+    return e.num_rows if e.freedom is None else min(e.num_rows, e.freedom + 1)
 
 
 def _named(features: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ class Answer:
         method: "sampling", "enumeration" or "closed form".
         num_rows: model rows evaluated.
         closed: ``(R, 2^k, groups)`` what each subset of the noises explains, by its bits; None where not all are known.
+        kurtosis: kurtosis of the target, whose variance was sampled; None for other methods and the entropy.
     """
 
     contributions: Tensor
@@ -26,6 +27,7 @@ class Answer:
     method: str
     num_rows: int
     closed: Tensor | None = None
+    kurtosis: float | None = None
 
 
 def certain(values: Tensor) -> Tensor:

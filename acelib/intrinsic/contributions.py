@@ -29,6 +29,7 @@ from .present import present
 from .refits import error_of_learning, sampled_answers
 from .results import IntrinsicContributions
 from .scm import CausalModel
+from .tails import warn_of_tails
 
 MEASURES = ("variance", "entropy")
 METHODS = ("auto", "sampling", "exact")
@@ -95,8 +96,9 @@ def intrinsic_contributions(
         TypeError: if ``scm`` is no causal model.
 
     Warns:
-        ApproximationWarning: where the error of learning is not known (a single flow, or fits to the same rows), or
-            where the target varies on the data otherwise than under the causal model, by over three joint errors.
+        ApproximationWarning: where the error of learning is not known (a single flow, or fits to the same rows), where
+            the target varies on the data otherwise than under the causal model, by over three joint errors, or where
+            its tails are so long that fewer than 30 of the sampled points carry its variance.
 
     References:
         Janzing et al. (2024); Saha et al. (2025) for networks; Efron and Tibshirani (1993) for the spread of refits.
@@ -154,6 +156,8 @@ def intrinsic_contributions(
     on_data = (None, None) if not tables else mean_over(tables, job.uncertainty_of)
     further += 0 if model is None else sum(map(len, tables))
     result = present(job, answers, learned, on_data, further)
+    if result.kurtosis is not None:
+        warn_of_tails([result.kurtosis], [result.target], result.num_samples)
     if result.data_uncertainty is not None:
         warn_of_another_world(result, sum(map(len, tables)), data is None)
     return result

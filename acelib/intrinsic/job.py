@@ -155,7 +155,8 @@ class Job:
             values, closed = shapley_values(run, k), closed_values(run).transpose(0, 1)
         elif context in ("first", "total"):
             values = first_and_total(run, k)[context == "total"]
-        return Answer(values, run.variance, "sampling", run.num_rows, closed)
+        kurtosis = None if run.kurtosis is None else float(run.kurtosis[0])
+        return Answer(values, run.variance, "sampling", run.num_rows, closed, kurtosis)
 
     def _entropy(self, whats: Sequence[Outcome] | None, runs: int) -> Answer:
         """Return contributions to the entropy of the label from nested averages."""

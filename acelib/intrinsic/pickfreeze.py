@@ -56,12 +56,15 @@ class Replicates(Result):
         variance: ``(R, outputs)`` values whose average is Var(Y), unbiased.
         statistics: ``(R, S, outputs)`` the plan's statistics.
         num_rows: model rows evaluated.
+        kurtosis: ``(outputs,)`` kurtosis of the output over all of these rows, NaN where it is constant; None where it
+            is not known.
     """
 
     mean: Tensor
     variance: Tensor
     statistics: Tensor
     num_rows: int
+    kurtosis: Tensor | None = None
 
 
 def first_total_plan(k: int) -> Plan:
@@ -197,7 +200,7 @@ def replicate(
         block = min(block, n)  # of one scrambling
     generator = as_generator(seed)
     # made by the first block, which knows shape and device
-    sums, shift, ends, unit = (torch.empty(0) for _ in range(4))
+    sums, tails, shift, ends, unit = (torch.empty(0) for _ in range(5))
     rows = plan.num_mixtures * n * scramblings
     blocks = scrambled_points(2 * k, n, scramblings, block, seed)
     started = time.perf_counter()
@@ -212,12 +215,14 @@ def replicate(
         ends = torch.stack([low, high] if first else [torch.minimum(low, ends[0]), torch.maximum(high, ends[1])])
         unit = rounding(f) if first else torch.minimum(unit, rounding(f))
         f = f - shift  # centred by a constant: no digits are lost to a large mean
-        parts = torch.cat([f.mean(0)[None], f.square().mean(0)[None], plan.statistics(f, masks)])
+        square = f.square()
+        parts = torch.cat([f.mean(0)[None], square.mean(0)[None], plan.statistics(f, masks)])
         if first:
-            sums = f.new_zeros(scramblings, *parts.shape[::2])
+            sums, tails = f.new_zeros(scramblings, *parts.shape[::2]), f.new_zeros(2, f.shape[-1])
             seconds = time.perf_counter() - started
             warn_of_cost(rows * runs, plan.num_mixtures * len(u), seconds, plan.num_mixtures)
         sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
+        tails += torch.stack([(square * f).sum((0, 1)), square.square_().sum((0, 1))])
     averages = (sums / n).cpu()
     mean, square = averages[:, 0], averages[:, 1]
     grand = mean.mean(0)
@@ -225,7 +230,19 @@ def replicate(
     variance = square - 2 * grand * mean + grand**2 + mean.var(0) / scramblings
     still = constant(ends.cpu(), unit.cpu())
     variance = variance.masked_fill(still, 0.0)
-    return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows)
+    kurtosis = kurtosis_of(grand, square.mean(0), *(tails.cpu() / rows)).masked_fill(still, torch.nan)
+    return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows, kurtosis)
+
+
+def kurtosis_of(mean: Tensor, square: Tensor, cube: Tensor, fourth: Tensor) -> Tensor:
+    """Return the kurtosis from the means of the first four powers.
+
+    Example:
+        >>> powers = torch.tensor([0.0, 1.0, 0.0, 0.0, 3.0])[:, None] ** torch.arange(1, 5)
+        >>> assert abs(float(kurtosis_of(*powers.double().mean(0))) - 2.6661) < 1e-3
+    """
+    about = fourth - 4 * mean * cube + 6 * mean**2 * square - 3 * mean**4
+    return about / (square - mean**2).square()
 
 
 def constant(ends: Tensor, unit: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,12 +39,13 @@ def present(
     (contributions, stderr), (shares, shares_stderr) = sampled.values, sampled.shares
     totals = mean_and_stderr(whole), mean_and_stderr(whole - own.sum(1))
     (uncertainty, uncertainty_stderr), (residual, residual_stderr) = totals
-    found: dict[str, Tensor | None] = {"fit_stderr": None, "degrees": None, "shares_degrees": None}
+    found: dict[str, Any] = dict.fromkeys(("fit_stderr", "degrees", "shares_degrees", "uncertainty_degrees"))
     if learned is not None:
         stderr, found["degrees"], found["fit_stderr"] = sampled.with_error(stderr, learned, learned.contributions)
         moved = (learned.contributions - shares * learned.total[:, None]) / uncertainty
         shares_stderr, found["shares_degrees"], _ = sampled.with_error(shares_stderr, learned, moved)
-        uncertainty_stderr = sampled.with_error(uncertainty_stderr, learned, learned.total)[0]
+        uncertainty_stderr, freedom, _ = sampled.with_error(uncertainty_stderr, learned, learned.total)
+        found["uncertainty_degrees"] = float(freedom)
         left = learned.total - learned.contributions.sum(1)
         residual_stderr = sampled.with_error(residual_stderr, learned, left)[0]
     tables = [a.closed[..., 0] for a in answers if a.closed is not None]
@@ -72,6 +74,7 @@ def present(
         fits=torch.stack([one[..., 0].mean(0) for one in each]) if len(each) > 1 else None,
         data_uncertainty=on_data[0],
         data_uncertainty_stderr=on_data[1],
+        kurtosis=max((a.kurtosis for a in answers if a.kurtosis is not None), default=None),
         **found,
     )
 

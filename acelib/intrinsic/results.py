@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._saved import Result, check_entries, reading, save_json
 from .error_bars import interval, student_interval
+from .tails import tails_said
 
 FORMAT = "acelib.intrinsic/1"
 LATER = "fit_stderr degrees shares_degrees fits data_uncertainty data_uncertainty_stderr".split()  # not in early files
@@ -54,6 +55,9 @@ class IntrinsicContributions(Result):
         data_uncertainty: variance or entropy of the target on the data, which ``uncertainty`` should match; None where
             no data are known.
         data_uncertainty_stderr: its standard error.
+        uncertainty_degrees: degrees of freedom of ``uncertainty_stderr``; None: scramblings minus 1.
+        kurtosis: kurtosis of the target, the largest over a list of causal models; num_samples / kurtosis is the number
+            of points that carry a sampled variance. None for exact methods, the entropy, and old files.
     """
 
     nodes: tuple[str, ...]
@@ -82,6 +86,8 @@ class IntrinsicContributions(Result):
     fits: Tensor | None = None
     data_uncertainty: float | None = None
     data_uncertainty_stderr: float | None = None
+    uncertainty_degrees: float | None = None
+    kurtosis: float | None = None
 
     def __getitem__(self, node: str | int) -> float:
         """Return the contribution of one node, by name, or by column where no node has that number."""
@@ -101,6 +107,29 @@ class IntrinsicContributions(Result):
         if degrees is None:
             return interval(value, error, self.scramblings, level)
         return student_interval(value, error, degrees, level)
+
+    def uncertainty_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return both ends of the Student-t interval of ``uncertainty``, within 0 and infinity.
+
+        Its degrees of freedom are ``uncertainty_degrees``, or scramblings minus 1. An exact variance is a single point.
+
+        Args:
+            level: nominal coverage.
+
+        Raises:
+            ValueError: if the level is not between 0 and 1.
+
+        Example:
+            >>> from acelib.intrinsic import StructuralModel, intrinsic_contributions
+            >>> team = StructuralModel({"A": [], "B": []})
+            >>> r = intrinsic_contributions(team, lambda x: x[:, :1] + 2 * x[:, 1:], num_samples=1024)
+            >>> low, high = r.uncertainty_interval()
+            >>> assert low < 5 < high and abs((high - low) / r.uncertainty_stderr / 2 - 2.131) < 1e-3  # t of 15
+        """
+        degrees = self.scramblings - 1 if self.uncertainty_degrees is None else self.uncertainty_degrees
+        given = (torch.tensor(x, dtype=torch.float64) for x in (self.uncertainty, self.uncertainty_stderr, degrees))
+        low, high = student_interval(*given, level)
+        return max(float(low), 0.0), float(high)
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per node: contribution, its error and 95 % interval, share."""
@@ -137,7 +166,8 @@ class IntrinsicContributions(Result):
             world = f" under the model, {self.data_uncertainty:.4g} ± {self.data_uncertainty_stderr:.1g} on the data"
         return (
             f"IntrinsicContributions({self.measure}, {self.context}, target {self.target}: {shown}; "
-            f"{unit} {self.uncertainty:.4g}{world}, residual {self.residual:.2g} ± {self.residual_stderr:.1g}; {how})"
+            f"{unit} {self.uncertainty:.4g}{world}, residual {self.residual:.2g} ± {self.residual_stderr:.1g}; {how}"
+            f"{tails_said(None if self.kurtosis is None else [self.kurtosis], self.num_samples)})"
         )
 
     def save(self, path: str | os.PathLike) -> Path:
@@ -167,6 +197,8 @@ class IntrinsicContributions(Result):
         """Return the fields from what ``save`` wrote."""
         if not set(LATER) & set(content):
             content |= dict.fromkeys(LATER)
+        for name in ("uncertainty_degrees", "kurtosis"):  # in the latest files only
+            content.setdefault(name, None)
         check_entries(content, cls)
         tensors = ("contributions", "stderr", "shares", "shares_stderr", "models")
         for name in (*tensors, "fit_stderr", "degrees", "shares_degrees", "fits"):

@@ -30,6 +30,7 @@ from .graph import CausalGraph
 from .outcome import Outcome, outcome
 from .pickfreeze import Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
 from .scm import StructuralModel
+from .tails import tails_said, warn_of_tails
 
 FORMAT = "acelib.sobol/1"
 AT_ONCE = 4  # inputs up to which all subsets cost little more than first and total indices
@@ -54,6 +55,8 @@ class SobolIndices(Result):
         scramblings: independent scramblings; their number minus 1 is the degrees of freedom.
         models: first and total ``(S, 2, inputs, outputs)`` for each model of a list; None for a single model.
         further: averages behind the Shapley effects and closed indices; None where they were not asked for.
+        kurtosis: ``(outputs,)`` kurtosis of the output over all rows; num_samples / kurtosis is the number of points
+            that carry its variance. With fewer than 30, the tails are too long for the error bars. None in old files.
     """
 
     first: Tensor
@@ -68,6 +71,7 @@ class SobolIndices(Result):
     scramblings: int
     models: Tensor | None = None
     further: Any = field(default=None, repr=False)  # Replicates, which the reference does not list
+    kurtosis: Tensor | None = None
 
     @property
     def shapley(self) -> Tensor:
@@ -132,7 +136,8 @@ class SobolIndices(Result):
         error = max(float(self.first_stderr.max()), float(self.total_stderr.max()))
         return (
             f"SobolIndices({inputs} inputs, {outputs} outputs, {self.num_rows} rows; output 0: first "
-            f"{', '.join(first)}; total {', '.join(total)}; largest stderr {error:.1g})"
+            f"{', '.join(first)}; total {', '.join(total)}; largest stderr {error:.1g}"
+            f"{tails_said(None if self.kurtosis is None else self.kurtosis.tolist(), self.num_samples)})"
         )
 
     def save(self, path: str | os.PathLike) -> Path:
@@ -147,13 +152,17 @@ class SobolIndices(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="saved Sobol' indices") as content:
+            content.setdefault("kurtosis", None)  # which older files do not have
             check_entries(content, cls)
             given = content.pop("further")
             read = {name: _read(value) for name, value in content.items()}
             shapes = {read[name].shape for name in ("first", "first_stderr", "total", "total_stderr")}
             if len(shapes) > 1 or read["first"].ndim != 2:
                 raise ValueError(f"first and total must have one shape (inputs, outputs), got {shapes}")
+            if read["kurtosis"] is not None and read["kurtosis"].shape != read["first"].shape[1:]:
+                raise ValueError(f"kurtosis must be there for each output, got shape {tuple(read['kurtosis'].shape)}")
             if given is not None:
+                given.setdefault("kurtosis", None)
                 check_entries(given, Replicates)
                 given = Replicates(**{name: _read(value) for name, value in given.items()})
             return cls(**read, further=given)
@@ -234,6 +243,9 @@ def sobol_indices(
     Raises:
         ValueError: for a number out of range, a model in training mode, or outputs of the wrong shape or not finite.
 
+    Warns:
+        ApproximationWarning: where an output has tails so long that fewer than 30 of the points carry its variance.
+
     References:
         Sobol' (2001) and Jansen (1999) for the indices and estimators; Owen (1998) for scrambling.
 
@@ -262,6 +274,9 @@ def sobol_indices(
         )
 
     result = _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings)
+    if result.kurtosis is not None:
+        names = [f"output {i}" for i in range(len(result.kurtosis))]
+        warn_of_tails(result.kurtosis.tolist(), names, result.num_samples)
     if not (num_inputs <= AT_ONCE if shapley is None else shapley):
         return result
     return replace(
@@ -330,4 +345,5 @@ def _present(run: Replicates, what: Outcome, k: int, scramblings: int) -> SobolI
         num_rows=run.num_rows,
         scramblings=scramblings,
         models=models,
+        kurtosis=None if run.kurtosis is None else compact(run.kurtosis[:width]),
     )

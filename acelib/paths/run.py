@@ -90,14 +90,14 @@ class Run:
 
     def differences(self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step = ignore) -> Tensor:
         """Return y(u) - y(w) ``(nodes, n)`` in float64 for interventions on all nodes of ``layer``, one at a time."""
-        return self._measured(layer, targets, betas, step)[0]
+        return self.measured(layer, targets, betas, step)[0]
 
     def effects(
         self, layer: Layer, targets: Sequence[int], betas: Tensor, rule: Test, step: Step = ignore
     ) -> TreatmentEffects:
         """Return the effects of all nodes of ``layer``, tested by ``rule``; all neutral where there are no targets."""
         if len(targets):
-            found, rounding = self._measured(layer, targets, betas, step)
+            found, rounding = self.measured(layer, targets, betas, step)
         else:
             found, rounding = torch.zeros(layer.num_nodes, self.num_inputs, dtype=torch.float64), 0.0
             step(found.numel())
@@ -129,8 +129,10 @@ class Run:
     def _record(self, block: slice) -> Recording:
         return Recording(self.model, self.trace, self.inputs[block])
 
-    def _measured(self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step) -> tuple[Tensor, float]:
-        """Return the differences ``(nodes, n)`` and the size below which one of them is rounding."""
+    def measured(
+        self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step = ignore
+    ) -> tuple[Tensor, float]:
+        """Return ``differences (nodes, n)`` and the size below which one of them is rounding."""
         parts = [self._of_block(r, layer, targets, betas, step) for r in self.recordings()]
         found = torch.cat([d for d, _ in parts], dim=1)
         floor = max(f for _, f in parts)

@@ -22,7 +22,6 @@ from scipy.special import ndtr, stdtr
 from torch import Tensor
 
 KINDS = ("t", "paired", "unpaired")
-Z_KINDS = KINDS[1:]
 CORRECTIONS = (None, "holm", "fdr")
 MIN_INPUTS = 30  # with fewer the normal approximation of the z-test is unreliable
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .._entrance import admit, two_rows
+from .._intervals import FEW, MISSED, ends, rests_on
 from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
 from .._process import plain_kernels
 from .._saved import Result
@@ -47,6 +48,8 @@ class TimeLag(Result):
         sizes: ``(n, lags)`` spectral norm or absolute determinant of ∂y_t/∂x_{t−k}, k = 0, 1, ...; NaN before a
             sequence begins.
         measure: "norm" or "determinant".
+
+    ``interval`` has Student's t in place of 1.96, which few sequences need.
     """
 
     tolerance: Tensor
@@ -71,6 +74,41 @@ class TimeLag(Result):
         """Return the largest lag above a tolerance for each sequence, ``(n,)``; 0 where none is."""
         above = (self.relative if self.measure == "norm" else self.sizes) > tolerance
         return torch.where(above, self.lags, 0).amax(1).double()
+
+    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Return both ends ``(j,)`` of intervals for the mean lag over all sequences of this kind, in steps.
+
+        Student's t with one degree of freedom less than sequences, corrected for skewed lags (Hall's transformation);
+        within 0 and the longest lag looked at. Where all sequences have one lag the interval is that lag, which few of
+        them do not prove; a single sequence has NaN.
+
+        Args:
+            level: nominal coverage.
+
+        Raises:
+            ValueError: if the level is not between 0 and 1.
+
+        References:
+            Hall, On the removal of skewness by transformation, Journal of the Royal Statistical Society B 54, 1992.
+
+        Example:
+            >>> sizes = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]] * 2, dtype=torch.float64)
+            >>> mean, error = torch.tensor([[0.5], [0.25 / 0.75**0.5]], dtype=torch.float64)
+            >>> tau = TimeLag(torch.tensor([0.1]), mean, error, torch.zeros(1), sizes)
+            >>> low, high = tau.interval()
+            >>> assert low == 0 and abs(float((high - mean) / error) - 3.182) < 1e-3  # Student's t of four sequences
+        """
+        skewness = self.skewness.numpy()
+        low, high = ends(self.lag.numpy(), self.stderr.numpy(), max(len(self.sizes) - 1, 1), level, skewness)
+        last = self.sizes.shape[1] - 1
+        return torch.as_tensor(low).clamp(0, last), torch.as_tensor(high).clamp(0, last)
+
+    @property
+    def skewness(self) -> Tensor:
+        """``(j,)`` skewness of the sampling law of ``lag``, that of the sequences' lags over √n; 0 where they agree."""
+        each = torch.stack([self.each(t) for t in self.tolerance.tolist()])
+        d = each - each.mean(1, keepdim=True)
+        return (d**3).sum(1) / (d**2).sum(1).clamp_min(1e-200) ** 1.5
 
     def __repr__(self) -> str:
         parts = ", ".join(
@@ -115,6 +153,10 @@ def time_lag(
             and warns where it can only be rounding noise.
         max_lag: largest lag to look at; default as far as the sequences go.
         chunk_size: sequences times outputs differentiated at once; bounds memory. Default 4096.
+
+    Warns:
+        ApproximationWarning: where the lags differ among fewer than 30 sequences, or are skewed over many; and where a
+            determinant is rounding noise.
 
     Raises:
         ValueError: for a bidirectional or randomly acting network, sequences of the wrong shape, a step that no
@@ -247,4 +289,20 @@ def _present(sizes: Tensor, tolerances: Tensor, measure: str) -> TimeLag:
     longest = torch.isfinite(sizes).sum(1) - 1
     spread = each.std(1) if each.shape[1] > 1 else torch.full((len(each),), torch.nan, dtype=torch.float64)
     stderr = spread / each.shape[1] ** 0.5
-    return TimeLag(tolerances, each.mean(1), stderr, (each == longest).double().mean(1), sizes, measure)
+    found = TimeLag(tolerances, each.mean(1), stderr, (each == longest).double().mean(1), sizes, measure)
+    _warn_of_doubts(found)
+    return found
+
+
+def _warn_of_doubts(found: TimeLag) -> None:
+    """Warn where ± 1.96 standard errors cover too little; a single sequence has none, and equal lags need none."""
+    count, reason = len(found.sizes), ""
+    missed = float((found.skewness**2 / 4).clamp_max(0.5).mean())
+    if 1 < count < FEW and bool((found.stderr > 0).any()):
+        reason = rests_on(count, "sequences")
+    elif count >= FEW and missed > MISSED:
+        rows = float(f"{count * missed / MISSED:.2g}")  # k² falls like 1 / n
+        reason = f"the lags are skewed, so that ± 1.96 of it cover too little; that takes about {rows:.0f} sequences"
+    if reason:
+        remedy = "interval() uses Student's t and corrects for skewed lags"
+        warn_caller(f"the standard error says too little: {reason}; {remedy}", ApproximationWarning)

@@ -69,7 +69,9 @@ def given(
         if shares:
             last = torch.tensor([parts[-1].uncertainty]), torch.tensor([parts[-1].uncertainty_stderr])
             pairs = [(r.shares, r.shares_stderr) for r in parts] + [last]
-            return hits(known, stderr=tuple(map(torch.cat, zip(*pairs, strict=True))))
+            ends = [r.interval(shares=True) for r in parts] + [torch.tensor(parts[-1].uncertainty_interval())[:, None]]
+            joined = (tuple(map(torch.cat, zip(*found, strict=True))) for found in (pairs, ends))
+            return hits(known, stderr=next(joined), interval=next(joined))
         ends = [r.interval() for r in parts]
         return hits(
             known,

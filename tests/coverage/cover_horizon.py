@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from acelib.recurrent import Recurrent, time_lag
+from acelib.recurrent import Recurrent, TimeLag, time_lag
 from tools.coverage.case import Case, generator, hits
 from tools.coverage.worlds import normal
 
@@ -25,22 +25,23 @@ def network() -> Recurrent:
     return net
 
 
-def lag(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    found = time_lag(network(), 2 * normal(n, 2 * STEPS, seed).reshape(n, STEPS, 2))
-    return found.lag, found.stderr
+def lag(n: int, seed: int) -> TimeLag:
+    return time_lag(network(), 2 * normal(n, 2 * STEPS, seed).reshape(n, STEPS, 2))
 
 
 @cache
 def truth() -> Tensor:
-    return lag(20_000, 9_000_000)[0]
+    return lag(20_000, 9_000_000).lag
 
 
 def world(n: int) -> Case:
-    return Case(
-        lambda seed: hits(truth(), stderr=lag(n, seed)), "The mean over 20,000 other sequences of the same law.", 500
-    )
+    def run(seed: int) -> dict[str, Tensor]:
+        found = lag(n, seed)
+        return hits(truth(), stderr=(found.lag, found.stderr), interval=found.interval())
+
+    return Case(run, "The mean over 20,000 other sequences of the same law.", 500)
 
 
 def cases() -> dict[str, Case]:
     """Return ``{world: case}``."""
-    return {f"three tolerances, {n} sequences": world(n) for n in (20, 200)}
+    return {f"three tolerances, {n} sequences": world(n) for n in (20, 50, 200)}

@@ -152,14 +152,50 @@ def test_one_warning_says_what_makes_the_error_bar_too_small(arguments, message)
         assert len(told(call)[1]) == 1 and "interval() uses Student's t" in told(call)[1][0]
 
 
-def test_outputs_that_are_the_same_for_all_rows_say_so_without_a_warning():
-    inputs = InputDistribution.fit(rows(60))
-    for level in (0.0, 1.0):
-        e, said = told(lambda c=level: interventional_expectation(lambda x: 0 * x[:, :1] + c, inputs, 0, VALUES))
-        assert not said and e.skewness is None and "an event with a share below 0.05 may be missed" in repr(e)
-        assert e.interval(method="wilson")[1].max() - e.interval(method="wilson")[0].min() > 0.05
-    assert not told(lambda: interventional_expectation(lambda x: x[:, :1], inputs, 0, VALUES))[1]
-    assert not told(lambda: interventional_expectation(lambda x: x[:, :1].relu(), inputs, 0, VALUES))[1]
+def constant(level, n=60, model=None, values=VALUES, **options):
+    """The expectation of an output that is the same for all rows and values, and its warnings."""
+    inputs = InputDistribution.fit(rows(n), domain=(-3.0, 3.0))
+    model = (lambda x: 0 * x[:, :1] + level) if model is None else model
+    return told(lambda: interventional_expectation(model, inputs, 0, values, method="monte_carlo", **options))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_an_event_that_no_row_shows_at_any_value_is_warned_of(level):
+    """The rule of three: with 60 rows an event of up to 5 % may be missed; with 300 one of 1 %, which says itself."""
+    e, (said,) = constant(level)
+    assert "under do(x0) an output is 0, or 1, for every row at all values" in said and "may still reach 0.05" in said
+    assert e.skewness is None and "an event with a share below 0.05 may be missed" in repr(e)
+    assert e.interval(method="wilson")[1].max() - e.interval(method="wilson")[0].min() > 0.05
+    assert constant(level, 299)[1] and not constant(level, 300)[1]
+    (said,) = constant(level, 400, groups=torch.arange(400) % 40)[1]
+    assert "may still reach 0.075" in said  # of 40 groups
+
+
+def test_an_event_that_no_row_shows_is_warned_of_beside_others():
+    """Outputs of one kind for each class: the second is never seen, the others are."""
+
+    def classes(x):
+        return torch.nn.functional.one_hot(2 * (x[:, 1] > 0).long(), 3).to(x)
+
+    assert "an output is 0, or 1" in constant(0, model=classes)[1][0]
+    ace = AverageCausalEffect(lambda x: 0 * x[:, :1], InputDistribution.fit(rows(60)))
+    assert len(told(lambda: ace.regress(num=9))[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (lambda x: 0 * x[:, :1] + 0.3, VALUES),  # a constant that is no event
+        (lambda x: 0 * x[:, :1] - 1, VALUES),
+        (lambda x: x[:, :1], VALUES),
+        (lambda x: x[:, :1].relu(), VALUES),
+        (lambda x: x[:, :1], [0.0, 1.0]),  # follows the feature
+        (lambda x: x[:, :1], [0.0]),
+        (lambda x: torch.cat([0 * x[:, :1], x[:, 1:2]], 1), VALUES),  # a dead output beside a number
+    ],
+)
+def test_outputs_that_are_no_events_are_not_warned_of(model, values):
+    assert not constant(0, model=model, values=values)[1]
 
 
 def test_networks_of_a_list_are_counted_where_bands_hold_their_spread():

@@ -17,8 +17,8 @@ from acelib.paths import (
     trace_layers,
     treatment_effects,
 )
-from acelib.paths.run import Run
-from acelib.paths.significance import z_scores
+from acelib.paths.run import EPSILON, Run
+from acelib.paths.significance import Test, z_scores
 from acelib.paths.studies.held_out import wilson
 from acelib.paths.studies.reliability import Interpolated
 from acelib.paths.studies.repair import constant_for_recall
@@ -150,9 +150,45 @@ def test_in_the_last_layer_the_paired_score_does_not_depend_on_the_attenuation()
     assert len(found.to_frame()) == 5 and "200 runs" in repr(found)
 
 
-def test_reliability_refuses_the_test_that_moments_do_not_determine():
-    with pytest.raises(ValueError, match="test must be one of paired, unpaired, got 't'"):
-        reliability(lively(nn.Linear(3, 2)), uniform(40, 3), 0, test="t")
+def test_reliability_by_the_t_test_equals_tests_of_exact_runs():
+    """Slow reference: every run evaluated at its own betas, which the seed draws after those of the first run.
+
+    Between the knots a ReLU network is a little curved, so that one decision in fifty may differ; and the t-test's are
+    others than the paired test's, as some nodes move few inputs.
+    """
+    net, x = lively(mlp()).double(), uniform(40, 3, 2, 2).double() - 0.3
+    found = reliability(net, x, 0, runs=30, every=1, test="t", knots=33, checks=3, seed=5)
+    paired = reliability(net, x, 0, runs=30, every=1, knots=33, checks=0, seed=5)
+    assert found.test == "t" and paired.test == "paired" and found.agreement.nan_to_num(1).min() > 0.95
+    run, rule, g = Run(net, x, 0), Test(0.05, "t"), torch.Generator().manual_seed(5)
+    first = explanatory_graph(net, x, 0, intervention=0.01, test="t", seed=5)
+    same = []
+    for place, (layer, effects) in enumerate(zip(run.trace.layers[::-1], first.layers, strict=True)):
+        own = 2 * torch.rand(30, layer.num_nodes, generator=g, dtype=torch.float64) - 1
+        betas = (found.attenuations[:, None] + EPSILON * own).clamp(0, 0.5 + EPSILON)
+        assert found.nodes[place] == effects.necessary
+        if not effects.necessary:
+            continue
+        again = []
+        for b in betas:
+            d, rounding = run.measured(layer, effects.targets, b)
+            again.append(rule.judge(rule.scores(d, run.observed)[0], d, rounding=rounding).necessary)
+        exact = torch.stack(again)[:, list(effects.necessary)].double()
+        same.append((exact.mean(0) - found.frequency[place]).abs())
+    assert torch.cat(same).mean() < 0.02
+    assert any(len(a) != len(b) for a, b in zip(found.nodes, paired.nodes, strict=True))
+
+
+def test_interpolated_differences_have_the_interpolated_moments():
+    """To 1e-10 of z, which goes by means and variances at the grid alone."""
+    net, x = lively(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))).double(), uniform(50, 4).double()
+    run = Run(net, x, 0)
+    table = Interpolated(run, run.trace.layers[0], tuple(range(6)), torch.linspace(0, 0.5, 5, dtype=torch.float64))
+    betas = 0.5 * uniform(3, 4, dtype=torch.float64)
+    for kind in ("paired", "unpaired"):
+        for row, found in zip(betas, table.z(betas, kind), strict=True):
+            exact, _ = z_scores(table.differences(row), run.observed, test=kind)
+            assert (found / exact - 1).abs().max() < 1e-10
 
 
 def test_in_the_last_layer_the_unpaired_share_has_a_closed_form():

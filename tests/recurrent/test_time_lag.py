@@ -4,11 +4,12 @@ import warnings
 
 import pytest
 import torch
+from scipy import stats
 from sequence_networks import CORES, draw, network, seeded
 from torch import nn
 
 from acelib import ApproximationWarning
-from acelib.recurrent import Recurrent, time_lag, unfold
+from acelib.recurrent import Recurrent, TimeLag, time_lag, unfold
 
 
 def delay_line(steps, *, taps=None):
@@ -72,6 +73,61 @@ def test_lengths_lists_and_packing_agree_with_each_sequence_alone():
             assert row[len(part) :].isnan().all()
     tau = time_lag(net, parts, target_step=4)
     assert tau.sizes.shape == (2, 5) and (tau.sizes[0] - time_lag(net, parts[0][None]).sizes[0]).abs().max() < 1e-12
+
+
+def tapped(n, share, seed=0):
+    """The horizon of n sequences: y_t = h(x_{t-1}) x_t with a lag of 1 where x_{t-1} > 0, and 0 elsewhere."""
+    x = torch.rand(n, 6, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 1 + share
+    net = Recurrent(delay_line(1).core, lambda h: h[..., :1] + h[..., 1:])
+    x[:, -1] = 1.0
+    return time_lag(net, x, tolerance=[0.5, 0.2])
+
+
+def said_of(call):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [str(w.message) for w in found if "standard error says too little" in str(w.message)]
+
+
+def test_the_interval_of_a_mean_lag_is_students_made_safe_for_skewness():
+    """Literal reference: Hall's inverse at ± t of n - 1, with the skewness summed lag by lag, to 1e-12."""
+    tau = tapped(20, 0.3)
+    each = tau.each(0.5).tolist()
+    assert set(each) == {0.0, 1.0} and tau.each(0.2).tolist() == each
+    mean = sum(each) / 20
+    k = sum((e - mean) ** 3 for e in each) / sum((e - mean) ** 2 for e in each) ** 1.5
+    assert tau.skewness.tolist() == pytest.approx([k, k], abs=1e-12) and k > 0.05
+    t = float(stats.t.ppf(0.975, 19))
+    low, high = (3 / k * ((1 + k * (sign * t - k / 6)) ** (1 / 3) - 1) for sign in (1, -1))
+    ends = [mean - low * float(tau.stderr[0]), mean - high * float(tau.stderr[0])]
+    assert [float(end[0]) for end in tau.interval()] == pytest.approx(ends, abs=1e-12)
+    narrow = tau.interval(0.5)
+    assert (tau.interval()[0] < narrow[0]).all() and (narrow[1] < tau.interval()[1]).all()
+    with pytest.raises(ValueError, match="level must lie between 0 and 1, got 2"):
+        tau.interval(2)
+
+
+def test_intervals_of_lags_stay_where_lags_can_be():
+    """The bounds are lag 0 and the longest lag looked at; sequences that agree give a point, a single one NaN."""
+    low, high = TimeLag(
+        torch.tensor([0.5]), *torch.tensor([[1.5], [4.0], [0.0]]).double(), torch.ones(3, 3).double()
+    ).interval()
+    assert low.tolist() == [0.0] and high.tolist() == [2.0]
+    line = time_lag(delay_line(2), draw(6, 5, 1).abs() + 0.1)
+    assert all(end.tolist() == [2.0] * 3 for end in line.interval())
+    assert time_lag(delay_line(2), draw(1, 5, 1)).interval()[0].isnan().all()
+
+
+def test_few_sequences_and_skewed_lags_say_so():
+    tau, (said,) = said_of(lambda: tapped(20, 0.4))
+    assert "it rests on 20 sequences, with which ± 1.96 of it cover about 94% in place of 95 %; interval()" in said
+    assert tau.stderr.min() > 0 and not said_of(lambda: tapped(200, 0.4))[1]
+    tau, (said,) = said_of(lambda: tapped(40, 0.1))
+    rows = float(f"{40 * float((tau.skewness**2 / 4).mean()) / 0.01:.2g}")
+    assert f"the lags are skewed, so that ± 1.96 of it cover too little; that takes about {rows:.0f} sequences" in said
+    assert not said_of(lambda: time_lag(delay_line(2), draw(6, 5, 1).abs() + 0.1))[1]  # all agree
+    assert not said_of(lambda: tapped(1, 0.4))[1]
 
 
 def test_short_windows_are_called_censored():

@@ -4,8 +4,9 @@ Over many runs the weights are attenuated to beta * w with beta ~ U(b - eps, b +
 reappears where it is necessary again. An untrained network is the control: only what exceeds it counts, because the
 paired z-score hardly depends on the size of an intervention, and in the last layer not at all.
 
-The output is evaluated on a grid of attenuations only and interpolated between; means and variances of interpolated
-differences follow from those at the grid, so a run costs no evaluation. Some runs are evaluated exactly as a check.
+The output is evaluated on a grid of attenuations only and interpolated between, so a run costs no evaluation. Means and
+variances of interpolated differences, all that the z-tests ask, follow from those at the grid; the t-test looks at the
+interpolated differences themselves. Some runs are evaluated exactly as a check.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..._saved import Result
 from ..graph import descend
 from ..results import TreatmentEffects
 from ..run import EPSILON, Run
-from ..significance import Z_KINDS, Test
+from ..significance import Test
 from ..trace import Layer
 
 
@@ -37,7 +38,7 @@ class Reliability(Result):
         attenuations: ``(runs,)`` centre b of each run.
         by_run: ``(layers, runs)`` share of a layer's nodes that reappear in a run; NaN for a layer without nodes.
         agreement: ``(layers,)`` share of all nodes that exact runs and interpolated ones class alike.
-        test: "paired" or "unpaired".
+        test: "paired", "unpaired" or "t".
         correction: None, "holm" or "fdr".
     """
 
@@ -124,7 +125,8 @@ def reliability(
         high: b of the last.
         epsilon: half width of the interval that a node's beta is drawn from, within [0, 1].
         alpha: level of the two-sided test.
-        test: "paired" or "unpaired", the paper's z-tests, which need only moments of the interpolated differences.
+        test: "paired" or "unpaired", the paper's z-tests; or "t", which holds its level for skewed and rare
+            differences (see ``acelib.paths.significance``), at the cost of one test of all inputs a run.
         correction: None, "holm" or "fdr".
         knots: attenuations at which the network is evaluated.
         checks: runs that are evaluated exactly as well.
@@ -132,7 +134,7 @@ def reliability(
         seed: seed of the betas; None and 0 draw the same.
 
     Raises:
-        ValueError: as ``explanatory_graph``, for the t-test, and for an empty or reversed range of b.
+        ValueError: as ``explanatory_graph``, and for an empty or reversed range of b.
 
     References:
         Ahmad et al. (2023), Fig. 7.
@@ -141,10 +143,6 @@ def reliability(
         >>> found = reliability(nn.Linear(3, 2), torch.rand(40, 3), 0, runs=20)
         >>> assert bool((found.share[0] == 1) | found.share[0].isnan())  # in a last layer z does not depend on beta
     """
-    if test not in Z_KINDS:
-        raise ValueError(
-            f"test must be one of {', '.join(Z_KINDS)}, got {test!r}; reliability repeats the paper's tests"
-        )
     rule = Test(alpha, test, correction)
     if not 0 < low <= high < 1:
         raise ValueError(f"low and high must be ordered as 0 < low <= high < 1, got {low} and {high}")
@@ -161,8 +159,7 @@ def reliability(
         betas = (centres[:, None] + epsilon * (2 * own - 1)).clamp(float(grid[0]), float(grid[-1]))
         again, same = torch.zeros(runs, layer.num_nodes, dtype=torch.bool), float("nan")
         if effects.necessary:
-            table = Interpolated(run, layer, effects.targets, grid)
-            again = rule.decide(table.z(betas, rule.kind)).necessary
+            again = Interpolated(run, layer, effects.targets, grid).necessary(betas, rule)
             same = _agreement(run, rule, layer, effects, betas, again, checks)
         back = again[:, list(effects.necessary)].double()
         nodes.append(effects.necessary)
@@ -184,7 +181,7 @@ def reliability(
 
 
 class Interpolated:
-    """Means and variances of a layer's differences at any attenuation, from those on a grid.
+    """A layer's differences at any attenuation, with their means and variances, from those on a grid.
 
     Between two knots a difference is (1 - w) d_k + w d_k+1, so its mean and its covariance with the output without
     intervention are linear in w and its variance is quadratic.
@@ -198,7 +195,9 @@ class Interpolated:
 
     def __init__(self, run: Run, layer: Layer, targets: tuple[int, ...], grid: Tensor) -> None:
         y = run.observed.cpu().double()
-        found = torch.stack([run.differences(layer, targets, b.expand(layer.num_nodes)) for b in grid])
+        pairs = [run.measured(layer, targets, b.expand(layer.num_nodes)) for b in grid]
+        self.rounding = max(floor for _, floor in pairs)
+        self.found = found = torch.stack([d for d, _ in pairs])  # (knots, nodes, n)
         self.grid, self.count = grid, len(y)
         self.mean = found.mean(2)  # (knots, nodes)
         centred, centred_y = found - self.mean[..., None], y - y.mean()
@@ -207,10 +206,22 @@ class Interpolated:
         self.with_y, self.of_y = centred @ centred_y / (self.count - 1), y.var()
         self.silent = found.eq(0).all(2).all(0)
 
+    def necessary(self, betas: Tensor, rule: Test) -> Tensor:
+        """Return which nodes are necessary in each run, ``(runs, nodes)``, at the attenuations ``betas``."""
+        z = self.z(betas, rule.kind)
+        if rule.kind != "t":
+            return rule.decide(z).necessary
+        runs = zip(z, betas, strict=True)
+        return torch.stack([rule.judge(row, self.differences(b), rounding=self.rounding).necessary for row, b in runs])
+
+    def differences(self, betas: Tensor) -> Tensor:
+        """Return the differences ``(nodes, n)`` of one run at the attenuations ``betas (nodes,)``."""
+        (k, w), nodes = self._place(betas), torch.arange(len(betas))
+        return (1 - w)[:, None] * self.found[k, nodes] + w[:, None] * self.found[k + 1, nodes]
+
     def z(self, betas: Tensor, kind: str) -> Tensor:
-        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``, "paired" or "unpaired"."""
-        k = (torch.searchsorted(self.grid, betas.contiguous()) - 1).clamp(0, len(self.grid) - 2)
-        w = (betas - self.grid[k]) / (self.grid[k + 1] - self.grid[k])
+        """Return the z-scores ``(runs, nodes)`` at the attenuations ``betas (runs, nodes)``, "unpaired" or others."""
+        k, w = self._place(betas)
 
         def at(table: Tensor, shift: int = 0) -> Tensor:
             return table.gather(0, k + shift)
@@ -224,6 +235,11 @@ class Interpolated:
         z = mean / (variance / self.count).sqrt()
         return torch.where(self.silent | (mean == 0), 0.0, z)
 
+    def _place(self, betas: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the knot below each attenuation, and how far it lies on the way to the next one."""
+        k = (torch.searchsorted(self.grid, betas.contiguous()) - 1).clamp(0, len(self.grid) - 2)
+        return k, (betas - self.grid[k]) / (self.grid[k + 1] - self.grid[k])
+
 
 def _agreement(
     run: Run, rule: Test, layer: Layer, effects: TreatmentEffects, betas: Tensor, again: Tensor, checks: int
@@ -233,6 +249,7 @@ def _agreement(
         return float("nan")
     same = []
     for r in torch.linspace(0, len(betas) - 1, checks).round().long().tolist():
-        z, _ = rule.scores(run.differences(layer, effects.targets, betas[r]), run.observed.cpu())
-        same.append((rule.decide(z).necessary == again[r]).double().mean())
+        found, rounding = run.measured(layer, effects.targets, betas[r])
+        z, _ = rule.scores(found, run.observed.cpu())
+        same.append((rule.judge(z, found, rounding=rounding).necessary == again[r]).double().mean())
     return float(torch.stack(same).mean())
