@@ -17,6 +17,7 @@ quantity = "intrinsic contributions"
 CONTEXTS = ("first", "topological", "total", "shapley")
 CHAIN = {"A": [], "B": ["A"], "C": ["B"]}
 CHAIN_TRUTH = {"A": 0.25, "B": 1.0, "C": 1.0}
+STEEP_TRUTH = {"A": 36.0, "B": 9.0, "C": 1.0}
 
 
 def mixed() -> StructuralModel:
@@ -95,6 +96,23 @@ def fitted(fit: Callable[[Tensor], CausalModel], n: int, repetitions: int) -> Ca
     return Case(run, "Closed form: each noise reaches C with a known weight.", repetitions)
 
 
+def flows(n: int, repetitions: int) -> Case:
+    """Return the case of a chain of weights 2 and 3 learned from n rows by causal flows, the error of learning included.
+
+    What is counted is a list of ten flows, each trained on a resample of the rows.
+    """
+
+    def run(seed: int) -> dict[str, Tensor]:
+        noises = normal(n, 3, seed)
+        b = 2 * noises[:, 0] + noises[:, 1]
+        X = torch.stack([noises[:, 0], b, 3 * b + noises[:, 2]], 1)
+        fits = FlowModel.bootstrap(X, CHAIN, repeats=10, seed=seed)
+        r = intrinsic_contributions(fits, None, target="C", num_samples=1024, seed=seed)
+        return hits(list(STEEP_TRUTH.values()), stderr=(r.contributions, r.stderr), interval=r.interval())
+
+    return Case(run, "Closed form: the noises reach C with the weights 6, 3 and 1.", repetitions)
+
+
 @cache
 def label_entropies() -> dict[str, list[float]]:
     """Return the contributions to the entropy of a label with P(1) = sigmoid(2A + C), A and C independent."""
@@ -142,4 +160,6 @@ def cases() -> dict[str, Case]:
     for n in (100, 1000):
         found[f"linear model fitted to {n} rows"] = fitted(lambda X: LinearModel.fit(X, CHAIN), n, 1000)
     found["causal flow fitted to 500 rows"] = fitted(lambda X: FlowModel.fit(X, CHAIN), 500, 200)
+    for n, repetitions in ((500, 200), (1000, 20), (2000, 20)):
+        found[f"ten causal flows fitted to resamples of {n} rows"] = flows(n, repetitions)
     return found
