@@ -16,6 +16,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tools.chapters import GENERATED
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -139,7 +141,7 @@ def wait(browser, script: str, what: str, seconds: float = 30):
 
 
 def all_pages(chapters):
-    return [f"book/{name}.html" for name in (*chapters, "index", "ledger", "status")]
+    return [f"{name}.html" for name in (*(f"book/{stem}" for stem in chapters), "book/index", *GENERATED)]
 
 
 def first(chapters) -> str:
@@ -210,6 +212,33 @@ def test_pages_fit_a_phone(open_page, chapters):
         root = "document.documentElement.scrollWidth"
         widths = browser.execute_script(f"return [innerWidth, {root}, document.body.scrollWidth]")
         assert widths[0] == 390 and max(widths) <= 394, f"{path}: {widths}"
+
+
+def test_ledger_can_be_filtered_and_read_on_a_phone(open_page):
+    """One verdict chosen: only its rows stay, and a verdict is seen without scrolling sideways. The page is short."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select
+
+    browser = open_page("book/ledger.html", width=1280)
+    assert browser.execute_script("return document.documentElement.scrollHeight") < 16_200
+    browser = open_page("book/ledger.html", width=390)
+    rows = browser.find_elements(By.CSS_SELECTOR, "details.ledger-row")
+    chosen = rows[0].get_attribute("data-verdict")
+    Select(browser.find_element(By.CSS_SELECTOR, 'select[name="verdict"]')).select_by_value(chosen)
+    seen = [row for row in rows if row.is_displayed()]
+    assert seen and {row.get_attribute("data-verdict") for row in seen} == {chosen} and len(seen) < len(rows)
+    assert browser.find_element(By.ID, "ledger-count").text == f"{len(seen)} of {len(rows)}"
+    badge = seen[0].find_element(By.CSS_SELECTOR, "summary span").rect
+    assert badge["x"] >= 0 and badge["x"] + badge["width"] <= 390
+
+
+def test_link_to_a_claim_opens_its_row(open_page):
+    from selenium.webdriver.common.by import By
+
+    browser = open_page("book/ledger.html")
+    name = browser.find_elements(By.CSS_SELECTOR, "details.ledger-row")[-1].get_attribute("id")
+    browser.execute_script("location.hash = arguments[0]", name)
+    wait(browser, f"return document.getElementById({name!r}).open", "the row to open")
 
 
 def test_slider_can_be_used_on_a_phone(open_page, chapters):

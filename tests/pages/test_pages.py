@@ -11,7 +11,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from acelib.lab.ledger import VERDICTS, collect
+from acelib.lab.claims import PAPERS
+from acelib.lab.ledger import collect
 from tools.colab import repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,14 +154,27 @@ def test_records_are_printed_in_the_prose_and_hidden_as_outputs(articles, chapte
         assert len(article.select(".pasted-text")) == glued > 0, stem
 
 
-def test_ledger_lists_every_claim_with_its_verdict(articles, chapters):
-    article = articles["book/ledger.html"]
-    text = article.get_text(" ")
-    assert all(verdict in text for verdict in VERDICTS)
-    rows = {code.get_text(): code.find_parent("tr").get_text(" ") for code in reversed(article.select("td code"))}
-    for path in chapters.values():
+def test_ledger_and_cards_lead_to_each_other(articles, chapters):
+    """Every claim of a paper has one row; the row's link and the card's link find each other."""
+    ledger = articles["book/ledger.html"]
+    for stem, path in chapters.items():
+        page = articles[f"book/{stem}.html"]
         for item in collect(path)[1]:
-            assert item["verdict"] in rows[item["id"]], item["id"]
+            card, row = page.find(id=f"claim-{item['id']}"), ledger.find(id=f"claim-{item['id']}")
+            assert card is not None, item["id"]
+            if item["claim"]["paper"] is None:
+                assert row is None and not card.select("a"), item["id"]
+                continue
+            assert card.select_one("a")["href"] == f"ledger.html#claim-{item['id']}"
+            assert row.select_one("dd a")["href"] == f"{stem}.html#claim-{item['id']}"
+            assert item["claim"]["statement"] in row.get_text(" ") and row["data-verdict"] in row.get_text(" ")
+
+
+def test_pages_about_the_papers_show_verdicts(articles):
+    for paper in PAPERS:
+        article = articles[f"book/holds-{paper}.html"]
+        links = {link["href"].split("#")[1] for link in article.select('a[href^="ledger.html#"]')}
+        assert links and all(articles["book/ledger.html"].find(id=name) for name in links)
 
 
 def test_status_lists_every_chapter_and_the_versions(articles, chapters):
