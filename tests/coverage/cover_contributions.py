@@ -97,7 +97,7 @@ def fitted(fit: Callable[[Tensor], CausalModel], n: int, repetitions: int) -> Ca
 
 
 def flows(n: int, repetitions: int) -> Case:
-    """Return the case of a chain of weights 2 and 3 learned from n rows by causal flows, the error of learning included.
+    """Return the case of a chain of weights 2 and 3 learned from n rows by causal flows, with its error.
 
     What is counted is a list of ten flows, each trained on a resample of the rows.
     """
