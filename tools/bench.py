@@ -158,8 +158,17 @@ def show(name: str, result: dict[str, dict]) -> None:
 
 
 QUOTED = (
-    ("jets", "full Hessian / collapsed", "exact second-order terms: full Hessian against collapsed forward mode"),
-    ("jets", "collapsed / forward", "collapsed forward mode against a plain forward pass over as many rows"),
+    (
+        "jets",
+        "full Hessian / collapsed",
+        "exact second-order terms: full Hessian against collapsed forward mode, its first layer shared",
+    ),
+    (
+        "jets",
+        "collapsed unshared / forward",
+        "collapsed forward mode against a plain forward pass over as many rows, nothing shared in either",
+    ),
+    ("jets", "collapsed / forward shared", "the same two, the first layer shared in both"),
     ("jets", "row average / shared row average", "row average against the same with a shared first layer"),
     (
         "expectation",

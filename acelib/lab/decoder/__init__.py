@@ -9,7 +9,7 @@ from .effects import (
     decoded_digits,
     latent_effects,
     map_decoder,
-    matching_auc,
+    matching_signs,
 )
 from .figures import draw_decoder_model, montage, show_montage
 from .shape import Shape, measure_shapes
@@ -25,7 +25,7 @@ __all__ = [
     "draw_decoder_model",
     "latent_effects",
     "map_decoder",
-    "matching_auc",
+    "matching_signs",
     "measure_shapes",
     "montage",
     "show_montage",

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from acelib.inputs.intervention import Intervention
@@ -171,22 +170,27 @@ def map_decoder(
 _FIELDS = ("mean", "ace", "stderr")
 
 
-def matching_auc(effects: Tensor, class_means: Tensor, *, threshold: float = 0.5) -> Tensor:
-    """Return the AUC of each class's effects (row) for the dark pixels of each mean digit (column), ``(C, C)``.
+def matching_signs(effects: Tensor, class_means: Tensor, *, threshold: float = 0.5) -> Tensor:
+    """Return the share of each mean digit's dark pixels (column) on which a class's effect (row) is positive.
 
     Args:
         effects: ``(C, d)`` ACE of each class latent.
         class_means: ``(C, d)`` mean image of each digit.
         threshold: mean above which a pixel belongs to a digit.
 
+    Returns:
+        ``(C, C)``, float64; the diagonal holds the classes on their own digits.
+
+    References:
+        Chattopadhyay et al. 2019, Sec. 5.4: the effect of a class is positive on the pixels of its digit.
+
     Example:
-        >>> digits = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.8]])
-        >>> matching_auc(torch.tensor([[2.0, 0.0, 1.0], [-1.0, 0.0, 1.0]]), digits).tolist()
-        [[1.0, 0.5], [0.0, 1.0]]
+        >>> digits = torch.tensor([[0.9, 0.1, 0.8], [0.1, 0.1, 0.8]])
+        >>> matching_signs(torch.tensor([[2.0, 0.0, -1.0], [-1.0, 0.0, 1.0]]), digits).tolist()
+        [[0.5, 0.0], [0.5, 1.0]]
     """
-    inside = (class_means > threshold).cpu().numpy()
-    scores = effects.double().cpu().numpy()
-    return torch.tensor([[roc_auc_score(digit, score) for digit in inside] for score in scores], dtype=torch.float64)
+    inside = (class_means > threshold).double()
+    return (effects > 0).double() @ inside.T / inside.sum(1)
 
 
 def decoded_digits(num: int = 100, *, seed: int = 0, vae: TrainedVae | None = None) -> Dataset:

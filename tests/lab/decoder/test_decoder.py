@@ -15,7 +15,7 @@ from acelib.lab.decoder import (
     draw_decoder_model,
     latent_effects,
     map_decoder,
-    matching_auc,
+    matching_signs,
     measure_shapes,
     montage,
     show_montage,
@@ -103,16 +103,16 @@ def test_the_map_of_a_decoder():
     assert map_decoder(pixels, inputs, alphas, classes=(1,)).ace.shape == (1, 2, 5, 2)
 
 
-def test_matching_counts_pairs_of_pixels():
-    """AUC is the share of (dark, light) pairs of pixels that the effects put in order, ties half; by a double loop."""
+def test_signs_are_counted_on_the_pixels_of_each_digit():
+    """The share of dark pixels with a positive effect, by a double loop; an effect of exactly zero is not positive."""
     g = torch.Generator().manual_seed(0)
-    effects, means = torch.randn(3, 30, generator=g).round(decimals=1), torch.rand(3, 30, generator=g)
-    found = matching_auc(effects, means, threshold=0.6)
+    effects, means = torch.randn(3, 30, generator=g).round(decimals=0), torch.rand(3, 30, generator=g)
+    assert (effects == 0).any()
+    found = matching_signs(effects, means, threshold=0.6)
     for k in range(3):
         for d in range(3):
-            dark, light = effects[k, means[d] > 0.6], effects[k, means[d] <= 0.6]
-            wins = [(a > b).double() + (a == b).double() / 2 for a in dark for b in light]
-            assert float(found[k, d]) == pytest.approx(float(sum(wins)) / len(wins), abs=1e-12)
+            dark = [float(e) for e, m in zip(effects[k], means[d], strict=True) if m > 0.6]
+            assert float(found[k, d]) == pytest.approx(sum(e > 0 for e in dark) / len(dark), abs=1e-12)
 
 
 class Bar(nn.Module):
