@@ -10,8 +10,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acelib.lab.cards import PENDING, badge_html, claim_rows, heading
 from acelib.lab.claims import PAPERS, VERDICTS
+from acelib.lab.claims.cards import PENDING, badge_html, claim_rows, heading
 from acelib.lab.ledger import PROVENANCE_MIME, collect, outputs_of
 
 _INTRODUCTION = """\

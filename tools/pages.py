@@ -110,7 +110,7 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
 
 def link_claims(notebook: Any) -> None:
     """Make the id on every card of a paper's claim a link to its row in the ledger; in place."""
-    from acelib.lab.cards import claim_html
+    from acelib.lab.claims.cards import claim_html
     from acelib.lab.ledger import CLAIM_MIME
 
     for cell in notebook.cells:

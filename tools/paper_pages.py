@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acelib.lab.cards import badge_html, heading
 from acelib.lab.claims import PAPERS
+from acelib.lab.claims.cards import badge_html, heading
 
 ROWS = 15  # a reader forms a judgement from one page, or not at all
 STATES = {"here": "here", "partly": "in part", "absent": "not here"}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from acelib._saved import write_whole
-from acelib.lab.cards import claim_html, claim_text, number_text
 from acelib.lab.claims import UNTESTED, Claim, judged, read_claims
+from acelib.lab.claims.cards import claim_html, claim_text, number_text
 from acelib.lab.home import data_file
 
 RECORD_MIME = "application/vnd.acelib.record+json"

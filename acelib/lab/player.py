@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acelib.lab.cards import PAPER
+from acelib.lab.claims.cards import PAPER
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 

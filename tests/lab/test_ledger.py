@@ -12,8 +12,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from acelib.lab import ledger
-from acelib.lab.cards import claim_html, claim_text, number_text, ours_text
 from acelib.lab.claims import claim_from
+from acelib.lab.claims.cards import claim_html, claim_text, number_text, ours_text
 from acelib.lab.ledger import CLAIM_MIME, GLUE_PREFIX, PROVENANCE_MIME, RECORD_MIME, claim, collect, record
 
 CLAIM = dict(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from acelib.lab.claims import CONDITION, EVIDENCE, FINDING, NUMBER, REFUTED, UNTESTED, Test, claim_from
+from acelib.lab.claims.entries import CONDITION, EVIDENCE, FINDING, NUMBER, REFUTED, UNTESTED, Test, claim_from
 
 PENDING = "not judged yet"
 BADGES = {  # verdict -> (sign, background): white text on each has a contrast of at least 5 to 1

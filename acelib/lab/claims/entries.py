@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from acelib.lab.claims.inequality import holds, names_in
 from acelib.lab.home import root
-from acelib.lab.inequality import holds, names_in
 
 NUMBER, FINDING, CONDITION, REFUTED, UNTESTED = VERDICTS = (
     "number reproduced",
