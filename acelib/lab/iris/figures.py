@@ -104,7 +104,7 @@ def reading_map(tables: Mapping[str, Mapping[str, Mapping[str, int]]], total: in
         for (row, column), count in np.ndenumerate(table):
             shade = "black" if count > total / 2 else "white"
             ax.text(column, row, f"{count}", ha="center", va="center", color=shade, fontsize=11)
-        ax.set_xticks(range(len(readings)), [name.replace(" ", "\n", 1) for name in readings], fontsize=9.5)
+        ax.set_xticks(range(len(readings)), ["\n".join(name.rsplit(" ", 1)) for name in readings], fontsize=9.5)
         ax.set_yticks(range(len(rows)), list(rows))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)

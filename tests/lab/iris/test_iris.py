@@ -153,7 +153,7 @@ def test_saliency_is_the_effect_of_each_flowers_own_value(short):
 
 
 def test_seeds_that_differ_give_other_weights_splits_and_orders():
-    """PyTorch's CPU generator reads the low 32 bits of a seed. Seeds of the chapter stay far below; a purpose may not be
+    """PyTorch's CPU generator reads the low 32 bits of a seed. Seeds of the chapter stay far below; purposes are not
     told apart by higher bits, so controls deal labels from a stream of their own and not in the order of the split."""
     seeds = [0, 1, 2, 500, 1000]
     run, _ = iris.train_iris(seeds, epochs=1)
