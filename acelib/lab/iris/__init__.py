@@ -1,5 +1,5 @@
 """Chapter 4: the Iris experiment."""
 
-from .experiment import IrisRun, boundary_point, crossing, rank_agreement, saliency, train_iris
+from .experiment import IrisRun, boundary_point, rank_agreement, saliency, train_iris
 
-__all__ = ["IrisRun", "boundary_point", "crossing", "rank_agreement", "saliency", "train_iris"]
+__all__ = ["IrisRun", "boundary_point", "rank_agreement", "saliency", "train_iris"]

@@ -1,8 +1,8 @@
 """The networks of the published Iris experiment, one per training seed, and helpers that compare their effects.
 
 The network is the 4-8-3 perceptron with ReLU of Chattopadhyay et al. (2019, Sec. 5.1). ``train_iris`` trains one per
-seed, each on its own split. The rest compares effects: where two curves cross, the effect of each flower's own values,
-how alike two rankings of the features are, and a point on a decision boundary to measure effects from.
+seed, each on its own split. The rest compares effects: the effect of each flower's own values, how alike two rankings
+of the features are, and a point on a decision boundary to measure effects from.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from acelib.lab.datasets import Dataset, load_iris, train_test_split
-from acelib.lab.networks import Probabilities, stacked_mlp
+from acelib.lab.networks import Probabilities, stacked_mlp, stream
 from acelib.lab.training import train
 from acelib.results import CausalRegressors
 
@@ -24,7 +24,7 @@ SETTINGS = {"lr": 3e-4, "weight_decay": 1e-4, "batch_size": 1}
 TEST_ROWS = 30
 SCALES = ("probabilities", "logits")
 
-_SHUFFLED_LABELS = 2  # keeps the generator of shuffled labels apart from the others
+_SHUFFLED_LABELS = 2  # a stream of its own: PyTorch's CPU generator reads the low 32 bits of a seed and no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ def train_iris(
     splits = [train_test_split(iris, TEST_ROWS, seed=seed) for seed in every]
     labels = [part.y for part, _ in splits]
     for position in range(len(seeds), len(every)):
-        generator = torch.Generator().manual_seed(every[position] + (_SHUFFLED_LABELS << 32))
-        labels[position] = labels[position][torch.randperm(len(labels[position]), generator=generator)]
+        deal = torch.randperm(len(labels[position]), generator=stream(every[position], _SHUFFLED_LABELS))
+        labels[position] = labels[position][deal]
     X = torch.stack([part.X for part, _ in splits])
     stack = stacked_mlp(SIZES, every)
     options = {"epochs": epochs, "progress": progress, "device": device, **SETTINGS}
@@ -112,26 +112,6 @@ def train_iris(
     run = IrisRun(tuple(every), networks, accuracy, iris, result.history)
     control = run.part(range(len(seeds), len(every))) if shuffled else None
     return run.part(range(len(seeds))), control
-
-
-def crossing(first: np.ndarray, second: np.ndarray, alphas: np.ndarray) -> float:
-    """Return the smallest α at which ``first`` stops being the larger of two curves, by interpolation; NaN if none.
-
-    Args:
-        first: ``(num,)`` one curve.
-        second: ``(num,)`` the other curve.
-        alphas: ``(num,)`` their values, increasing.
-
-    Example:
-        >>> x = np.linspace(0, 1, 5)
-        >>> assert abs(crossing(1 - x, x, x) - 0.5) < 1e-12
-    """
-    gap = first - second
-    falls = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
-    if falls.size == 0:
-        return float("nan")
-    i = falls[0]
-    return float(alphas[i] + (alphas[i + 1] - alphas[i]) * gap[i] / (gap[i] - gap[i + 1]))
 
 
 def saliency(curves: CausalRegressors, X: Tensor, classes: Tensor) -> np.ndarray:
