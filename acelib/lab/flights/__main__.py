@@ -10,15 +10,13 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from acelib.lab import home
 from acelib.lab.flights.network import BATCH_SIZE, LENGTH, SEEDS, SHIPPED_FILE, STAGES, train_network
 from acelib.lab.landings import load_landings
 from acelib.lab.provenance import describe
 from acelib.lab.training import save_weights
-from acelib.recurrent import Recurrent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     started, landings, device = time.time(), load_landings(), asked.device
     X = landings.scale(landings.X)[:, :LENGTH]
+    one = partial(train_network, X, device=device)
     if asked.jobs > 1:
         with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
-            trained = list(pool.map(partial(_train, X, device), SEEDS))
+            trained = list(pool.map(one, SEEDS))
     else:
-        trained = [_train(X, device, seed) for seed in SEEDS]
-    networks, losses = [net for net, _ in trained], [loss for _, loss in trained]
+        trained = [one(seed) for seed in SEEDS]
+    networks, losses = [net for net, _ in trained], [history[-1].item() for _, history in trained]
+    for seed, (_, history) in zip(SEEDS, trained, strict=True):
+        print(f"seed {seed}: mean squared error {history[-1].item():.3e} after {len(history)} epochs")
     facts = {
         "seeds": list(SEEDS),
         "losses": losses,
@@ -50,14 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save_weights(nn.ModuleList(networks), path, facts)
     print(f"{path.name}, {path.stat().st_size} bytes")
     return 0
-
-
-def _train(X: Tensor, device: str | None, seed: int) -> tuple[Recurrent, float]:
-    """Return the network of one seed, and its last mean squared error."""
-    torch.set_num_threads(1)
-    net, history = train_network(X, seed, device=device)
-    print(f"seed {seed}: mean squared error {history[-1].item():.3e} after {len(history)} epochs", flush=True)
-    return net, history[-1].item()
 
 
 if __name__ == "__main__":

@@ -217,10 +217,10 @@ def test_records(normal, slippery):
     for name, floor in (("CAS", 30), ("GS", 50.5)):
         assert ((both[name] == 0) | (both[name] >= floor)).all()
         gone = (both[name] == 0).int().cummax(1).values.bool()
-        assert (both[name][gone] == 0).float().mean() > 0.97
+        assert (both[name][gone] == 0).float().mean() > 0.95  # a gust brings it back
     assert (both["MH"] >= -180).all() and (both["MH"] < 180).all() and both["WS"].min() >= 0
     assert (both["MSQT_1"] == 0).all() and (both["NSQT"][:, 0] == 1).all() and (both["NSQT"][:, 10:] == 0).all()
-    assert ((both["VRTG"] > 0.7) & (both["VRTG"] < 1.8)).all() and both["LATG"].abs().max() < 0.5
+    assert ((both["VRTG"] > 0.7) & (both["VRTG"] < 1.8)).all() and both["LATG"].abs().max() < 0.7
     late = slice(90, 101)  # taxiing: the wind computer takes 100 knots for granted
     assert (both["WS"][:, late].mean(1) - (100 - both.truth["u"][:, late].mean(1) / KNOT)).abs().max() < 3
 
