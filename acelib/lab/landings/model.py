@@ -7,10 +7,11 @@ nose and main gear from the centre of gravity,
     u' = F_x + r v − g slope        v' = F_y − r u        k² r' = a F_nose − b F_main + t (F_right − F_left) + N_air
 
 A tyre's side force is −μ N tanh(C slip / μ), what the friction ellipse leaves beside braking. Brakes give what the
-pilot demands, at most μ N, with μ by runway, speed and place (left and right apart). Pitch, roll and heave are damped
-oscillators that braking, side force and the runway's roughness excite. The pilot follows the centre line, then turns
-off, through a lag and with some noise. Gusts are first-order processes with a length of 100 m (Dryden's longest
-component). The explicit Euler step of 1/16 s is stable for the stiffest part, the tyres at 4 m/s.
+pilot demands, at most μ N, with μ by runway, speed and place (left and right apart), and higher on a dry strip under
+one gear while that lasts. Pitch, roll and heave are damped oscillators that braking, side force and the runway's
+roughness excite. The pilot follows the centre line, then turns off, through a lag and with some noise. Gusts are
+first-order processes with a length of 100 m (Dryden's longest component). The explicit Euler step of 1/16 s is stable
+for the stiffest part, the tyres at 4 m/s.
 """
 
 from __future__ import annotations
