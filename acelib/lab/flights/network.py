@@ -22,7 +22,8 @@ from acelib.recurrent import Recurrent
 
 HIDDEN = 15
 SEEDS = (0, 1, 2, 3, 4)
-STAGES = ((600, 5e-3), (400, 1e-3))  # epochs and learning rate
+STAGES = ((450, 5e-3), (100, 1e-3))  # epochs and learning rate
+LENGTH = 61  # seconds 0 to 60: what is explained, and all before it
 BATCH_SIZE = 32
 SHIPPED_FILE = ("checkpoints", "flight-lstm.safetensors")  # below data/
 _WEIGHTS = 2  # keeps the generator of the initial weights apart from others

@@ -1,4 +1,4 @@
-"""Scores of maps, and how well they separate two kinds of landings, with intervals over the landings.
+"""Scores of maps, and how well they separate two kinds of landings, with intervals over landings and networks.
 
 The separation is the area under the receiver's curve, AUC = P(score of an anomalous landing > score of a normal one),
 ties counting half. Landings are the samples: both kinds are drawn again with replacement, the same draw for every
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 NAMED = ("LATG", "LONG", "PTCH", "ROLL")
@@ -132,3 +133,30 @@ def separation(
         wins = (gap > 0) + 0.5 * (gap == 0)
         auc[name], draws[name] = float(wins.mean()), np.einsum("rp,pn,rn->r", up, wins, down, optimize=True)
     return Separation(auc, draws, level)
+
+
+def over_networks(values: Sequence[float], draws: Sequence[np.ndarray], *, level: float = 0.95) -> tuple:
+    """Return the mean over networks and the ends of its interval, for other networks and for other landings.
+
+    The variance is s²/k + v: s² is that of the k values, v that of their mean over resampled landings, which all
+    networks share. Its root times Student's quantile with k − 1 degrees of freedom is the half width, a little wide on
+    purpose.
+
+    Args:
+        values: one number of each network, k >= 2.
+        draws: its ``(repeats,)`` values on resampled landings; the same landings in every network's draw.
+        level: nominal coverage.
+
+    Raises:
+        ValueError: for fewer than two networks, or draws of another number.
+
+    Example:
+        >>> mean, low, high = over_networks([0.6, 0.8], [np.array([0.6, 0.6]), np.array([0.8, 0.8])])
+        >>> assert abs(mean - 0.7) < 1e-12 and abs(high - low - 2 * 12.706 * 0.1) < 1e-3
+    """
+    values, draws = np.asarray(values, float), np.asarray(draws, float)
+    if len(values) < 2 or len(values) != len(draws):
+        raise ValueError(f"values and draws must be of 2 or more networks, got {len(values)} and {len(draws)}")
+    variance = values.var(ddof=1) / len(values) + draws.mean(0).var()
+    half = student.ppf((1 + level) / 2, len(values) - 1) * variance**0.5
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)

@@ -65,15 +65,26 @@ _COMMON = {
     "patchiness": ("uniform", 0.0, 0.1),  # standard deviation of log friction along the runway
     "unevenness": ("uniform", 0.0, 0.05),  # the same for the difference between the two main gears
     "grip": ("uniform", 0.9, 1.1),  # on the friction of the runway's kind
+    "exit_after": ("uniform", 72, 88),  # s, the exit lies so far down the runway
+    "roll_speed": ("uniform", 24, 42),  # kt, until 8 s before that
+    "strip_time": ("uniform", 54, 57.5),  # s, when one main gear runs onto a dry strip
+    "strip_length": ("uniform", 2.5, 4.5),  # s
 }
 _KIND = {
-    "normal": {"brake_delay": ("uniform", 1.0, 4.0), "brake_demand": ("uniform", 0.14, 0.20)},
+    "normal": {
+        "brake_delay": ("uniform", 1.0, 4.0),
+        "brake_demand": ("uniform", 0.14, 0.20),
+        "strip_grip": ("uniform", 0.0, 0.0),  # no strip
+    },
     "slippery": {
-        "brake_delay": ("uniform", 10.0, 22.0),  # late
+        "brake_delay": ("uniform", 28.0, 40.0),  # late
         "brake_demand": ("uniform", 0.30, 0.40),  # g, more than the runway gives
         "patchiness": ("uniform", 0.5, 0.8),
         "unevenness": ("uniform", 0.15, 0.3),
-        "grip": ("uniform", 0.6, 0.9),
+        "grip": ("uniform", 0.4, 0.6),
+        "reverse": ("uniform", 0.0, 0.0),
+        "roll_speed": ("uniform", 14, 20),
+        "strip_grip": ("uniform", 0.3, 0.4),  # the strip's braking coefficient
     },
 }
 _WET_SHARE = 0.3  # of the normal landings
@@ -151,9 +162,10 @@ def _one(rng: np.random.Generator, kind: str) -> tuple[dict[str, float], np.ndar
     for name, (shape, a, b) in recipe.items():
         normal = a + b * np.clip(rng.standard_normal(), -2.5, 2.5) if shape == "normal" else 0.0
         parameters[name] = normal if shape == "normal" else rng.uniform(a, b)
-    wet, side = rng.uniform(size=2)
+    wet, side, strip = rng.uniform(size=3)
     parameters["runway"] = 2.0 if kind == "slippery" else float(wet < _WET_SHARE)
     parameters["side"] = 1.0 if side < 0.5 else -1.0  # of the exit: right is positive
+    parameters["strip_side"] = 1.0 if strip < 0.5 else -1.0
     white = rng.standard_normal((len(_NOISES), STEPS))
     patches = _smooth(rng.standard_normal((2, CELLS + 4)))
     return parameters, white, patches, rng.standard_normal((SECONDS + 1, _SENSED))

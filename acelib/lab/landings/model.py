@@ -7,10 +7,11 @@ nose and main gear from the centre of gravity,
     u' = F_x + r v − g slope        v' = F_y − r u        k² r' = a F_nose − b F_main + t (F_right − F_left) + N_air
 
 A tyre's side force is −μ N tanh(C slip / μ), what the friction ellipse leaves beside braking. Brakes give what the
-pilot demands, at most μ N, with μ by runway, speed and place (left and right apart). Pitch, roll and heave are damped
-oscillators that braking, side force and the runway's roughness excite. The pilot follows the centre line, then turns
-off, through a lag and with some noise. Gusts are first-order processes with a length of 100 m (Dryden's longest
-component). The explicit Euler step of 1/16 s is stable for the stiffest part, the tyres at 4 m/s.
+pilot demands, at most μ N, with μ by runway, speed and place (left and right apart), and higher on a dry strip under
+one gear while that lasts. Pitch, roll and heave are damped oscillators that braking, side force and the runway's
+roughness excite. The pilot follows the centre line, then turns off, through a lag and with some noise. Gusts are
+first-order processes with a length of 100 m (Dryden's longest component). The explicit Euler step of 1/16 s is stable
+for the stiffest part, the tyres at 4 m/s.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _SIDE, _WEATHERCOCK, _YAW_DAMPING, _RUDDER = 1.2e-3, 7e-5, 1.2e-3, 6e-5  # per m
 _SLOW = 4.0  # m/s, below which slip is taken as at this speed
 _TRANSFER = 0.24  # height of the centre of gravity over wheelbase
 _REFERENCE = 54.0  # m/s, at which the lift is stated
+_SLOWING = 8.0  # s before the exit, at which the pilot slows down for it
 
 STATES = (
     "x",
@@ -112,7 +114,7 @@ def _air(s: State, p: State) -> State:
     return {"ua": ua, "va": va, "airspeed": np.sqrt(ua**2 + va**2) + 1e-6}
 
 
-def _friction(s: State, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+def _friction(s: State, draws: Draws, t: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the greatest braking coefficients under the left and the right gear, by runway, speed and place."""
     p = draws.parameters
     place = np.clip(s["x"] / CELL, 0, CELLS - 1.001)
@@ -124,7 +126,10 @@ def _friction(s: State, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     patch = np.exp(p["patchiness"] * patch - p["patchiness"] ** 2 / 2)  # 1 on average
     smooth = p["grip"] * braking_friction(p["runway"], s["u"]) * patch
     tilt = np.clip(p["unevenness"] * uneven, -0.6, 0.6)
-    return np.minimum(smooth * (1 - tilt), 0.45), np.minimum(smooth * (1 + tilt), 0.45)
+    strip = p["strip_grip"] * ((t >= p["strip_time"]) & (t < p["strip_time"] + p["strip_length"]))
+    left = np.maximum(smooth * (1 - tilt), strip * (p["strip_side"] < 0))
+    right = np.maximum(smooth * (1 + tilt), strip * (p["strip_side"] > 0))
+    return np.minimum(left, 0.45), np.minimum(right, 0.45)
 
 
 def _ground(s: State, draws: Draws, air: State, t: float) -> State:
@@ -135,7 +140,7 @@ def _ground(s: State, draws: Draws, air: State, t: float) -> State:
     fz = -64 * s["z"] - 6.4 * s["z_rate"] + s["rough"] * G  # 8 rad/s, damping ratio 0.4
     load = G * np.maximum(1 - lift + fz / G, 0.05)
     contact = (s["theta"] < p["level"] + 0.9).astype(float)
-    left, right = _friction(s, draws)
+    left, right = _friction(s, draws, t)
     mu = (left + right) / 2
     nose = load * contact * (0.1 + _TRANSFER * np.minimum(s["brake"] / load, mu))  # braking presses the nose down
     main = load - nose
@@ -156,15 +161,16 @@ def _ground(s: State, draws: Draws, air: State, t: float) -> State:
 
 
 def _thrust(s: State, p: State, t: float) -> np.ndarray:
-    """Return the idle thrust, and after the exit the thrust that keeps the taxi speed."""
-    idle = p["idle"] * G
-    return np.where(t > s["exit"], np.clip(idle + 0.25 * (_wanted_speed(s, p, t) - s["u"]), 0, 0.05 * G), idle)
+    """Return the idle thrust, more where the aircraft is too slow, and after the exit what keeps the taxi speed."""
+    idle, missing = p["idle"] * G, _wanted_speed(s, p, t) - s["u"]
+    return np.where((t > s["exit"]) | (missing > 0), np.clip(idle + 0.25 * missing, 0, 0.05 * G), idle)
 
 
 def _wanted_speed(s: State, p: State, t: float) -> np.ndarray:
     turning = np.abs(_wanted_heading(s, p, t) - s["psi_aim"]) > 3 * _DEG
     taxi = np.where(turning, p["turn_speed"], p["taxi_speed"])
-    return KNOT * np.where(t > s["exit"], taxi, p["exit_speed"])
+    runway = np.where(t < p["exit_after"] - _SLOWING, np.maximum(p["roll_speed"], p["exit_speed"]), p["exit_speed"])
+    return KNOT * np.where(t > s["exit"], taxi, runway)
 
 
 def _wanted_heading(s: State, p: State, t: float) -> np.ndarray:
@@ -240,7 +246,7 @@ def _respond(s: State, p: State, aim: State, t: float) -> None:
         s[name] = s[name] + DT * (aim[name] - s[name]) / p["pilot_lag"]
     for name, lag in (("brake", 0.6), ("reverse", 1.0)):
         s[name] = s[name] + DT * (aim[name] - s[name]) / lag
-    slow = (s["u"] < p["exit_speed"] * KNOT + 1.0) & (t > 5) & np.isinf(s["exit"])
+    slow = (s["u"] < p["exit_speed"] * KNOT + 1.0) & (t > np.maximum(5, p["exit_after"])) & np.isinf(s["exit"])
     s["exit"] = np.where(slow, t, s["exit"])
 
 

@@ -13,6 +13,25 @@ from acelib.lab.datasets.dashlink import CHANNELS
 from acelib.lab.landings.draw import Draws
 from acelib.lab.landings.model import KNOT, G, State
 
+NAMES = {
+    "ALT": "altitude",
+    "AOA1": "angle of attack, first vane",
+    "AOA2": "angle of attack, second vane",
+    "CAS": "airspeed",
+    "GS": "ground speed",
+    "LATG": "lateral acceleration",
+    "LONG": "longitudinal acceleration",
+    "MH": "magnetic heading",
+    "MSQT_1": "first main-gear switch",
+    "MSQT_2": "second main-gear switch",
+    "NSQT": "nose-gear switch",
+    "PTCH": "pitch",
+    "ROLL": "roll",
+    "TAT": "air temperature",
+    "VRTG": "vertical acceleration",
+    "WD": "wind direction",
+    "WS": "wind speed",
+}
 UNITS = (
     "FEET",
     "DEG",

@@ -1,29 +1,23 @@
 """Simulated landings against closed forms of mechanics, symmetry, literal re-simulation and the regulations."""
 
-import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import real
 
 from acelib.lab import home
-from acelib.lab.datasets.dashlink import CHANNELS, Flight, Parameter, load_dashlink
+from acelib.lab.datasets.dashlink import CHANNELS
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.landings import __main__ as command
 from acelib.lab.landings import (
-    compare_rollout,
     join_landings,
     load_landings,
-    rollout_statistics,
     save_landings,
     state_effect,
 )
 from acelib.lab.landings import simulate as module
 from acelib.lab.landings import simulate_landings as simulate
-from acelib.lab.landings.compare import QUANTILES, STATISTICS
 from acelib.lab.landings.draw import RATE, braking_friction, draw
 from acelib.lab.landings.effect import PUSHES
 from acelib.lab.landings.model import DT, KNOT, G, advance, start
@@ -31,7 +25,7 @@ from acelib.lab.landings.sensors import STEPS, measure
 
 QUIET = dict.fromkeys(
     "headwind crosswind gustiness calm drag lift rolling idle reverse crab offset roll slope pilot_noise patchiness "
-    "unevenness roughness bank level".split(),
+    "unevenness roughness bank level strip_grip exit_after roll_speed".split(),
     0.0,
 ) | {"grip": 1.0, "brake_delay": 0.0, "sink": 0.0}
 
@@ -123,6 +117,34 @@ def test_uneven_friction_turns():
     np.testing.assert_allclose(act["yaw"], 2.4 * (0.5 * mu * load) / 40, rtol=1e-9)
 
 
+def test_strip_under_one_gear():
+    """A dry strip under the right gear turns the nose right by t (F_right − F_left) / k², and only while it lasts."""
+    strip = {"strip_time": 5.0, "strip_length": 2.0, "strip_grip": 0.3, "runway": 2, "brake_demand": 0.4}
+    for side in (1.0, -1.0):
+        _, acts = run(8, kind="slippery", speed=120, **strip, strip_side=side)
+        yaw = acts["yaw"][:, 0] * side
+        assert np.abs(yaw[: 5 * RATE]).max() < 1e-12 and yaw[5 * RATE] > 0.02
+        braking = acts["braking"][:, 0]
+        assert braking[5 * RATE + 8] > 2 * braking[5 * RATE - 1] and braking[7 * RATE + 1] < 1.1 * braking[5 * RATE - 1]
+    draws = draw(1, "slippery", 0, 0, QUIET | strip | {"strip_side": 1.0, "strip_time": 0.0})
+    state = start(draws)
+    state["brake"] = np.array([4.0])  # pressed fully, from before
+    slow = braking_friction(np.array(2), state["u"])
+    yaw = advance(state, draws, 0)["yaw"]  # the wings bear nothing, the nose is still up
+    np.testing.assert_allclose(yaw, 2.4 * (min(0.3 * G, 4.0) - slow * G) / 2 / 40, rtol=1e-9)
+
+
+def test_strip_is_the_cause():
+    """Without the strip the same landing is the same to its second, and LATG differs by hundredths of g after it."""
+    one, other = (simulate(40, kind="slippery", seed=2, parameters=p) for p in (None, {"strip_grip": 0.0}))
+    first = one.parameters["strip_time"].floor().long()
+    seconds = torch.arange(101)
+    before = seconds[None] <= first[:, None] - 1
+    assert torch.equal(one.X[before], other.X[before])
+    effect = (one["LATG"] - other["LATG"]).abs()[:, 53:61].amax(1)
+    assert effect.median() > 0.03 and (simulate(9)["LATG"] == simulate(9, parameters={"strip_time": 9.0})["LATG"]).all()
+
+
 def test_mirror():
     """Wind, offset and exit mirrored: y, heading, side force and yaw change sign, everything else stays."""
     wind = {"crosswind": 8.0, "crab": 0.3, "offset": 2.0, "side": 1.0, "patchiness": 0.3}
@@ -151,29 +173,32 @@ def test_regulations():
 
 
 def test_normal_rollout(normal):
-    """Never backwards; slower at every second from 3 s to the exit; a turn's side force is u r / g."""
+    """Never backwards; slower at every second from 3 s until it rolls; a turn's side force is u r / g."""
     u, r = normal.truth["u"], normal.truth["r"]
     assert (u >= 0).all() and (normal.truth["x"][:, 5] > 200).all()
-    braking = u[:, 3:] > 13
+    braking = u[:, 3:] > normal.parameters["roll_speed"][:, None] * KNOT + 4
     assert (u[:, 3:].diff(dim=1)[braking[:, 1:]] < 0).all()
     turning = r.abs() > 0.05
     assert turning.sum() > 100
     error = normal["LATG"][turning] - (u * r / G)[turning]
     assert error.abs().mean() < 0.012  # 0.003 g of noise, and a turn that begins or ends
     assert set(normal.runway) == {"dry", "wet"}
+    on_runway = normal.truth["psi"][:, :71].abs().amax(1) < 0.15  # at most the crab at touchdown
+    assert on_runway.all() and (normal.truth["y"][:, 10:71].abs() < 5).all() and (u[:, 60] > 10).all()
+    assert (normal.truth["psi"][:, -1].abs() > 0.3).float().mean() > 0.9  # and leave it in the end
 
 
 def test_slippery_is_later_and_longer(normal, slippery):
     """Brakes only after the delay; faster at 15, 30 and 45 s than the same draws of weather on normal runways."""
     delay = slippery.parameters["brake_delay"]
     seconds = torch.arange(101)
-    assert (slippery.truth["brake"][seconds[None] < delay[:, None]] == 0).all() and (delay >= 10).all()
+    assert (slippery.truth["brake"][seconds[None] < delay[:, None]] == 0).all() and (delay >= 28).all()
     assert (normal.parameters["brake_delay"] <= 4).all()
     for second in (15, 30, 45):
         gap = slippery.truth["u"][:, second].mean() - normal.truth["u"][:, second].mean()
         assert gap > 5
     assert (slippery.truth["u"] >= 0).all() and set(slippery.runway) == {"slippery"}
-    steep = [part["LONG"][:, 10:30].diff(dim=1).abs().quantile(0.95) for part in (normal, slippery)]
+    steep = [part["LONG"][:, 42:54].diff(dim=1).abs().quantile(0.95) for part in (normal, slippery)]
     assert steep[1] > 1.2 * steep[0]  # patches of friction: deceleration comes and goes
 
 
@@ -186,10 +211,10 @@ def test_records(normal, slippery):
     for name, floor in (("CAS", 30), ("GS", 50.5)):
         assert ((both[name] == 0) | (both[name] >= floor)).all()
         gone = (both[name] == 0).int().cummax(1).values.bool()
-        assert (both[name][gone] == 0).float().mean() > 0.97
+        assert (both[name][gone] == 0).float().mean() > 0.95  # a gust brings it back
     assert (both["MH"] >= -180).all() and (both["MH"] < 180).all() and both["WS"].min() >= 0
     assert (both["MSQT_1"] == 0).all() and (both["NSQT"][:, 0] == 1).all() and (both["NSQT"][:, 10:] == 0).all()
-    assert ((both["VRTG"] > 0.7) & (both["VRTG"] < 1.8)).all() and both["LATG"].abs().max() < 0.5
+    assert ((both["VRTG"] > 0.7) & (both["VRTG"] < 1.8)).all() and both["LATG"].abs().max() < 0.7
     late = slice(90, 101)  # taxiing: the wind computer takes 100 knots for granted
     assert (both["WS"][:, late].mean(1) - (100 - both.truth["u"][:, late].mean(1) / KNOT)).abs().max() < 3
 
@@ -349,50 +374,3 @@ def test_bad_effects(arguments, words):
     """One sentence before anything is simulated."""
     with pytest.raises(ValueError, match=words):
         state_effect(**arguments)
-
-
-def recorded(X: np.ndarray) -> Flight:
-    """Return a flight that touches down at 10 s and whose 1 Hz samples from there on are given."""
-    parameters = {}
-    for i, name in enumerate(CHANNELS):
-        data = np.concatenate([np.full(10, X[0, i]), X[:, i], X[-1:, i]])
-        if name.startswith("MSQT"):
-            data[:10] = 1
-        parameters[name] = Parameter(name, data, 1.0, "", name, name)
-    return Flight(Path("made-up.mat"), parameters, 112.0)
-
-
-def test_compare_statistics(normal):
-    """Minimum, maximum, spread and autocorrelation of series with known ones; a heading through 180° has no jump."""
-    t = np.arange(101)
-    X = np.zeros((101, 17))
-    X[:, 3] = (-1.0) ** t  # CAS: alternating, r₁ = −1 but for the odd number of samples
-    X[:, 7] = (170 + t + 180) % 360 - 180  # MH: turning by 1° a second, through 180°
-    table = compare_rollout(rollout_statistics(recorded(X)), normal)
-    cas, heading, switch = table["CAS"]["real"], table["MH"]["real"], table["MSQT_1"]
-    centred = X[:, 3] - X[:, 3].mean()
-    expected = np.dot(centred[1:], centred[:-1]) / np.dot(centred, centred)
-    assert cas["min"] == -1 and cas["max"] == 1 and abs(cas["autocorrelation"] - expected) < 1e-12
-    assert abs(cas["sd"] - X[:, 3].std()) < 1e-12
-    assert abs(heading["max"] - 100) < 1e-9 and abs(heading["min"]) < 1e-9 and heading["autocorrelation"] > 0.9
-    assert switch["real"]["autocorrelation"] is None and switch["inside"]["autocorrelation"]
-    assert not table["CAS"]["inside"]["min"] and not table["LATG"]["inside"]["autocorrelation"]
-    assert set(table) == set(CHANNELS) and set(cas) == set(STATISTICS) and len(QUANTILES) == 3
-    assert json.loads(json.dumps(table)) == table
-
-
-def test_compare_with_itself(normal):
-    """About 95 % of the statistics of the simulated landings themselves lie inside: 5 % outside by construction."""
-    share = []
-    for i in range(0, 40, 4):
-        table = compare_rollout(rollout_statistics(recorded(normal.X[i].numpy())), normal)
-        share += [inside for row in table.values() for inside in row["inside"].values()]
-    assert 0.85 < np.mean(share) <= 1
-
-
-@real
-def test_real_rollout(normal):
-    """At least four in five statistics of the real rollout lie inside the spread of the simulated ones."""
-    table = compare_rollout(rollout_statistics(load_dashlink()), dataclasses.replace(normal, X=load_landings().X[:300]))
-    inside = [value for row in table.values() for value in row["inside"].values()]
-    assert len(inside) == 68 and np.mean(inside) > 0.8
