@@ -24,6 +24,11 @@ from acelib.paths.maps import class_map
 
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
+SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "kept": lambda maps: maps,
+    "positive": lambda maps: maps.clamp_min(0),
+    "dropped": torch.abs,
+}
 PASSING = (nn.ReLU, nn.Dropout, nn.Identity)  # layers that excitation backprop passes unchanged
 
 
@@ -214,7 +219,7 @@ def random_masks(count: int, size: tuple[int, int], *, cells: int = 7, keep: flo
 
 
 def causal_graph(
-    graphs: Mapping[int, ExplanatoryGraph], *, layer: str | None = None, aggregate: str = "mean", rectify: bool = False
+    graphs: Mapping[int, ExplanatoryGraph], *, layer: str | None = None, aggregate: str = "mean", sign: str = "kept"
 ) -> Explainer:
     """Return an explainer by class maps of explanatory graphs: what necessary nodes of a convolution receive.
 
@@ -222,7 +227,11 @@ def causal_graph(
         graphs: graph of each class that is explained, by class.
         layer: name of a convolution; default the one nearest to the output that has necessary nodes.
         aggregate: ``"mean"``, ``"effect"`` or ``"max"`` over the nodes, see ``acelib.paths.class_map``.
-        rectify: whether negative values are set to 0 at the end, as the network's own ReLU does node by node.
+        sign: ``"kept"`` as Eq. 3 has it; ``"positive"``, negative values are set to 0 at the end, as the network's own
+            ReLU does node by node; ``"dropped"``, absolute values.
+
+    Raises:
+        ValueError: for another sign.
 
     References:
         Ahmad et al. 2023, Eq. 3.
@@ -236,6 +245,9 @@ def causal_graph(
         >>> assert maps.shape == (2, 1, 4, 4)
     """
 
+    if sign not in SIGNS:
+        raise ValueError(f"sign must be one of {', '.join(SIGNS)}, got {sign!r}")
+
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         maps = torch.empty_like(inputs[:, :1])
         for target in targets.unique().tolist():
@@ -244,7 +256,7 @@ def causal_graph(
             chosen = targets == target
             options = dict(layer=layer, aggregate=aggregate, normalise=None)
             found = class_map(model, inputs[chosen], graphs[target], **options)[:, None].to(maps)
-            maps[chosen] = found.clamp_min(0) if rectify else found
+            maps[chosen] = SIGNS[sign](found)
         return maps
 
     return explain

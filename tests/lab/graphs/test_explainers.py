@@ -202,7 +202,7 @@ def test_causal_graph_gives_each_image_the_map_of_its_class(net):
     maps = E.causal_graph(graphs)(net, X, y)
     for i, c in enumerate((3, 5, 3)):
         assert torch.allclose(maps[i, 0], class_map(net, X[i : i + 1], graphs[c], normalise=None)[0], atol=1e-12)
-    weighed = E.causal_graph(graphs, aggregate="effect", rectify=True)(net, X[:1], y[:1])
+    weighed = E.causal_graph(graphs, aggregate="effect", sign="positive")(net, X[:1], y[:1])
     by_hand = class_map(net, X[:1], graphs[3], aggregate="effect", normalise=None).clamp_min(0)
     assert torch.allclose(weighed[0], by_hand, atol=1e-12)
     with pytest.raises(ValueError, match=r"graphs must hold a graph of class 7, got only \[3, 5\]"):

@@ -1,0 +1,91 @@
+"""A small excerpt of MNIST that ships with the book, so that chapter 10 shows the digits that its network learnt from.
+
+The first 110 images of each digit in the training part and the first 30 in the test part, as bytes in a compressed
+file. ``python -m acelib.lab.graphs.excerpt`` writes it anew. MNIST (Y. LeCun, C. Cortes, C. J. C. Burges) is usually
+given as CC BY-SA 3.0; the excerpt is shared on the same terms.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from acelib.lab import home
+from acelib.lab.datasets import Dataset, load_mnist
+from acelib.lab.datasets.registry import DataError
+from acelib.lab.graphs.lenet import enlarge
+
+FILE = "mnist-excerpt.npz"
+IMAGES = {"train": 110, "test": 30}  # of each digit
+
+
+def load_excerpt(
+    *,
+    path: str | Path | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Dataset, Dataset]:
+    """Return training and test part of the excerpt at 32×32, 1,100 and 300 images in [0, 1], digit by digit.
+
+    Args:
+        path: the file; default the one that ships with the book.
+        device: where the images are put; default: the CPU.
+        dtype: dtype of the images.
+
+    Raises:
+        DataError: if the file is missing.
+
+    Example:
+        >>> learn, unseen = load_excerpt()
+        >>> assert learn.X.shape == (1100, 1, 32, 32) and unseen.y.bincount().tolist() == [30] * 10
+    """
+    path = home.data_file("checkpoints", FILE) if path is None else Path(path)
+    if not path.is_file():
+        raise DataError(f"{path} is missing; restore it, or make it again by `python -m acelib.lab.graphs.excerpt`")
+    with np.load(path, allow_pickle=False) as content:
+        parts = {part: torch.from_numpy(content[part]) for part in IMAGES}
+    names = tuple(f"r{r}c{c}" for r in range(32) for c in range(32))
+    digits = tuple(str(d) for d in range(10))
+    found = []
+    for part, images in parts.items():
+        X = enlarge(images.to(dtype) / 255).to(device)
+        y = torch.arange(10).repeat_interleave(IMAGES[part]).to(device)
+        found.append(Dataset(f"MNIST, excerpt of {part}", X, y, names, digits, source="excerpt of MNIST"))
+    return found[0], found[1]
+
+
+def write_excerpt(path: str | Path | None = None, *, data: tuple[Dataset, Dataset] | None = None) -> Path:
+    """Write the excerpt and return its path.
+
+    Args:
+        path: where to; default ``data/checkpoints``.
+        data: training and test part with X ``(n, 28, 28)`` in [0, 1]; default MNIST, through the download registry.
+
+    Raises:
+        DataError: if MNIST cannot be had.
+        ValueError: if a digit has too few images.
+    """
+    target = home.data_dir() / "checkpoints" / FILE if path is None else Path(path)
+    parts = {}
+    for part, whole in zip(IMAGES, data or (load_mnist("train"), load_mnist("test")), strict=True):
+        rows = torch.cat([(whole.y == digit).nonzero()[: IMAGES[part], 0] for digit in range(10)])
+        if len(rows) < 10 * IMAGES[part]:
+            raise ValueError(f"data must hold {IMAGES[part]} images of each digit in its {part} part, got fewer")
+        parts[part] = (whole.X[rows] * 255).round().to(torch.uint8).cpu().numpy()
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **parts)
+
+    home.write_whole(target, write)
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        print(write_excerpt())
+    except DataError as error:
+        sys.exit(str(error))

@@ -1,0 +1,120 @@
+"""The paper's reliability experiment as it is told: the whole search again and again, with weaker and weaker cuts.
+
+Every run is Algorithm 1 from the class output down to the image, with its own targets in every layer, and draws a new
+attenuation for every node. ``acelib.paths.reliability`` answers the like question from a table of attenuations, with
+the targets of the first run, in a hundredth of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from acelib.paths.graph import descend
+from acelib.paths.run import EPSILON, Run
+from acelib.paths.significance import Test
+
+RANGES = 5  # ranges of b that the runs are counted in
+
+
+@dataclass(frozen=True, eq=False)
+class Repetition:
+    """How often each node was necessary in repeated searches.
+
+    Attributes:
+        layers: names of the layers, output side first; without the one that reads the image.
+        runs: number of runs in each range of b, ``(ranges,)``.
+        edges: limits of the ranges, ``(ranges + 1,)``.
+        counts: for each layer ``(ranges, nodes)``, runs in which a node was necessary.
+    """
+
+    layers: tuple[str, ...]
+    runs: Tensor
+    edges: tuple[float, ...]
+    counts: tuple[Tensor, ...]
+
+    def __repr__(self) -> str:
+        return f"Repetition({int(self.runs.sum())} runs; always: {self.always():.3f}, mean {self.mean():.3f})"
+
+    def frequency(self, part: int | None = None) -> Tensor:
+        """Return the share of runs with each node that appears at least once, all layers in one, ``(nodes,)``.
+
+        Args:
+            part: one range of b; all runs together where None.
+        """
+        return torch.cat([self.of_layer(name, part) for name in self.layers])
+
+    def of_layer(self, name: str, part: int | None = None) -> Tensor:
+        """Return the same for one layer."""
+        counts = self.counts[self.layers.index(name)]
+        counts, runs = (counts.sum(0), self.runs.sum()) if part is None else (counts[part], self.runs[part])
+        return counts[counts > 0].double() / runs
+
+    def always(self, part: int | None = None) -> float:
+        """Return the share of the nodes that appear at least once which appear in every run; NaN where there is none."""
+        return float((self.frequency(part) == 1).double().mean())
+
+    def mean(self, part: int | None = None) -> float:
+        """Return the mean frequency of the nodes that appear at least once; NaN where there is none."""
+        return float(self.frequency(part).mean())
+
+    def histogram(self, part: int | None = None, *, bins: int = 10) -> Tensor:
+        """Return the shares of these nodes by frequency, ``(bins,)`` from 0 to 1; the last bin holds those of every run."""
+        return torch.histc(self.frequency(part), bins=bins, min=0, max=1) / max(1, len(self.frequency(part)))
+
+
+def repeat_search(
+    model: nn.Module,
+    images: Tensor,
+    target: int,
+    *,
+    runs: int = 1000,
+    every: int = 10,
+    low: float = 0.01,
+    high: float = 0.5,
+    ranges: int = 5,
+    test: str = "paired",
+    alpha: float = 0.05,
+    epsilon: float = EPSILON,
+    seed: int = 0,
+) -> Repetition:
+    """Search the graph of a class again and again, b rising from ``low`` to ``high``, and return how often nodes come.
+
+    Args:
+        model: the network, in evaluation mode.
+        images: ``(n, *shape)`` images of the class, at least 30.
+        target: the class.
+        runs: number of searches.
+        every: runs after which b changes.
+        low: b of the first runs.
+        high: b of the last ones.
+        ranges: equal ranges of b that the runs are counted in.
+        test: "paired" or "unpaired".
+        alpha: level of the two-sided tests.
+        epsilon: half width of the interval around b that every node's attenuation is drawn from.
+        seed: seed of the attenuations of the first run; every run has its own.
+
+    References:
+        Ahmad et al. (2023), Sec. 5.1 and Fig. 7.
+
+    Example:
+        >>> found = repeat_search(nn.Linear(3, 2), torch.rand(40, 3) + 1, 0, runs=20)
+        >>> assert found.runs.sum() == 20 and found.layers == ("(model)",)  # one layer is kept although it reads the input
+    """
+    run, rule = Run(model, images, target), Test(alpha, test, None)
+    centres = np.repeat(np.linspace(low, high, -(-runs // every)), every)[:runs]
+    edges = np.linspace(0, high, ranges + 1)
+    parts = np.clip(np.searchsorted(edges, centres, side="left") - 1, 0, ranges - 1)
+    layers = run.trace.layers[::-1]
+    kept = range(max(1, len(layers) - 1))  # the last one reads the image: it has one node, which is always there
+    counts = [torch.zeros(ranges, layers[i].num_nodes, dtype=torch.int64) for i in kept]
+    for number, (b, part) in enumerate(zip(centres, parts, strict=True)):
+        graph = descend(run, rule, float(b), epsilon=epsilon, seed=seed + number)
+        for i in kept:
+            counts[i][part, list(graph.layers[i].necessary)] += 1
+    sizes = torch.from_numpy(np.bincount(parts, minlength=ranges))
+    names = tuple(layers[i].name or "(model)" for i in kept)
+    return Repetition(names, sizes, tuple(edges.tolist()), tuple(counts))
