@@ -32,6 +32,8 @@ DIGITS = {"epochs": 20, "lr": 2e-3, "batch_size": 32}
 MNIST = {"lr": 1e-3, "batch_size": 64}
 PROFILES = {"quick": (1, 3_000), "full": (4, None)}  # epochs, and how many of the training images
 CHECKPOINT = "mnist-lenet.safetensors"
+SIBLINGS = (1, 2, 3)  # seeds of the shipped networks beside the first
+SIBLING_EPOCHS = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,15 +7,17 @@ the targets of the first run, in a hundredth of the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acelib.paths.graph import descend
-from acelib.paths.run import EPSILON, Run
+from acelib._checks import as_generator
+from acelib.paths.run import EPSILON, Run, draw_betas
 from acelib.paths.significance import Test
+from acelib.paths.trace import Layer
 
 RANGES = 5  # ranges of b that the runs are counted in
 
@@ -29,15 +31,17 @@ class Repetition:
         runs: number of runs in each range of b, ``(ranges,)``.
         edges: limits of the ranges, ``(ranges + 1,)``.
         counts: for each layer ``(ranges, nodes)``, runs in which a node was necessary.
+        first: for each layer the necessary nodes of the first run.
     """
 
     layers: tuple[str, ...]
     runs: Tensor
     edges: tuple[float, ...]
     counts: tuple[Tensor, ...]
+    first: tuple[tuple[int, ...], ...]
 
     def __repr__(self) -> str:
-        return f"Repetition({int(self.runs.sum())} runs; always: {self.always():.3f}, mean {self.mean():.3f})"
+        return f"Repetition({int(self.runs.sum())} runs; always: {self.always():.3f}, back: {self.back():.3f})"
 
     def frequency(self, part: int | None = None) -> Tensor:
         """Return the share of runs with each node that appears at least once, all layers in one, ``(nodes,)``.
@@ -57,9 +61,10 @@ class Repetition:
         """Return the share of the nodes that appear at least once which appear in every run; NaN where there is none."""
         return float((self.frequency(part) == 1).double().mean())
 
-    def mean(self, part: int | None = None) -> float:
-        """Return the mean frequency of the nodes that appear at least once; NaN where there is none."""
-        return float(self.frequency(part).mean())
+    def back(self) -> float:
+        """Return the mean share of runs in which a node of the first run is necessary; NaN where it has none."""
+        shares = [c.sum(0)[list(nodes)].double() for c, nodes in zip(self.counts, self.first, strict=True)]
+        return float(torch.cat(shares).mean() / self.runs.sum())
 
     def histogram(self, part: int | None = None, *, bins: int = 10) -> Tensor:
         """Return the shares of these nodes by frequency, ``(bins,)`` from 0 to 1; the last bin holds those of every run."""
@@ -109,12 +114,30 @@ def repeat_search(
     edges = np.linspace(0, high, ranges + 1)
     parts = np.clip(np.searchsorted(edges, centres, side="left") - 1, 0, ranges - 1)
     layers = run.trace.layers[::-1]
-    kept = range(max(1, len(layers) - 1))  # the last one reads the image: it has one node, which is always there
-    counts = [torch.zeros(ranges, layers[i].num_nodes, dtype=torch.int64) for i in kept]
+    layers = layers[: max(1, len(layers) - 1)]  # the last one reads the image: it has one node, which is always there
+    counts = [torch.zeros(ranges, layer.num_nodes, dtype=torch.int64) for layer in layers]
+    first: list[tuple[int, ...]] = []
     for number, (b, part) in enumerate(zip(centres, parts, strict=True)):
-        graph = descend(run, rule, float(b), epsilon=epsilon, seed=seed + number)
-        for i in kept:
-            counts[i][part, list(graph.layers[i].necessary)] += 1
+        found = _search(run, rule, layers, float(b), epsilon, seed + number)
+        first = first or found
+        for count, nodes in zip(counts, found, strict=True):
+            count[part, list(nodes)] += 1
     sizes = torch.from_numpy(np.bincount(parts, minlength=ranges))
-    names = tuple(layers[i].name or "(model)" for i in kept)
-    return Repetition(names, sizes, tuple(edges.tolist()), tuple(counts))
+    names = tuple(layer.name or "(model)" for layer in layers)
+    return Repetition(names, sizes, tuple(edges.tolist()), tuple(counts), tuple(first))
+
+
+def _search(
+    run: Run, rule: Test, layers: Sequence[Layer], b: float, epsilon: float, seed: int
+) -> list[tuple[int, ...]]:
+    """Return the necessary nodes of each layer, as ``acelib.paths.explanatory_graph`` does, and nothing else."""
+    wanted, found, generator = list(run.trace.outputs[run.target]), [], as_generator(seed)
+    for layer in layers:
+        betas = draw_betas(layer.num_nodes, b, epsilon, generator)
+        targets, nodes = run.trace.targets(layer, wanted), ()
+        if targets:
+            z, _ = rule.scores(run.differences(layer, targets, betas), run.observed.cpu().double())
+            nodes = tuple(rule.decide(z).necessary.nonzero()[:, 0].tolist())
+        found.append(nodes)
+        wanted += [source for j in nodes for source in layer.sources[j]]
+    return found

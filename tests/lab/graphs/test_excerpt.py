@@ -6,7 +6,7 @@ from helpers import made_up_digits
 
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.graphs import excerpt as module
-from acelib.lab.graphs.excerpt import load_excerpt, write_excerpt
+from acelib.lab.graphs.excerpt import load_excerpt, load_misread, write_excerpt
 from acelib.lab.graphs.lenet import load_lenet
 from acelib.lab.shipping import accuracy
 
@@ -17,6 +17,8 @@ def test_shipped_excerpt_is_read_by_the_shipped_network():
     model = load_lenet().model
     assert learn.y.bincount().tolist() == [110] * 10 and unseen.y.bincount().tolist() == [30] * 10
     assert 0 <= learn.X.min() and learn.X.max() == 1 and accuracy(model, unseen.X, unseen.y) > 0.97
+    wrong, labels = load_misread()
+    assert len(labels) == 10 and (model(wrong).argmax(1) != labels).all()
     right = (model(learn.X).argmax(1) == learn.y).view(10, 110).sum(1)
     assert right.min() >= 100
 

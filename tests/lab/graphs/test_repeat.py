@@ -34,9 +34,9 @@ def test_counts_are_those_of_single_searches(case):
 def test_shares_by_hand():
     """Of three nodes that appear, one in all four runs, one in one of them, one in three."""
     counts = torch.tensor([[2, 1, 0, 1], [2, 0, 0, 2]])
-    found = Repetition(("a",), torch.tensor([2, 2]), (0.0, 0.25, 0.5), (counts,))
+    found = Repetition(("a",), torch.tensor([2, 2]), (0.0, 0.25, 0.5), (counts,), ((0, 3),))
     assert found.frequency().tolist() == [1, 0.25, 0.75]
-    assert found.always() == pytest.approx(1 / 3) and found.mean() == pytest.approx(2 / 3)
+    assert found.always() == pytest.approx(1 / 3) and found.back() == pytest.approx(7 / 8)
     assert found.always(1) == 1 and found.frequency(0).tolist() == [1, 0.5, 0.5]
     shares = found.histogram(bins=4)
     assert shares.tolist() == pytest.approx([0, 1 / 3, 0, 2 / 3])
