@@ -1,4 +1,4 @@
-"""Explainers by class maps of explanatory graphs, with the ways to treat their sign and unit that the paper leaves open.
+"""Explainers by class maps of explanatory graphs, with what Eq. 3 leaves open about their sign and unit.
 
 Equation 3 has a sign. The caption of the paper's Fig. 5 speaks of probabilities, and its released code makes every
 filter's response a distribution over pixels. All have the signature of ``explainers``.

@@ -1,8 +1,8 @@
 """A small excerpt of MNIST that ships with the book, so that chapter 10 shows the digits that its network learnt from.
 
-The first 110 images of each digit in the training part, the first 30 in the test part, and the first ten test images
-that the shipped LeNet misreads, as bytes in a compressed file. ``python -m acelib.lab.graphs.excerpt`` writes it anew. MNIST (Y. LeCun, C. Cortes, C. J. C. Burges) is usually
-given as CC BY-SA 3.0; the excerpt is shared on the same terms.
+The first 110 images of each digit in the training part, the first 100 in the test part, and the first ten test images
+that the shipped LeNet misreads, as bytes in a compressed file. ``python -m acelib.lab.graphs.excerpt`` writes it anew.
+MNIST (Y. LeCun, C. Cortes, C. J. C. Burges) is usually given as CC BY-SA 3.0; the excerpt is shared on the same terms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from acelib.lab.datasets.registry import DataError
 from acelib.lab.graphs.lenet import enlarge, load_lenet
 
 FILE = "mnist-excerpt.npz"
-IMAGES = {"train": 110, "test": 30}  # of each digit
+IMAGES = {"train": 110, "test": 100}  # of each digit
 MISREAD = 10
 
 
@@ -30,7 +30,7 @@ def load_excerpt(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Dataset, Dataset]:
-    """Return training and test part of the excerpt at 32×32, 1,100 and 300 images in [0, 1], digit by digit.
+    """Return training and test part of the excerpt at 32×32, 1,100 and 1,000 images in [0, 1], digit by digit.
 
     Args:
         path: the file; default the one that ships with the book.
@@ -42,7 +42,7 @@ def load_excerpt(
 
     Example:
         >>> learn, unseen = load_excerpt()
-        >>> assert learn.X.shape == (1100, 1, 32, 32) and unseen.y.bincount().tolist() == [30] * 10
+        >>> assert learn.X.shape == (1100, 1, 32, 32) and unseen.y.bincount().tolist() == [100] * 10
     """
     content = _read(path)
     names = tuple(f"r{r}c{c}" for r in range(32) for c in range(32))
@@ -58,7 +58,7 @@ def load_excerpt(
 def load_misread(
     *, path: str | Path | None = None, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return ten test images at 32×32 that the shipped LeNet misreads, ``(10, 1, 32, 32)``, and what they are ``(10,)``.
+    """Return ten test images that the shipped LeNet misreads, ``(10, 1, 32, 32)``, and what they are ``(10,)``.
 
     Args:
         path: the file; default the one that ships with the book.

@@ -242,7 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="lenet", description="Train the book's LeNet on MNIST and write it.")
     parser.add_argument("--profile", choices=PROFILES, default="full")
-    parser.add_argument("--siblings", action="store_true", help=f"seeds {SIBLINGS} in place of 0, {SIBLING_EPOCHS} epochs")
+    parser.add_argument(
+        "--siblings", action="store_true", help=f"seeds {SIBLINGS} in place of 0, {SIBLING_EPOCHS} epochs"
+    )
     parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
     parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
     chosen = parser.parse_args(arguments)

@@ -58,7 +58,7 @@ class Repetition:
         return counts[counts > 0].double() / runs
 
     def always(self, part: int | None = None) -> float:
-        """Return the share of the nodes that appear at least once which appear in every run; NaN where there is none."""
+        """Return the share that appear in every run, of the nodes that appear at all; NaN where there is none."""
         return float((self.frequency(part) == 1).double().mean())
 
     def back(self) -> float:
@@ -67,7 +67,7 @@ class Repetition:
         return float(torch.cat(shares).mean() / self.runs.sum())
 
     def histogram(self, part: int | None = None, *, bins: int = 10) -> Tensor:
-        """Return the shares of these nodes by frequency, ``(bins,)`` from 0 to 1; the last bin holds those of every run."""
+        """Return the shares of these nodes by frequency, ``(bins,)`` from 0 to 1; the last holds those of every run."""
         return torch.histc(self.frequency(part), bins=bins, min=0, max=1) / max(1, len(self.frequency(part)))
 
 
@@ -107,7 +107,7 @@ def repeat_search(
 
     Example:
         >>> found = repeat_search(nn.Linear(3, 2), torch.rand(40, 3) + 1, 0, runs=20)
-        >>> assert found.runs.sum() == 20 and found.layers == ("(model)",)  # one layer is kept although it reads the input
+        >>> assert found.runs.sum() == 20 and found.layers == ("(model)",)  # a single layer is kept
     """
     run, rule = Run(model, images, target), Test(alpha, test, None)
     centres = np.repeat(np.linspace(low, high, -(-runs // every)), every)[:runs]

@@ -12,10 +12,10 @@ from acelib.lab.shipping import accuracy
 
 
 def test_shipped_excerpt_is_read_by_the_shipped_network():
-    """Thirty test images of each digit, of which LeNet reads at least 97 %; at least 100 of each to learn from."""
+    """A hundred test images of each digit, of which LeNet reads at least 97 %; at least 100 of each to learn from."""
     learn, unseen = load_excerpt()
     model = load_lenet().model
-    assert learn.y.bincount().tolist() == [110] * 10 and unseen.y.bincount().tolist() == [30] * 10
+    assert learn.y.bincount().tolist() == [110] * 10 and unseen.y.bincount().tolist() == [100] * 10
     assert 0 <= learn.X.min() and learn.X.max() == 1 and accuracy(model, unseen.X, unseen.y) > 0.97
     wrong, labels = load_misread()
     assert len(labels) == 10 and (model(wrong).argmax(1) != labels).all()
