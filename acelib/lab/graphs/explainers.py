@@ -1,9 +1,9 @@
-"""Twelve explainers of an image classifier behind one signature.
+"""Eleven explainers of an image classifier behind one signature.
 
 Each is a function ``(model, inputs, targets) -> maps``: images ``(batch, channels, height, width)`` and one class per
 image in, one map ``(batch, 1, height, width)`` per image out, summed over colour channels, sign kept, not yet scaled.
 Seven come from Captum; excitation backprop and RISE are written here from their definitions; class maps of explanatory
-graphs come from ``acelib.paths``. Two are controls: a map that is the same for every image, and integrated gradients
+graphs are in ``causal_maps``. Two are controls: a map that is the same for every image, and integrated gradients
 blurred to the resolution of another method. What a method draws at random is drawn from its own seed, the same for
 every image: a map is then a function of its image.
 """
@@ -11,16 +11,13 @@ every image: a map is then a function of its image.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from acelib.paths.graph import ExplanatoryGraph
-from acelib.paths.maps import class_map
 
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -211,43 +208,6 @@ def random_masks(count: int, size: tuple[int, int], *, cells: int = 7, keep: flo
     columns = torch.randint(0, step[1], (count,), generator=generator).tolist()
     cut = [large[i, :, r : r + height, c : c + width] for i, (r, c) in enumerate(zip(rows, columns, strict=True))]
     return torch.stack(cut)
-
-
-def causal_graph(
-    graphs: Mapping[int, ExplanatoryGraph], *, layer: str | None = None, aggregate: str = "mean", rectify: bool = False
-) -> Explainer:
-    """Return an explainer by class maps of explanatory graphs: what necessary nodes of a convolution receive.
-
-    Args:
-        graphs: graph of each class that is explained, by class.
-        layer: name of a convolution; default the one nearest to the output that has necessary nodes.
-        aggregate: ``"mean"``, ``"effect"`` or ``"max"`` over the nodes, see ``acelib.paths.class_map``.
-        rectify: whether negative values are set to 0 at the end, as the network's own ReLU does node by node.
-
-    References:
-        Ahmad et al. 2023, Eq. 3.
-
-    Example:
-        >>> from acelib.paths import explanatory_graph
-        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
-        >>> _ = [nn.init.constant_(p, 0.1) for p in net.parameters()]
-        >>> x = torch.rand(30, 1, 4, 4)
-        >>> maps = causal_graph({0: explanatory_graph(net, x, 0)})(net, x[:2], torch.tensor([0, 0]))
-        >>> assert maps.shape == (2, 1, 4, 4)
-    """
-
-    def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        maps = torch.empty_like(inputs[:, :1])
-        for target in targets.unique().tolist():
-            if target not in graphs:
-                raise ValueError(f"graphs must hold a graph of class {target}, got only {sorted(graphs)}")
-            chosen = targets == target
-            options = dict(layer=layer, aggregate=aggregate, normalise=None)
-            found = class_map(model, inputs[chosen], graphs[target], **options)[:, None].to(maps)
-            maps[chosen] = found.clamp_min(0) if rectify else found
-        return maps
-
-    return explain
 
 
 def constant(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

@@ -32,6 +32,8 @@ DIGITS = {"epochs": 20, "lr": 2e-3, "batch_size": 32}
 MNIST = {"lr": 1e-3, "batch_size": 64}
 PROFILES = {"quick": (1, 3_000), "full": (4, None)}  # epochs, and how many of the training images
 CHECKPOINT = "mnist-lenet.safetensors"
+SIBLINGS = (1, 2, 3)  # seeds of the shipped networks beside the first
+SIBLING_EPOCHS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +60,12 @@ class TrainedLeNet:
         return f"TrainedLeNet({count} parameters, {self.accuracy:.2%} right on {data})"
 
 
-def untrained_lenet(*, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Sequential:
-    """Return an untrained LeNet, ``(batch, 1, 32, 32) -> (batch, 10)`` logits: conv1, conv2, fc1, fc2 and fc3.
+def untrained_lenet(*, seed: int = 0, channels: int = 1, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    """Return an untrained LeNet, ``(batch, channels, 32, 32) -> (batch, 10)`` logits: conv1, conv2, fc1, fc2, fc3.
 
     Args:
         seed: seed of the weights, uniform in ±1/√fan_in.
+        channels: channels of the images, 3 for colours.
         dtype: dtype of the parameters; the same seed gives the same weights up to rounding.
 
     References:
@@ -74,7 +77,7 @@ def untrained_lenet(*, seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.
     """
     generator = torch.Generator().manual_seed(seed)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for index, (fan_in, maps) in enumerate(((1, 6), (6, 16)), start=1):
+    for index, (fan_in, maps) in enumerate(((channels, 6), (6, 16)), start=1):
         layers[f"conv{index}"] = nn.utils.skip_init(nn.Conv2d, fan_in, maps, 5, dtype=dtype)
         layers[f"relu{index}"] = nn.ReLU()  # one module each: guided backpropagation hooks them
         layers[f"pool{index}"] = nn.MaxPool2d(2)
@@ -164,10 +167,13 @@ def train_digits(
     return TrainedLeNet(model, learn, test, accuracy(model, test.X, test.y), {"settings": settings})
 
 
-def load_lenet(*, folder: str | Path | None = None, device: torch.device | str | None = None) -> TrainedLeNet:
-    """Return the LeNet trained on MNIST as ``TrainedLeNet``, float32; needs no image.
+def load_lenet(
+    *, seed: int = 0, folder: str | Path | None = None, device: torch.device | str | None = None
+) -> TrainedLeNet:
+    """Return a LeNet trained on MNIST as ``TrainedLeNet``, float32; needs no image.
 
     Args:
+        seed: 0 for the network of the chapter, or one of ``SIBLINGS``, which learnt for two epochs in place of four.
         folder: folder of the checkpoint; default that of the book.
         device: where the network is put; default: the CPU.
 
@@ -180,7 +186,7 @@ def load_lenet(*, folder: str | Path | None = None, device: torch.device | str |
     """
     model = untrained_lenet()
     remedy = "restore it from the repository, or make it again by `python -m acelib.lab.graphs.lenet`"
-    path = home.data_file("checkpoints", CHECKPOINT) if folder is None else Path(folder) / CHECKPOINT
+    path = home.data_file("checkpoints", _file(seed)) if folder is None else Path(folder) / _file(seed)
     facts = load_shipped(model, path, remedy)
     return TrainedLeNet(model.eval().to(device), None, None, facts["accuracy"], facts)
 
@@ -189,6 +195,7 @@ def train_mnist(
     *,
     profile: str = "full",
     seed: int = 0,
+    epochs: int | None = None,
     data: tuple[Dataset, Dataset] | None = None,
     folder: str | Path | None = None,
     states: str | Path | None = None,
@@ -201,6 +208,7 @@ def train_mnist(
     Args:
         profile: ``"full"`` for 4 epochs of all images, ``"quick"`` for one epoch of the first 3,000.
         seed: seed of initial weights and order of the images.
+        epochs: passes through the images; those of the profile where None.
         data: training and test part with X ``(n, 28, 28)`` in [0, 1]; default MNIST, through the download registry.
         folder: folder of the checkpoint; default ``data/checkpoints``, or ``_build/checkpoints`` when quick.
         states: folder of the state of an unfinished training; default ``_build/training``.
@@ -215,13 +223,14 @@ def train_mnist(
     options = {"data": data, "states": states, "resume": resume, "progress": progress, "device": device}
     training = prepare(profile, PROFILES, **options)
     learn, test = _at_32(training.learn), _at_32(training.test)
-    settings = {**MNIST, "epochs": training.length, "seed": seed}
+    settings = {**MNIST, "epochs": epochs or training.length, "seed": seed}
+    name = Path(_file(seed)).stem.removeprefix("mnist-")
     result, facts = training.run(
-        train, untrained_lenet(seed=seed), learn.X, learn.y, name="lenet", settings=settings, checkpoint_every=0
+        train, untrained_lenet(seed=seed), learn.X, learn.y, name=name, settings=settings, checkpoint_every=0
     )
     model = result.model.eval()
     facts["accuracy"] = accuracy(model, test.X, test.y)
-    save_weights(model, checkpoint_folder(profile, folder) / CHECKPOINT, facts)
+    save_weights(model, checkpoint_folder(profile, folder) / _file(seed), facts)
     return TrainedLeNet(model.to(device), learn.to(device), test.to(device), facts["accuracy"], facts)
 
 
@@ -233,16 +242,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="lenet", description="Train the book's LeNet on MNIST and write it.")
     parser.add_argument("--profile", choices=PROFILES, default="full")
+    parser.add_argument(
+        "--siblings", action="store_true", help=f"seeds {SIBLINGS} in place of 0, {SIBLING_EPOCHS} epochs"
+    )
     parser.add_argument("--restart", action="store_true", help="do not resume an unfinished training")
     parser.add_argument("--device", help="where to train, such as cuda; default: the CPU")
     chosen = parser.parse_args(arguments)
+    options = {"profile": chosen.profile, "resume": not chosen.restart, "progress": True, "device": chosen.device}
     try:
-        net = train_mnist(profile=chosen.profile, resume=not chosen.restart, progress=True, device=chosen.device)
+        for seed in SIBLINGS if chosen.siblings else (0,):
+            net = train_mnist(seed=seed, epochs=SIBLING_EPOCHS if chosen.siblings else None, **options)
+            print(f"{net}, {net.provenance['seconds']} s")
     except DataError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{net}, {net.provenance['seconds']} s")
     return 0
+
+
+def _file(seed: int) -> str:
+    """Return the name of a network's checkpoint."""
+    return CHECKPOINT if seed == 0 else f"mnist-lenet-s{seed}.safetensors"
 
 
 def _at_32(data: Dataset) -> Dataset:

@@ -1,4 +1,4 @@
-"""Twelve explainers against closed forms and literal loops; the global random numbers stay as they were."""
+"""Eleven explainers against closed forms and literal loops; the global random numbers stay as they were."""
 
 import warnings
 
@@ -10,8 +10,6 @@ from torch import nn
 
 from acelib.lab.graphs import explainers as E
 from acelib.lab.graphs.lenet import untrained_lenet
-from acelib.paths import explanatory_graph
-from acelib.paths.maps import class_map
 
 
 @pytest.fixture(scope="module")
@@ -191,19 +189,3 @@ def test_fixed_randomness_is_undone_by_an_error():
             raise KeyError
     assert draws[0] == draws[1]
     assert torch.equal(torch.random.get_rng_state(), before) and (np.random.get_state()[1] == numbers).all()
-
-
-def test_causal_graph_gives_each_image_the_map_of_its_class(net):
-    """Images of two classes in one batch: each is the library's class map with its own class's graph; else an error."""
-    generator = torch.Generator().manual_seed(8)
-    many = torch.rand(40, 1, 32, 32, generator=generator, dtype=torch.float64)
-    graphs = {c: explanatory_graph(net, many, c, allow_wrong=True) for c in (5, 3)}
-    X, y = many[:3], torch.tensor([3, 5, 3])
-    maps = E.causal_graph(graphs)(net, X, y)
-    for i, c in enumerate((3, 5, 3)):
-        assert torch.allclose(maps[i, 0], class_map(net, X[i : i + 1], graphs[c], normalise=None)[0], atol=1e-12)
-    weighed = E.causal_graph(graphs, aggregate="effect", rectify=True)(net, X[:1], y[:1])
-    by_hand = class_map(net, X[:1], graphs[3], aggregate="effect", normalise=None).clamp_min(0)
-    assert torch.allclose(weighed[0], by_hand, atol=1e-12)
-    with pytest.raises(ValueError, match=r"graphs must hold a graph of class 7, got only \[3, 5\]"):
-        E.causal_graph(graphs)(net, X[:1], torch.tensor([7]))

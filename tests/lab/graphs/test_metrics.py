@@ -151,3 +151,39 @@ def test_errors(case, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match="libGL.so.1 is missing.*acelib\\[metrics\\]"):
         M.irof(model, X, y, {"s": constant})
+
+
+def test_irof_equals_quantus_own(case):
+    """The batched steps give the scores of Quantus' class, one image a call; tolerance 1e-3 segments for float32."""
+    import quantus
+
+    from acelib.quantus import quantus_explain
+
+    model, X, y = case
+    ours = M.irof(model, X, y, {"a": by_captum("InputXGradient")}).values["a"]
+    metric = quantus.IROF(perturb_baseline="mean", normalise=False, disable_warnings=True, return_aggregate=False)
+    explain = M._raised(by_captum("InputXGradient"))
+    theirs = metric(
+        model=model,
+        x_batch=X.numpy(),
+        y_batch=y.numpy(),
+        channel_first=True,
+        softmax=True,
+        batch_size=1,
+        explain_func=quantus_explain,
+        explain_func_kwargs={"explain": explain, "normalise": True},
+        device="cpu",
+    )
+    assert torch.allclose(ours, torch.as_tensor(np.asarray(theirs, dtype=float)), atol=1e-3)
+
+
+def test_areas_over_and_under_add_up_to_the_segments(case):
+    """Their sum is the same whole number for every explainer, and the better one has less under its curve."""
+    model, X, y = case
+    pair = {"a": by_captum("InputXGradient"), "b": constant}
+    over, under = (M.irof(model, X[:2], y[:2], pair, area=area) for area in ("over", "under"))
+    sums = {name: over.values[name] + under.values[name] for name in pair}
+    assert torch.allclose(sums["a"], sums["b"]) and torch.allclose(sums["a"], sums["a"].round())
+    assert over.order() == under.order() and under.lower_is_better
+    with pytest.raises(ValueError, match="baseline and area must be"):
+        M.irof(model, X, y, pair, area="beside")
