@@ -28,7 +28,10 @@ def test_the_spread_is_that_of_centred_logits_and_grows_with_them(rows):
 def test_the_error_is_that_of_equation_4_written_out(rows):
     """Both sides by a loop over features and values, the Hessian of the probabilities by torch.func (1e-12)."""
     net = mlp((4, 6, 3), activation="tanh", seed=0)
-    p = lambda x: net(x).softmax(-1)  # noqa: E731
+
+    def p(x):
+        return net(x).softmax(-1)
+
     top = bottom = 0.0
     for i in (0, 3):
         exact, formula = [], []
