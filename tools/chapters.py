@@ -2,7 +2,8 @@
 
 A chapter's key is a hash of what the chapter can reach: its cells, the method (``acelib`` without ``acelib.lab``), the
 files of ``acelib.lab`` that its cells import, directly or through others, the files of ``data/`` that its last run
-looked for, the claims it judges and its last full run, ``constraints.txt``, the Python version, and ``tools/execute.py``. The rest of ``tools/`` is not part of it.
+looked for, the claims it judges and its last full run, ``constraints.txt``, the Python version, and
+``tools/execute.py``. The rest of ``tools/`` is not part of it.
 
 Nothing heavy is imported here: an unchanged book costs half a second.
 """
@@ -20,7 +21,10 @@ from typing import Any
 from tools.imports import Modules
 
 ROOT = Path(__file__).resolve().parents[1]
-GENERATED = ("book/ledger", "book/status")
+GENERATED = tuple(
+    f"book/{name}"
+    for name in ("holds-ace", "holds-paths", "holds-icc", "ledger", "corrections", "paper-items", "status")
+)
 TRANSIENT = ("papermill", "execution")
 
 

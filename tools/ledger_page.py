@@ -1,7 +1,7 @@
 """Two pages written from what the chapters recorded: the ledger and the status.
 
-The ledger has one verdict for every claim of a paper, from the last full run; the status has the seconds, the device and
-the versions behind the pages.
+The ledger has one verdict for every claim of a paper, from the last full run; the status has the seconds, the device
+and the versions behind the pages.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from acelib.lab.claims import PAPERS, VERDICTS
 from acelib.lab.ledger import PROVENANCE_MIME, collect, outputs_of
 
 _INTRODUCTION = """\
-What the papers say, one statement a row, and what became of it here. Open a row to see how the sentence was read, the test,
-the numbers, and what explains them. A verdict follows from the full run of a chapter, by a program; nobody types it.
+What the papers say, one statement a row, and what became of it here. Open a row to see how the sentence was read,
+the test, the numbers, and what explains them. A verdict follows from the full run of a chapter, by a program.
 
 The tests were fixed after pilot runs, and each row says what those had shown. So they are no preregistration: they say
 what our runs give, by rules that stand there to be read, at thresholds whose neighbours are shown where they matter."""
@@ -62,7 +62,7 @@ _LOOK = """\
 def judged_items(
     chapters: Sequence[tuple[str, str, Any]], full: Sequence[Mapping[str, Any]] = ()
 ) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Return (stem, title, claims) of each chapter, every claim with its entry of the full run, as ``claim_html`` takes it.
+    """Return (stem, title, claims) of each chapter, every claim with its entry of the full run, as a card takes it.
 
     Args:
         chapters: (file stem, title, executed notebook) of each chapter, in the book's order.
@@ -168,9 +168,9 @@ def _tests(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     tests = [test for item in claims for test in item["claim"]["tests"]]
     chances = [test["chance"] for test in tests if test["chance"] is not None]
     return [
-        f"Behind these verdicts are {len(tests)} tests. {len(chances)} of them are statistical, with a known probability to",
-        f"come out wrong by chance; of those, {sum(chances):.1f} would be expected to. The others compare numbers with",
-        "thresholds, and no correction for their number is made: look at single verdicts with that in mind.",
+        f"Behind these verdicts are {len(tests)} tests. {len(chances)} of them are statistical, with a known chance",
+        f"to come out wrong; {sum(chances):.1f} of those would be expected to. The others compare numbers",
+        "with thresholds, and nothing is corrected for their number: look at single verdicts with that in mind.",
     ]
 
 
@@ -186,8 +186,8 @@ def _filters(parts: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> l
     ):
         choices = "".join(f'<option value="{html.escape(k)}">{html.escape(v)}</option>' for k, v in options.items())
         lines.append(
-            f'<label>{label} <select class="ledger-filter" name="{name}"><option value="">all</option>{choices}</select>'
-            "</label>"
+            f'<label>{label} <select class="ledger-filter" name="{name}"><option value="">all</option>{choices}'
+            "</select></label>"
         )
     return [*lines, '<span id="ledger-count" role="status"></span>', "</div>"]
 
@@ -201,8 +201,9 @@ def _rows(stem: str, title: str, items: Sequence[Mapping[str, Any]]) -> list[str
         claim = item["claim"]
         body = "".join(f"<dt>{label}</dt><dd>{html.escape(text)}</dd>" for label, text in claim_rows(item))
         lines.append(
-            f'<details class="ledger-row" id="claim-{item["id"]}" data-verdict="{verdict}" data-paper="{claim["paper"]}" '
-            f'data-chapter="{stem}"><summary>{badge_html(str(verdict), words)} {html.escape(claim["statement"])} '
+            f'<details class="ledger-row" id="claim-{item["id"]}" data-verdict="{verdict}" '
+            f'data-paper="{claim["paper"]}" data-chapter="{stem}">'
+            f"<summary>{badge_html(str(verdict), words)} {html.escape(claim['statement'])} "
             f'<span class="ledger-source">{html.escape(PAPERS[claim["paper"]])}, {html.escape(claim["where"])}</span>'
             f'</summary><dl>{body}<dt>Chapter</dt><dd><a href="{stem}.html#claim-{item["id"]}">{html.escape(title)}</a>'
             f", <code>{item['id']}</code></dd></dl></details>"

@@ -83,10 +83,13 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
     """Make a copy of the book with these notebooks and with the ledger and status pages written from them."""
     import nbformat
 
-    from tools.ledger_page import ledger_markdown, status_markdown
+    from tools.ledger_page import judged_items, ledger_markdown, status_markdown
+    from tools.paper_pages import written
 
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(root / "book", site / "book", ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
+    shutil.copytree(
+        root / "book", site / "book", ignore=shutil.ignore_patterns("*.ipynb", "*.toml", ".*", "__pycache__")
+    )
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, site / name)
     content = []
@@ -100,6 +103,8 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
         text = nbformat.writes(linked)
         (site / "book" / f"{stem}.ipynb").write_text(text, encoding="utf-8")
     (site / "book/ledger.md").write_text(ledger_markdown(content, full), encoding="utf-8")
+    for name, text in written(root, judged_items(content, full)).items():
+        (site / f"book/{name}.md").write_text(text, encoding="utf-8")
     (site / "book/status.md").write_text(status_markdown(content, _versions()), encoding="utf-8")
 
 

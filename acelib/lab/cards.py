@@ -76,13 +76,16 @@ def shown(item: Mapping[str, Any]) -> tuple[str | None, bool, str]:
         return None, False, f"no full run has judged it yet; the run of this page gives: {own or 'nothing'}"
     judged = claim_from(item["id"], full["claim"]).verdict(full["numbers"])
     if judged != full["verdict"]:
-        raise ValueError(f"verdict of claim {item['id']!r} must follow from its numbers, {judged!r}, got {full['verdict']!r}")
+        raise ValueError(
+            f"verdict of claim {item['id']!r} must follow from its numbers, {judged!r}, got {full['verdict']!r}"
+        )
     if full is item:
         return judged, False, ""
     edited = full["digest"] != item["digest"]
     if own is None:
         return judged, edited, "only the full run computes it"
-    return judged, edited, "the run of this page agrees" if own == judged else f"the smaller run of this page gives: {own}"
+    agrees = own == judged
+    return judged, edited, "the run of this page agrees" if agrees else f"the smaller run of this page gives: {own}"
 
 
 def claim_rows(item: Mapping[str, Any]) -> list[tuple[str, str]]:

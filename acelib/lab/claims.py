@@ -124,8 +124,8 @@ class Claim:
         """Return the verdict, one of ``VERDICTS``, that follows from the tests.
 
         Example:
-            >>> third = Claim("third", "A third is 0.333.", "Rounded.", "ace", "Sec. 1", "number", "0.333", pilots="none",
-            ...               tests=(Test("to the last digit", "abs(ours - 0.333) < threshold", threshold=5e-4),))
+            >>> test = Test("to the last digit", "abs(ours - 0.333) < threshold", threshold=5e-4)
+            >>> third = Claim("third", "A third is 0.333.", "Rounded.", "ace", kind="number", tests=(test,))
             >>> third.verdict({"ours": 1 / 3}), third.verdict({"ours": 0.34})
             ('number reproduced', 'refuted')
         """
@@ -155,7 +155,9 @@ def claim_from(key: str, entry: Mapping[str, Any]) -> Claim:
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"{name} of claim {key!r} must be a text that is not empty, got {text!r}")
     if not _ID.fullmatch(key):
-        raise ValueError(f"key must be lower-case letters, digits and single hyphens, such as 'iris-setosa', got {key!r}")
+        raise ValueError(
+            f"key must be lower-case letters, digits and single hyphens, such as 'iris-setosa', got {key!r}"
+        )
     _one_of(claim.paper, (*PAPERS, None), f"paper of claim {key!r}")
     _one_of(claim.kind, KINDS, f"kind of claim {key!r}")
     roles = [test.role for test in tests]

@@ -1,4 +1,4 @@
-"""Inequalities over named numbers, such as ``share >= threshold``, kept as text and evaluated from the numbers alone."""
+"""Inequalities over named numbers, such as ``share >= threshold``, kept as text and evaluated from them."""
 
 from __future__ import annotations
 

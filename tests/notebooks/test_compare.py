@@ -32,8 +32,7 @@ CLAIM = dict(
     tests=[dict(reading="nearly", inequality="abs(a - 0.5) < 0.1")],
 )
 SOURCE = [
-    "from acelib.lab.claims import claim_from\n"
-    "from acelib.lab.ledger import claim_item, publish, record, render_claim",
+    "from acelib.lab.claims import claim_from\nfrom acelib.lab.ledger import claim_item, publish, record, render_claim",
     "record('t-half', 0.5, tol=1e-3, unit='m')",
     "record('t-flag', True)\nrecord('t-count', 7)",
     f"item = claim_item(claim_from('t-claim', {CLAIM}), {{'a': 0.5}}, tol=1e-3, profile='quick')\n"
