@@ -3,6 +3,7 @@
 from .costs import count, vector_products
 from .methods import Frontier, both, frontier, intervened_outputs, relative_error, spread_pixels
 from .pixel_curves import average_curves, drawn_rows, read_off, taylor_curves
+from .sureness import logit_spread, probability_error
 
 __all__ = [
     "Frontier",
@@ -12,6 +13,8 @@ __all__ = [
     "drawn_rows",
     "frontier",
     "intervened_outputs",
+    "logit_spread",
+    "probability_error",
     "read_off",
     "relative_error",
     "spread_pixels",
