@@ -15,8 +15,8 @@ from scipy.stats import kendalltau
 
 from acelib import AverageCausalEffect, InputDistribution
 from acelib.lab import iris
-from acelib.lab.datasets import train_test_split
-from acelib.lab.iris import figures
+from acelib.lab.datasets import load_iris, train_test_split
+from acelib.lab.iris import experiment, figures
 from acelib.lab.iris.experiment import _SHUFFLED_LABELS, SETTINGS
 from acelib.lab.networks import mlp, stream
 from acelib.lab.training import train
@@ -153,16 +153,31 @@ def test_saliency_is_the_effect_of_each_flowers_own_value(short):
 
 
 def test_seeds_that_differ_give_other_weights_splits_and_orders():
-    """PyTorch's CPU generator reads the low 32 bits of a seed. Seeds of the chapter stay far below; purposes are not
-    told apart by higher bits, so controls deal labels from a stream of their own and not in the order of the split."""
+    """PyTorch's CPU generator reads the low 32 bits of a seed; the chapter's seeds stay far below."""
     seeds = [0, 1, 2, 500, 1000]
     run, _ = iris.train_iris(seeds, epochs=1)
     weights = [net[0].weight for net in run.networks]
     tests = [tuple(train_test_split(run.dataset, 30, seed=seed)[1].X.flatten().tolist()) for seed in seeds]
     assert len(set(tests)) == len(seeds)
     assert all(not torch.allclose(a, b, atol=1e-3) for i, a in enumerate(weights) for b in weights[:i])
+
+
+def test_controls_deal_labels_from_a_stream_of_their_own(monkeypatch):
+    """Not from the generator of the split: seed + (2 << 32) would be the same one, bit for bit."""
+    seen = []
+
+    def stop(stack, X, y, **_):
+        seen.append(y)
+        raise StopIteration
+
+    monkeypatch.setattr(experiment, "train", stop)
+    with pytest.raises(StopIteration):
+        iris.train_iris([0], shuffled=[7])
+    part, _ = train_test_split(load_iris(), 30, seed=7)
     deal = torch.randperm(120, generator=stream(7, _SHUFFLED_LABELS))
-    assert not torch.equal(deal, torch.randperm(120, generator=torch.Generator().manual_seed(7)))
+    shared = torch.randperm(120, generator=torch.Generator().manual_seed(7 + (_SHUFFLED_LABELS << 32)))
+    assert torch.equal(seen[0][1], part.y[deal]) and not torch.equal(seen[0][1], part.y[shared])
+    assert torch.equal(shared, torch.randperm(120, generator=torch.Generator().manual_seed(7)))
 
 
 def test_class_panels_show_every_feature_and_the_trees_regions(curves):
