@@ -127,8 +127,8 @@ class IntrinsicContributions(Result):
             >>> assert low < 5 < high and abs((high - low) / r.uncertainty_stderr / 2 - 2.131) < 1e-3  # t of 15
         """
         degrees = self.scramblings - 1 if self.uncertainty_degrees is None else self.uncertainty_degrees
-        given = (torch.tensor(x, dtype=torch.float64) for x in (self.uncertainty, self.uncertainty_stderr, degrees))
-        low, high = student_interval(*given, level)
+        value, error, known = torch.tensor([self.uncertainty, self.uncertainty_stderr, degrees], dtype=torch.float64)
+        low, high = student_interval(value, error, known, level)
         return max(float(low), 0.0), float(high)
 
     def to_frame(self) -> Any:
