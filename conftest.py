@@ -2,7 +2,7 @@
 
 nbval stays strict; only records and claims are compared as numbers.
 
-A record is equal to its stored self when its value lies within its tolerance; a claim, when its ``ours`` do. All their
+A record is equal to its stored self when its value lies within its tolerance; a claim, when its numbers do. All their
 other fields must be equal, and the stored text must be what the package makes of the stored data, so that neither an
 old rendering nor an edited output passes. Everything else is compared by nbval as it is.
 
@@ -20,11 +20,11 @@ from nbval.plugin import IPyNbCell
 _strict = IPyNbCell.compare_outputs
 
 
-def close(stored: Any, new: Any, tol: float) -> bool:
+def close(stored: Any, new: Any, tol: Any) -> bool:
     """Return whether two values agree within ``tol``; texts and truth values exactly, dictionaries key by key."""
     if isinstance(stored, dict) or isinstance(new, dict):
         same_keys = isinstance(stored, dict) and isinstance(new, dict) and stored.keys() == new.keys()
-        return same_keys and all(close(stored[key], new[key], tol) for key in stored)
+        return same_keys and all(close(stored[key], new[key], tol[key]) for key in stored)
     numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (stored, new))
     return abs(stored - new) <= tol if numbers else type(stored) is type(new) and stored == new
 
@@ -46,7 +46,7 @@ def accept_numbers(test: list[Any], ref: list[Any]) -> tuple[list[Any], list[str
     from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, render_claim, render_record
 
     test, problems = copy.deepcopy(list(test)), []
-    kinds = (("record", RECORD_MIME, "value", render_record), ("claim", CLAIM_MIME, "ours", render_claim))
+    kinds = (("record", RECORD_MIME, "value", render_record), ("claim", CLAIM_MIME, "numbers", render_claim))
     for kind, mime, number, render in kinds:
         stored = {out["data"][mime]["id"]: out["data"] for out in ref if mime in out.get("data", {})}
         new = {out["data"][mime]["id"]: out for out in test if mime in out.get("data", {})}

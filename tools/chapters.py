@@ -2,7 +2,7 @@
 
 A chapter's key is a hash of what the chapter can reach: its cells, the method (``acelib`` without ``acelib.lab``), the
 files of ``acelib.lab`` that its cells import, directly or through others, the files of ``data/`` that its last run
-looked for, ``constraints.txt``, the Python version, and ``tools/execute.py``. The rest of ``tools/`` is not part of it.
+looked for, the claims it judges and its last full run, ``constraints.txt``, the Python version, and ``tools/execute.py``. The rest of ``tools/`` is not part of it.
 
 Nothing heavy is imported here: an unchanged book costs half a second.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ class Sources:
             cells = _cells(path)
             reached = laboratory.reached(source for kind, source, _ in cells if kind == "code")
             used = {name: lab[name] for name in (file.relative_to(root).as_posix() for file in reached)}
-            self._fixed[path] = digest([cells, shared, used, list(sys.version_info[:3])])
+            own = [shared, used, self._claims(cells), self._state(f"ledger/{path.stem}.json")]
+            self._fixed[path] = digest([cells, *own, list(sys.version_info[:3])])
         laboratory.remember()
 
     def key(self, path: Path, reads: Iterable[str]) -> str:
@@ -140,6 +142,13 @@ class Sources:
     def stale(self) -> list[Path]:
         """Return the chapters that must be executed."""
         return [path for path in self.chapters if not self.is_current(path)]
+
+    def _claims(self, cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+        """Return the entries of ``book/claims.toml`` whose ids stand in the code of a chapter."""
+        path = self.root / "book/claims.toml"
+        known = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        code = "\n".join(source for kind, source, _ in cells if kind == "code")
+        return {key: entry for key, entry in known.items() if f'"{key}"' in code or f"'{key}'" in code}
 
     def _state(self, name: str) -> dict[str, str]:
         if name in self._data:

@@ -7,6 +7,7 @@ whole.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tools.chapters import ROOT, Sources, digest, executed_path, hash_files, read_notebook, title
 from tools.execute import COLOUR
@@ -79,6 +81,8 @@ def _explain(printed: str, log: Path) -> str:
 
 def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
     """Make a copy of the book with these notebooks and with the ledger and status pages written from them."""
+    import nbformat
+
     from tools.ledger_page import ledger_markdown, status_markdown
 
     shutil.rmtree(site, ignore_errors=True)
@@ -87,12 +91,28 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
         shutil.copy(root / name, site / name)
     content = []
     for stem, path in notebooks.items():
-        shutil.copy(path, site / "book" / f"{stem}.ipynb")
         notebook = read_notebook(Path(path))
         content.append((stem, title(notebook, stem), notebook))
     full = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "data/ledger").glob("*.json"))]
+    for stem, _, notebook in content:
+        linked = copy.deepcopy(notebook)
+        link_claims(linked)
+        text = nbformat.writes(linked)
+        (site / "book" / f"{stem}.ipynb").write_text(text, encoding="utf-8")
     (site / "book/ledger.md").write_text(ledger_markdown(content, full), encoding="utf-8")
     (site / "book/status.md").write_text(status_markdown(content, _versions()), encoding="utf-8")
+
+
+def link_claims(notebook: Any) -> None:
+    """Make the id on every card of a paper's claim a link to its row in the ledger; in place."""
+    from acelib.lab.cards import claim_html
+    from acelib.lab.ledger import CLAIM_MIME
+
+    for cell in notebook.cells:
+        for out in cell.get("outputs", ()):
+            item = out.get("data", {}).get(CLAIM_MIME)
+            if item is not None and item["claim"]["paper"] is not None:
+                out["data"]["text/html"] = claim_html(item, f"ledger.html#claim-{item['id']}")
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Records, the numbers that a chapter shows, and claims, a paper's statements with a verdict.
+"""Records, the numbers that a chapter shows, and claims, a paper's statements with the numbers that judge them.
 
 Both are readable by programs: each is one cell output that carries its text, its JSON and, for a record, the value that
 the prose prints. A record is equal to its stored self when ``|new - stored| <= tol``.
@@ -16,12 +16,13 @@ from typing import Any
 
 from acelib._saved import write_whole
 from acelib.lab.cards import claim_html, claim_text, number_text
+from acelib.lab.claims import UNTESTED, Claim, judged, read_claims
+from acelib.lab.home import data_file
 
 RECORD_MIME = "application/vnd.acelib.record+json"
 CLAIM_MIME = "application/vnd.acelib.claim+json"
 PROVENANCE_MIME = "application/vnd.acelib.provenance+json"
 GLUE_PREFIX = "application/papermill.record/"
-VERDICTS = ("reproduced", "reproduced with a correction", "not reproduced", "cannot be tested here")
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _seen: dict[tuple[str, str], tuple[Any, Any]] = {}  # (kind, id) -> (what it says, the cell run that said it)
@@ -75,58 +76,36 @@ def record_all(values: Mapping[str, Any], prefix: str = "", *, tol: float | None
 
 
 def claim(
-    key: str,
-    statement: str,
-    *,
-    source: str,
-    paper: str | float,
-    inequality: str,
-    ours: Any,
-    tol: float,
-    holds: bool | None,
-    reason: str,
-    correction: str | None = None,
+    key: str, numbers: Mapping[str, Any] | None = None, *, tol: float | Mapping[str, float] | None = None
 ) -> None:
-    """Show a paper's statement beside our numbers, with the verdict that follows from them.
+    """Show a claim of ``book/claims.toml`` with our numbers and the verdict that follows from them.
+
+    A full run shows its own verdict. Any other run shows the verdict of the last full run on file, and whether its own
+    numbers lead to the same.
 
     Args:
-        key: the claim's name: lower-case letters, digits and single hyphens, unique in the book.
-        statement: what the paper says, in one sentence of our own.
-        source: where it says so, such as ``"ACE paper, Sec. 2"``.
-        paper: the paper's number or words.
-        inequality: the test that was written down before the run.
-        ours: our number, a dictionary of named numbers, or None where nothing could be run.
-        tol: the largest difference of ``ours`` between two runs that still counts as the same.
-        holds: whether the inequality holds; None where it cannot be tested here.
-        reason: one or two plain sentences that explain the verdict.
-        correction: what had to be corrected before it held.
+        key: the claim's id.
+        numbers: our numbers by the names that its inequalities use; more may be given, and are shown. None where the
+            claim cannot be tested here, or where only a full run computes them.
+        tol: the largest difference of a number between two runs that still counts as the same; one for all, or by
+            name. Truth values and texts are exact.
 
     Raises:
-        ValueError: for a bad key, an empty text, a number that is not finite, a negative tolerance, missing ``ours``,
-            or a key that already stands for another statement in this session.
-        TypeError: if ``holds`` is neither a truth value nor None.
+        ValueError: for an id without a claim, a number that is missing or not finite, a missing or negative tolerance.
+        TypeError: for a number that is no number, truth value or text.
 
     Example:
-        >>> claim("doc-third", "A third is 0.333.", source="school", paper=0.333, inequality="|ours - paper| < 5e-4",
-        ...       ours=1 / 3, tol=1e-9, holds=abs(1 / 3 - 0.333) < 5e-4, reason="The fourth digit is rounded away.")
-        [reproduced] doc-third: A third is 0.333. (school)
-          test: |ours - paper| < 5e-4
-          paper: 0.333 | ours: 0.333333333
-          The fourth digit is rounded away.
+        >>> claim("ab-ig-printed", {"worst": 1e-5}, tol=1e-6)  # doctest: +SKIP
     """
-    item = claim_item(
-        key,
-        statement,
-        source=source,
-        paper=paper,
-        inequality=inequality,
-        ours=ours,
-        tol=tol,
-        holds=holds,
-        reason=reason,
-        correction=correction,
-    )
-    _remember("claim", key, statement)
+    known = read_claims()
+    if key not in known:
+        raise ValueError(f"key must be the id of a claim in book/claims.toml, got {key!r}")
+    profile = _profile()
+    full = None if profile == "full" else judged(key)
+    if full is not None:
+        data_file("ledger", f"{full[0]}.json")  # a new full run changes the card
+    item = claim_item(known[key], numbers, tol=tol, profile=profile, full=None if full is None else full[1])
+    _remember("claim", key, item["digest"])
     publish(render_claim(item), {})
 
 
@@ -143,62 +122,36 @@ def record_item(key: str, value: Any, *, tol: float | None = None, unit: str = "
 
 
 def claim_item(
-    key: str,
-    statement: str,
+    claim: Claim,
+    numbers: Mapping[str, Any] | None,
     *,
-    source: str,
-    paper: str | float,
-    inequality: str,
-    ours: Any,
-    tol: float,
-    holds: bool | None,
-    reason: str,
-    correction: str | None = None,
+    tol: float | Mapping[str, float] | None = None,
+    profile: str = "full",
+    full: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the checked claim as plain JSON data, with its verdict."""
-    _check_id(key)
-    texts = {"statement": statement, "source": source, "paper": str(paper), "inequality": inequality, "reason": reason}
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} of claim {key!r} must be a text that is not empty, got {text!r}")
-    if holds is not None:
-        holds = _scalar(holds, f"holds of claim {key!r}")
-        if not isinstance(holds, bool):
-            raise TypeError(f"holds of claim {key!r} must be True, False or None (cannot be tested), got {holds!r}")
-    if correction is not None and not str(correction).strip():
-        raise ValueError(
-            f"correction of claim {key!r} must be a text, got {correction!r}; leave it out if there is none"
-        )
-    if ours is None and holds is not None:
-        raise ValueError(f"ours of claim {key!r} must be what decided it, got none; if nothing was run, holds is None")
-    if isinstance(ours, Mapping):
-        named = sorted((str(name), value) for name, value in ours.items())  # notebooks store keys in this order
-        ours = {name: _scalar(value, f"ours[{name!r}] of claim {key!r}") for name, value in named}
-    elif ours is not None:
-        ours = _scalar(ours, f"ours of claim {key!r}")
-    return {
-        "id": key,
-        **texts,
-        "ours": ours,
-        "tol": _tolerance(tol, f"claim {key!r}"),
-        "holds": holds,
-        "correction": None if correction is None else str(correction),
-        "verdict": verdict(holds, correction),
-    }
-
-
-def verdict(holds: bool | None, correction: str | None = None) -> str:
-    """Return the verdict as text, one of ``VERDICTS``.
-
-    Example:
-        >>> verdict(True), verdict(True, "the sign"), verdict(False), verdict(None)
-        ('reproduced', 'reproduced with a correction', 'not reproduced', 'cannot be tested here')
-    """
-    if holds is None:
-        return VERDICTS[3]
-    if not holds:
-        return VERDICTS[2]
-    return VERDICTS[1] if correction else VERDICTS[0]
+    """Return a claim and the numbers of one run as plain JSON data, with the entry of the last full run beside them."""
+    what = f"claim {claim.id!r}"
+    if numbers is not None and not (claim.tests and numbers):
+        raise ValueError(f"numbers of {what} must be left out where there is none to test, got {dict(numbers)}")
+    if numbers is None and claim.tests and profile == "full":
+        raise ValueError(f"numbers of {what} must be given in a full run, got none")
+    plain = {str(k): _scalar(v, f"number {k!r} of {what}") for k, v in sorted((numbers or {}).items())}
+    limits = {}
+    for name, value in plain.items():
+        own = tol.get(name) if isinstance(tol, Mapping) else tol
+        if isinstance(value, (bool, str)):
+            own = 0
+        elif own is None and isinstance(value, float):
+            raise ValueError(f"tol of {what} must be given for the float {name!r}, got none")
+        limits[name] = _tolerance(own or 0, what)
+    item = {"id": claim.id, "claim": claim.text(), "digest": claim.digest(), "profile": profile}
+    if numbers is not None:
+        item |= {"verdict": claim.verdict(plain), "outcomes": claim.outcomes(plain)}
+    elif not claim.tests:
+        item |= {"verdict": UNTESTED, "outcomes": []}
+    kept = ("digest", "verdict", "outcomes", "numbers", "tol", "claim")
+    before = None if full is None else {name: full[name] for name in kept}
+    return item | {"numbers": plain, "tol": limits, "full": before}
 
 
 def render_record(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,10 +212,19 @@ def save_ledger(notebook: Any, path: str | os.PathLike, *, profile: str) -> dict
     if footers[-1]["profile"] != profile:
         raise ValueError(f"profile of the run must be {profile!r}, got {footers[-1]['profile']!r}")
     path = Path(path)
+    claims = [{name: value for name, value in item.items() if name != "full"} for item in claims]
     entry = {"chapter": path.stem, "profile": profile, "provenance": footers[-1], "records": records, "claims": claims}
     text = json.dumps(entry, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return entry
+
+
+def _profile() -> str:
+    """Return the profile of the notebook that runs, its parameter; ``quick`` outside of one."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return "quick" if shell is None else str(shell.user_ns.get("profile", "quick"))
 
 
 def _check_id(key: Any) -> None:

@@ -13,17 +13,18 @@ from IPython.utils.capture import capture_output
 
 from acelib.lab import ledger
 from acelib.lab.cards import claim_html, claim_text, number_text, ours_text
+from acelib.lab.claims import claim_from
 from acelib.lab.ledger import CLAIM_MIME, GLUE_PREFIX, PROVENANCE_MIME, RECORD_MIME, claim, collect, record
 
 CLAIM = dict(
+    paper="ace",
+    where="Sec. 1",
+    kind="number",
     statement="A third is 0.333.",
-    source="School, Sec. 1",
-    paper="0.333",
-    inequality="|ours - paper| < 5e-4",
-    ours=1 / 3,
-    tol=1e-9,
-    holds=True,
-    reason="The fourth digit is rounded away.",
+    printed="0.333",
+    why="The fourth digit is rounded away.",
+    pilots="none",
+    tests=[dict(reading="to the last digit", inequality="abs(third - 0.333) < threshold", threshold=5e-4)],
 )
 
 
@@ -39,8 +40,17 @@ def shell():
     InteractiveShell.clear_instance()
 
 
-def claimed(key="t-third", **changes):
-    return ledger.claim_item(key, **(CLAIM | changes))
+@pytest.fixture
+def known(monkeypatch):
+    """A file of claims with one in it, and no full run on file."""
+    claims = {"t-third": claim_from("t-third", CLAIM)}
+    monkeypatch.setattr(ledger, "read_claims", lambda: claims)
+    monkeypatch.setattr(ledger, "judged", lambda key: None)
+    return claims
+
+
+def claimed(key="t-third", numbers=None, tol=1e-9, **changes):
+    return ledger.claim_item(claim_from(key, CLAIM | changes), numbers or {"third": 1 / 3}, tol=tol)
 
 
 def test_record_is_one_output_with_text_glue_and_json(shell):
@@ -57,13 +67,25 @@ def test_record_is_one_output_with_text_glue_and_json(shell):
     assert out.metadata == {"scrapbook": {"name": "t-third", "mime_prefix": "application/papermill.record/"}}
 
 
-def test_claim_is_one_output_with_text_card_and_json(shell):
+def test_claim_is_one_output_with_text_card_and_json(shell, known):
     with capture_output() as captured:
-        claim("t-third", **CLAIM)
+        claim("t-third", {"third": 1 / 3}, tol=1e-9)
     (out,) = captured.outputs
     assert set(out.data) == {"text/plain", "text/html", CLAIM_MIME}
-    assert out.data[CLAIM_MIME]["verdict"] == "reproduced"
+    assert out.data[CLAIM_MIME]["verdict"] == "number reproduced"
     json.dumps(out.data[CLAIM_MIME], allow_nan=False)
+
+
+def test_the_profile_is_the_notebook_s(shell, known):
+    """A full run judges; a quick one shows what the full run found, or that there was none."""
+    for profile in ("quick", "full"):
+        shell.user_ns["profile"] = profile
+        ledger._seen.clear()
+        with capture_output() as captured:
+            claim("t-third", {"third": 1 / 3}, tol=1e-9)
+        item = captured.outputs[0].data[CLAIM_MIME]
+        assert item["profile"] == profile
+        assert ("not judged yet" in claim_text(item)) == (profile == "quick")
 
 
 def test_outside_ipython_the_text_is_printed(capsys):
@@ -131,64 +153,53 @@ def test_a_bad_record_is_refused(key, value, tol, error, words):
 
 
 @pytest.mark.parametrize(
-    ("holds", "correction", "verdict"),
+    ("numbers", "tol", "error", "words"),
     [
-        (True, None, "reproduced"),
-        (np.bool_(True), None, "reproduced"),
-        (torch.tensor(True), None, "reproduced"),
-        (True, "the sign of b", "reproduced with a correction"),
-        (False, None, "not reproduced"),
-        (np.bool_(False), "the sign of b", "not reproduced"),
-        (None, None, "cannot be tested here"),
+        ({"half": 0.5}, 1e-9, ValueError, "got none for third"),
+        ({"third": float("nan")}, 1e-9, ValueError, "finite"),
+        ({"third": [1, 2]}, 1e-9, TypeError, "list"),
+        ({"third": 1 / 3}, None, ValueError, "tol of claim 't-third' must be given for the float 'third'"),
+        ({"third": 1 / 3}, {"other": 1.0}, ValueError, "must be given for the float 'third'"),
+        ({"third": 1 / 3}, -1e-9, ValueError, ">= 0"),
     ],
 )
-def test_the_verdict_follows_from_the_test(holds, correction, verdict):
-    item = claimed(holds=holds, correction=correction)
-    assert item["verdict"] == verdict == ledger.verdict(holds, correction)
-    assert verdict in claim_text(item) and verdict in claim_html(item), "the verdict stands there in words"
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "words"),
-    [
-        ({"key": "t--x"}, ValueError, "hyphens"),
-        ({"reason": " "}, ValueError, "reason of claim .* must be a text"),
-        ({"statement": 3}, ValueError, "statement of claim .* must be a text"),
-        ({"paper": ""}, ValueError, "paper of claim .* must be a text"),
-        ({"holds": 1}, TypeError, "True, False or None"),
-        ({"holds": "yes"}, TypeError, "True, False or None"),
-        ({"correction": ""}, ValueError, "correction of claim .* must be a text"),
-        ({"ours": None}, ValueError, "ours of claim .* got none"),
-        ({"ours": {"a": float("nan")}}, ValueError, r"ours\['a'\].*finite"),
-        ({"ours": float("inf")}, ValueError, "finite"),
-        ({"ours": [1, 2]}, TypeError, "list"),
-        ({"tol": -1e-9}, ValueError, ">= 0"),
-    ],
-)
-def test_a_bad_claim_is_refused(changes, error, words):
+def test_a_claim_with_bad_numbers_is_refused(numbers, tol, error, words):
     with pytest.raises(error, match=words):
-        claimed(**changes)
+        claimed(numbers=numbers, tol=tol)
 
 
-def test_ours_may_be_missing_where_nothing_can_be_tested():
-    item = claimed(ours=None, holds=None)
-    assert ours_text(item["ours"], 0) == "–" and item["paper"] == "0.333"
+def test_numbers_are_given_where_something_is_tested_and_only_there():
+    one = claim_from("t-third", CLAIM)
+    with pytest.raises(ValueError, match="must be given in a full run"):
+        ledger.claim_item(one, None)
+    assert ledger.claim_item(one, None, profile="quick")["numbers"] == {}
+    none = claim_from("t-third", CLAIM | {"tests": []})
+    with pytest.raises(ValueError, match="must be left out"):
+        ledger.claim_item(none, {"third": 1}, tol=0)
+    assert ledger.claim_item(none, None)["verdict"] == "cannot be tested here"
 
 
 def test_the_card_escapes_text_and_names_each_number():
-    card = claim_html(claimed(ours={"a<b": 0.5, "n": 3}, statement="x < y & <b>", correction="<i>"))
-    assert "a&lt;b = 0.5, n = 3" in card and "x &lt; y &amp; &lt;b&gt;" in card and "<i>" not in card
-    assert "Corrected" in card and "corrected: <i>" in claim_text(claimed(correction="<i>"))
-    assert "script" not in card and "http" not in card
+    item = claimed(numbers={"third": 1 / 3, "n": 3}, statement="x < y & <b>")
+    card = claim_html(item, "ledger.html#claim-t-third")
+    assert "n = 3, third = 0.333333333" in card and "x &lt; y &amp; &lt;b&gt;" in card
+    assert "script" not in card and "http" not in card and '<a href="ledger.html#claim-t-third">' in card
+    assert ours_text({}, {}) == "–"
 
 
-def test_an_id_means_one_thing_in_a_session(capsys):
-    """Running a cell again is fine; another statement under the same id is not."""
-    claim("t-third", **CLAIM)
-    claim("t-third", **CLAIM)
+def test_an_id_means_one_thing_in_a_session(known):
+    """Running a cell again is fine; another claim under the same id is not."""
+    for _ in range(2):
+        claim("t-third", {"third": 1 / 3}, tol=1e-9)
+    known["t-third"] = claim_from("t-third", CLAIM | {"statement": "A third is 0.3."})
     with pytest.raises(ValueError, match="one claim, got 't-third' for another statement"):
-        claim("t-third", **(CLAIM | {"statement": "A third is 0.3."}))
+        claim("t-third", {"third": 1 / 3}, tol=1e-9)
     record("t-third", 1)  # a record may share its name with a claim
+
+
+def test_a_claim_that_nobody_wrote_down_is_refused(known):
+    with pytest.raises(ValueError, match="id of a claim in book/claims.toml, got 't-fourth'"):
+        claim("t-fourth")
 
 
 def test_an_id_is_used_once_in_a_cell(shell):
@@ -231,6 +242,7 @@ def test_save_ledger_writes_everything_at_once(tmp_path):
     assert json.loads(path.read_text()) == entry
     assert entry["chapter"] == "04-causal-regressors" and entry["provenance"]["seed"] == 0
     assert (len(entry["records"]), len(entry["claims"])) == (1, 1)
+    assert "full" not in entry["claims"][0] and entry["claims"][0]["verdict"] == "number reproduced"
     assert [p.name for p in path.parent.iterdir()] == [path.name], "no temporary file stays behind"
 
 

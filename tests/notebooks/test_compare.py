@@ -17,15 +17,27 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from acelib.lab.claims import claim_from
 from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, claim_item, record_item, render_claim, render_record
 
 ROOT = Path(__file__).resolve().parents[2]
+CLAIM = dict(
+    paper="ace",
+    where="here",
+    statement="A half.",
+    kind="number",
+    printed="0.5",
+    why="It is.",
+    pilots="none",
+    tests=[dict(reading="nearly", inequality="abs(a - 0.5) < 0.1")],
+)
 SOURCE = [
-    "from acelib.lab.ledger import claim, record",
+    "from acelib.lab.claims import claim_from\n"
+    "from acelib.lab.ledger import claim_item, publish, record, render_claim",
     "record('t-half', 0.5, tol=1e-3, unit='m')",
     "record('t-flag', True)\nrecord('t-count', 7)",
-    "claim('t-claim', 'A half.', source='here', paper='0.5', inequality='|ours - 0.5| < 0.1', ours={'a': 0.5},\n"
-    "      tol=1e-3, holds=True, reason='It is.')",
+    f"item = claim_item(claim_from('t-claim', {CLAIM}), {{'a': 0.5}}, tol=1e-3, profile='quick')\n"
+    "publish(render_claim(item), {})",
 ]
 
 
@@ -102,11 +114,11 @@ CHANGES = {
     "record-extra": _add,
     "text-edited": _edit_text,
     "text-added": _extra_text,
-    "claim-half-tolerance": _claim(ours={"a": 0.4995}),
-    "claim-two-tolerances": _claim(ours={"a": 0.498}),
-    "claim-other-name": _claim(ours={"b": 0.5}),
-    "claim-verdict": _claim(holds=False, verdict="not reproduced"),
-    "claim-reason": _claim(reason="It was."),
+    "claim-half-tolerance": _claim(numbers={"a": 0.4995}),
+    "claim-two-tolerances": _claim(numbers={"a": 0.498}),
+    "claim-more-numbers": _claim(numbers={"a": 0.5, "b": 0.5}, tol={"a": 1e-3, "b": 1e-3}),
+    "claim-verdict": _claim(outcomes=[False], verdict="refuted"),
+    "claim-reason": _claim(claim=claim_from("t-claim", CLAIM | {"why": "It was."}).text()),
 }
 PASS = {"same", "half-tolerance", "claim-half-tolerance"}
 SAYS = {
@@ -114,7 +126,7 @@ SAYS = {
     "other-tolerance": "record 't-half': tol was 1.0 and is now 0.001",
     "record-missing": "record 't-count' is shown and not stored",
     "record-extra": "record 't-more' is stored and no longer shown",
-    "claim-verdict": "claim 't-claim': holds was False and is now True",
+    "claim-verdict": "claim 't-claim': verdict was 'refuted' and is now 'number reproduced'",
 }
 
 
@@ -134,15 +146,5 @@ def test_items_of_this_file_are_what_record_and_claim_emit(executed):
     """The stored outputs are the renderings used above, so that each change alters one thing only."""
     data = executed.cells[1].outputs[0]["data"]
     assert dict(data) == render_record(record_item("t-half", 0.5, tol=1e-3, unit="m"))
-    item = claim_item(
-        "t-claim",
-        "A half.",
-        source="here",
-        paper="0.5",
-        inequality="|ours - 0.5| < 0.1",
-        ours={"a": 0.5},
-        tol=1e-3,
-        holds=True,
-        reason="It is.",
-    )
+    item = claim_item(claim_from("t-claim", CLAIM), {"a": 0.5}, tol=1e-3, profile="quick")
     assert dict(executed.cells[3].outputs[0]["data"]) == render_claim(item)
