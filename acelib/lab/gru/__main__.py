@@ -1,4 +1,4 @@
-"""Train the shipped networks of the published recipe anew and write them: ``python -m acelib.lab.gru`` (needs numba)."""
+"""Train the networks of the published recipe anew and write them: ``python -m acelib.lab.gru`` (needs numba)."""
 
 from __future__ import annotations
 

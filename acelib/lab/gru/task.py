@@ -2,8 +2,9 @@
 
 Only the first three elements of a sequence carry its class: they are +1 or −1 with noise, the rest is noise alone
 (Chattopadhyay et al. 2019, Sec. 5.2, after a task of Hochreiter and Schmidhuber 1997). The network is as small as it
-can be: a GRU with one input and one hidden unit, a linear layer, a sigmoid; 14 numbers. ``train_grus`` trains many seeds
-side by side by a quick recipe of our own, ``recipe`` follows the published one. ``imputation`` replaces single elements, ``saliency`` compares attributions.
+can be: a GRU with one input and one hidden unit, a linear layer, a sigmoid; 14 numbers. ``train_grus`` trains many
+seeds side by side by a quick recipe of our own, ``recipe`` follows the published one. ``imputation`` replaces single
+elements, ``saliency`` compares attributions.
 """
 
 from __future__ import annotations

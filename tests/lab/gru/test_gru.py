@@ -100,7 +100,9 @@ def test_each_network_is_trained_as_if_alone_by_torchs_adam(monkeypatch, positio
 
 def test_the_purposes_of_a_seed_share_no_stream():
     """Weights, rows, order and imputed values of a seed each draw their own: the first number differs."""
-    first = {torch.rand(1, generator=stream(5, number)).item() for number in (1, task._ROWS, task._ORDER, task._WEIGHTS)}
+    first = {
+        torch.rand(1, generator=stream(5, number)).item() for number in (1, task._ROWS, task._ORDER, task._WEIGHTS)
+    }
     assert len(first) == 4 and torch.rand(1, generator=torch.Generator().manual_seed(5)).item() not in first
 
 

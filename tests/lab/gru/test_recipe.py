@@ -39,7 +39,9 @@ def test_training_ends_at_the_goal_or_at_the_limit():
     assert easy.steps.tolist() == [20, 20] and easy.learnt.all() and len(easy.networks) == len(easy.untrained) == 2
     hard = gru.train_by_recipe([0], goal=2.0, limit=90, block=20, compiled=False)
     assert hard.steps.tolist() == [90] and not hard.learnt.any() and "0 learnt" in repr(hard)
-    assert torch.equal(easy.weights[0], gru.train_by_recipe([0], goal=0.1, limit=90, block=20, compiled=False).weights[0])
+    assert torch.equal(
+        easy.weights[0], gru.train_by_recipe([0], goal=0.1, limit=90, block=20, compiled=False).weights[0]
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"seeds": []}, {"seeds": [-1]}, {"block": 0}, {"block": 60}])
