@@ -10,9 +10,9 @@ h' = n + z (h − n), and p = σ(v h + a) after the last step. Backward, with δ
     δ_r = δ_n q r (1 − r)        for w_r (times x), b_r, u_r (times h), c_r
     δ   ← δ z + δ_n r u_n + δ_z u_z + δ_r u_r
 
-The source names no length of training. Here it ends when 1 − mean |y − p|, over the last ``BLOCK`` sequences as they
-were before the network learnt from them, reaches the printed accuracy, or at ``LIMIT`` steps; such a seed is counted
-as one that did not learn.
+The source names no length of training. Here it ends when ``1 − mean |y − p|``, over the last ``BLOCK`` sequences as
+they were before the network learnt from them, reaches the printed accuracy, or at ``LIMIT`` steps; such a seed is
+counted as one that did not learn.
 """
 
 from __future__ import annotations

@@ -72,9 +72,8 @@ def test_shipped_networks_are_what_the_file_says():
     run, facts = gru.load_recipe()
     assert len(run.seeds) == len(set(run.seeds)) == 64 and run.learnt.sum() >= 40
     assert facts["not learnt"] == [s for s, good in zip(run.seeds, run.learnt.tolist(), strict=True) if not good]
-    assert facts["settings"] == {
-        "rate": 1e-3, "goal": 0.9894, "block": 10_000, "limit": 15_000_000, "loss": "mse", "batch_size": 1
-    }  # fmt: skip
+    told = {"rate": 1e-3, "goal": 0.9894, "block": 10_000, "limit": 15_000_000, "loss": "mse", "batch_size": 1}
+    assert facts["settings"] == told
     assert (run.steps[~run.learnt] == recipe.LIMIT).all() and (run.steps % recipe.BLOCK == 0).all()
     check = gru.imputation_check(run.networks, gru.make_sequences(20_000, seed=7, dtype=torch.float32))
     assert (check.accuracy > 0.99).all() and (check.closeness > 0.985).all()
