@@ -71,7 +71,7 @@ def test_the_package_declares_lower_bounds_only(package):
     bounded = [need for need in needs if re.search(r"==|~=|<|!=|===", need)]
     assert sorted(bounded) == ["jupyter-book>=1.0.4,<2", "numpy<2.4"]
     assert all(">=" in need for need in needs if need not in bounded)
-    assert set(package["optional-dependencies"]) == {"book", "test", "metrics"}
+    assert set(package["optional-dependencies"]) == {"book", "test", "metrics", "training"}
 
 
 def test_the_conda_environment_installs_the_same():

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from acelib.lab.intervals import clopper_pearson
+from acelib.lab.networks import stream
 
 CHUNK = 16_384  # sequences at a time: a handful of such vectors fits into the cache, and one thread serves them
 _DRAWN = 1  # keeps the generator of the imputed values apart from the one of the sequences
@@ -137,7 +138,7 @@ def imputation_check(
     if not positions or min(positions) < 0 or max(positions) >= shortest:
         raise ValueError(f"positions must be at least one step in 0..{shortest - 1}, got {list(positions)}")
     weights = [_in_halves(*scalar_weights(network)) for network in networks]
-    generator = torch.Generator().manual_seed(seed + (_DRAWN << 32))
+    generator = stream(seed, _DRAWN)
     lengths = sequences.lengths.unique()
     shape = (len(networks), len(lengths))
     changed = torch.zeros(*shape, len(positions), dtype=torch.int64)

@@ -9,6 +9,7 @@ from torch import nn
 
 from acelib.lab import gru
 from acelib.lab.gru import task
+from acelib.lab.networks import stream
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,9 @@ def test_each_network_is_trained_as_if_alone_by_torchs_adam(monkeypatch, positio
     seed = run.seeds[position]
     model = gru.SequenceGRU(seed)
     loss = {"bce": nn.BCELoss(), "mse": nn.MSELoss()}[run.losses[position]]
-    data = gru.make_sequences(130, seed=seed + (task._ROWS << 32))
+    data = task._draw(stream(seed, task._ROWS), 130, task.LENGTHS, task.SPREAD, torch.float64)
     optimizer = torch.optim.Adam(model.parameters(), lr=task.SETTINGS["lr"])
-    generator = torch.Generator().manual_seed(seed + (task._ORDER << 32))
+    generator = stream(seed, task._ORDER)
     for _ in range(2):
         for rows in torch.randperm(130, generator=generator).split(64):
             optimizer.zero_grad()
@@ -95,6 +96,14 @@ def test_each_network_is_trained_as_if_alone_by_torchs_adam(monkeypatch, positio
         assert torch.allclose(ours, theirs, atol=1e-10)
     for ours, theirs in zip(run.untrained[position].parameters(), gru.SequenceGRU(seed).parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_purposes_of_a_seed_share_no_stream():
+    """Weights, rows, order and imputed values of a seed each draw their own: the first number differs."""
+    first = {
+        torch.rand(1, generator=stream(5, number)).item() for number in (1, task._ROWS, task._ORDER, task._WEIGHTS)
+    }
+    assert len(first) == 4 and torch.rand(1, generator=torch.Generator().manual_seed(5)).item() not in first
 
 
 def test_training_learns_the_task():
@@ -129,7 +138,7 @@ def test_counts_equal_a_slow_loop(run):
     s = gru.make_sequences(300, seed=5)
     positions = (0, 2, 7)
     check = gru.imputation_check(run.networks, s, positions, seed=6, chunk=37)
-    generator = torch.Generator().manual_seed(6 + (1 << 32))
+    generator = stream(6, 1)
     for i, length in enumerate(check.lengths):
         x, y = s.of_length(length)
         drawn = 0.2 * torch.randn(3, len(x), generator=generator)
