@@ -130,7 +130,7 @@ def test_a_factor_for_each_value(method, monkeypatch):
     monkeypatch.setattr(estimators, "HELD", 3 * 80 * 30)
     for one, other in zip(everything(call()), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
-    assert made == [3, 3, 3, 3]
+    assert max(made) == 3 and sum(made) >= 2 * 12, "the estimate and its error, each in parts"
 
 
 @pytest.mark.parametrize("size", [1, 5, 17])

@@ -66,8 +66,8 @@ def enough_rows(answer: Intervention, outputs: int) -> int:
         >>> answer = InputDistribution.fit(torch.rand(500, 3), domain=(0, 1)).do(0, [0.2, 0.7])
         >>> assert enough_rows(answer, 1) > 500
     """
-    curves, k = len(answer) * outputs, answer.means.shape[1]
-    rank = answer.factor.shape[-1]
+    first = _one(answer)
+    curves, k, rank = len(answer) * outputs, first.means.shape[1], first.factor.shape[-1]
     return max(FEWEST, min(NUMBERS // max(curves, k), PRODUCTS // max(1, curves * rank * rank)))
 
 
@@ -189,10 +189,11 @@ def _slope(column: Tensor, x: Tensor, *, graph: bool = False, keep: bool = True)
 
 def _reason_against(model: Model, answer: Intervention, known: Known) -> str | None:
     """Return why the derivatives are not taken; None where they are."""
-    cost = PRICE * len(answer) * answer.factor.shape[-1] * known.outputs
+    first = _one(answer)
+    cost = PRICE * len(answer) * first.factor.shape[-1] * known.outputs
     if cost > known.budget:
         return f"its derivatives would cost {cost} model rows, more than the budget of {known.budget}"
-    means = answer.means
+    means = first.means
     try:
         admit(model, two_rows(means, means[0]), means.shape[1:], derivatives=True)
     except ValueError:
@@ -205,7 +206,7 @@ def _influences(
 ) -> Tensor:
     """Return ψ ``(m, n, outputs)`` of the rows that tell the error."""
     count = answer.num_rows if known.index is None else len(known.index)
-    rows_too = max(1, count // max(1, answer.means.shape[1]))  # as many numbers in the rows of a part as in its factors
+    rows_too = max(1, count // max(1, _one(answer).means.shape[1]))  # a part holds as many numbers in rows as in factors
     found = []
     for part in answer.parts(max(1, most // rows_too)):
         means, factor = part.means, double(part.factor)
@@ -221,6 +222,11 @@ def _influences(
                     psi[v, :, o] = d @ g + ((s @ (w * b)) * s).sum(1) - b.trace() / 2
         found.append(psi.detach())
     return torch.cat(found)
+
+
+def _one(answer: Intervention) -> Intervention:
+    """Return the answer for the first value: means and factors of all values may be too large to hold."""
+    return next(iter(answer.parts(1)))
 
 
 def _inverse(factor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -284,7 +290,7 @@ def _moments(
     skewness = moments.skewness(covariance)
     if skewness is not None:  # where nothing varies, rounding is left, whose skewness says nothing
         stderr = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
-        rounding = torch.finfo(answer.means.dtype).eps * values[:, : known.outputs].abs()
+        rounding = torch.finfo(_one(answer).means.dtype).eps * values[:, : known.outputs].abs()
         skewness = skewness.where(stderr > ROUNDED * rounding.to(stderr), 0)
     told = float(weights.sum() ** 2 / weights.square().sum())
     assert answer.num_observed is not None
