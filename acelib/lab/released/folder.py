@@ -29,7 +29,9 @@ FILES = {
     "Codes/Synthetic Dataset/evaluate_lstm.py": "638f451e37dee017a32c62a83c4eadbac01f9301ffbb49da592bbb2f3241cebc",
     "Codes/Aircraft/lstm.py": "1057163b43e02a0f9c194e61e580f0f6b486be1c1cb1effd4318915e0378df8e",
     "Codes/Aircraft/find_tau.py": "e1c146bfdb2827f893a088c97d547347d12949550d784afbd25f876d9b2dd943",
-    "Codes/Aircraft/aircraft_causal_interventions.py": "417ab57e524a47c367d0495f369540db14f66f44231c64c782ff0ed0ef9d3f9a",
+    "Codes/Aircraft/aircraft_causal_interventions.py": (
+        "417ab57e524a47c367d0495f369540db14f66f44231c64c782ff0ed0ef9d3f9a"
+    ),
     "Codes/Aircraft/learn_causal_regressors.py": "d2bc1f9fc7d575ff57b43edd1ebd8fbfcf0491c3229c89c82baba4f8b785e380",
     "Codes/Aircraft/causal_analysis_final.py": "1b565d9107f010c651b9d709fd7979755ecb406fe5f7aabe48cf8ba9d42f8612",
     "Codes/Aircraft/feature_mins.npy": "e9371345e3c925a444f474e2958c50d1daf86a5cad07a9385662ae0160670f1f",

@@ -23,6 +23,7 @@ from torch import Tensor
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 STORAGES = {"FloatStorage": np.dtype("<f4"), "DoubleStorage": np.dtype("<f8")}
+CONTAINERS = {("collections", "OrderedDict"): OrderedDict, ("__builtin__", "set"): set}
 MODULES = frozenset(
     {
         ("__main__", "neural_network"),
@@ -99,8 +100,8 @@ class _Restricted(pickle.Unpickler):
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+        if (module, name) in CONTAINERS:
+            return CONTAINERS[module, name]
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         if (module, name) in MODULES or (module, name) == ("torch.nn.parameter", "Parameter"):
@@ -121,7 +122,7 @@ class _Restricted(pickle.Unpickler):
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a pickled module by name, ``{name: float64}``, executing nothing of the file.
+    """Return the parameters and buffers of a pickled module, ``{name: float64}``, executing nothing of the file.
 
     Args:
         path: a file that ``torch.save`` wrote before version 1.6, of a whole module.
