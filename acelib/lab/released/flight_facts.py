@@ -57,24 +57,21 @@ def flight_facts(folder: str | Path | None = None) -> dict[str, Fact]:
     noise = torch.rand(NUM, STEP + 1, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     files, facts = (*FLIGHTS, *_RANGES, _TAU), {}
 
-    def horizon(name: str, what: str, nets: Sequence[nn.Module], x: Tensor, files: tuple[str, ...], tol: float) -> None:
-        tau = np.mean([determinant_horizon(one, x).mean() for one in nets])
-        facts[f"flight-tau-{name}"] = Fact(float(tau), tol, "s", f"horizon by the released recipe, {what}", files)
+    def horizon(
+        name: str, what: str, nets: Sequence[nn.Module], x: Tensor, files: tuple[str, ...], double: bool = False
+    ) -> None:
+        dtype = torch.float64 if double else torch.float32
+        tau = np.mean([determinant_horizon(one, x, dtype).mean() for one in nets])
+        what = f"horizon by the released recipe{', gradients in float64' if double else ''}, {what}"
+        facts[f"flight-tau-{name}"] = Fact(float(tau), 3 if len(x) == 1 else 1.5, "s", what, files)
 
-    horizon("landings", f"{NUM} simulated landings", [net], landings, files, 1.5)
-    horizon("noise", f"{NUM} sequences of uniform random numbers", [net], noise, (*FLIGHTS, _TAU), 1.5)
-    tau = determinant_horizon(net, landings, torch.float64).mean()
-    what = "the same on the simulated landings, with gradients in float64"
-    facts["flight-tau-double"] = Fact(float(tau), 1.5, "s", what, files)
     untrained = [flights.flight_network(seed) for seed in UNTRAINED]
-    horizon(
-        "untrained",
-        f"{len(untrained)} untrained networks, the same landings",
-        untrained,
-        landings,
-        (*_RANGES, _TAU),
-        1.5,
-    )
+    horizon("landings", f"{NUM} simulated landings", [net], landings, files)
+    horizon("double", f"{NUM} simulated landings", [net], landings, files, True)
+    horizon("noise", f"{NUM} sequences of uniform random numbers", [net], noise, (*FLIGHTS, _TAU))
+    controls = f"{len(untrained)} untrained networks, the same landings"
+    horizon("untrained", controls, untrained, landings, (*_RANGES, _TAU))
+    horizon("untrained-double", controls, untrained, landings, (*_RANGES, _TAU), True)
     try:
         flight = load_dashlink()
     except DataError:
@@ -82,8 +79,8 @@ def flight_facts(folder: str | Path | None = None) -> dict[str, Fact]:
     else:
         windows = (flights.flight_windows([flight], length=STEP + 1, stride=50).X - low) / span
         rollout = (torch.from_numpy(flight.window(0, STEP).X)[None] - low) / span
-        horizon("windows", f"{len(windows)} windows of the public flight", [net], windows, files, 1.5)
-        horizon("rollout", "the public flight's landing", [net], rollout, files, 3)
+        horizon("windows", f"{len(windows)} windows of the public flight", [net], windows, files)
+        horizon("rollout", "the public flight's landing", [net], rollout, files)
     for name, one in (("released", net), ("untrained", untrained[0])):
         with warnings.catch_warnings():  # of standard errors, which are not used
             warnings.simplefilter("ignore", ApproximationWarning)
