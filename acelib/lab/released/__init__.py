@@ -4,9 +4,9 @@ Nothing of that repository ships with this book. Where the environment variable 
 facts can be computed again: ``python -m acelib.lab.released`` writes them to ``data/released.json``.
 """
 
-from .compute import GROUPS, compute
 from .facts import Fact, differences, recorded, source, stored, table
 from .folder import ADDRESS, COMMIT, FILES, VARIABLE, is_named, released_file
+from .groups import GROUPS, compute
 from .networks import released_flights, released_iris, released_sequences
 from .reader import read_state
 

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from acelib.lab import home
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.provenance import describe
-from acelib.lab.released.compute import GROUPS, compute
 from acelib.lab.released.facts import SHIPPED_FILE, as_json, differences, recorded
 from acelib.lab.released.folder import ADDRESS, COMMIT, FILES, released_file
+from acelib.lab.released.groups import GROUPS, compute
 from acelib.lab.released.read_off import EARLIER, READ
 
 

@@ -137,7 +137,7 @@ def python2_order(keys: Sequence[float]) -> list[float]:
         CPython 2.7, Objects/dictobject.c and ``_Py_HashDouble``.
 
     Example:
-        >>> assert python2_order([0.5, 0.25]) == python2_order([0.25, 0.5])
+        >>> assert python2_order([3.0, 1.0]) == [1.0, 3.0]
     """
     slots: list[float | None] = [None] * 8
     for used, key in enumerate(keys, 1):

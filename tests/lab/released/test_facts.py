@@ -102,7 +102,7 @@ def test_the_determinant_of_a_network_with_fewer_hidden_units_is_rounding():
 
 
 def test_a_dictionary_of_python_2():
-    """Against what CPython 2.7.18 printed: its first five keys, and whole numbers that collide in the order they came."""
+    """Against CPython 2.7.18: the first five keys that it gave, and colliding whole numbers in the order they came."""
     assert flight_facts.python2_order([3.0, 1.0, 2.0]) == [1.0, 2.0, 3.0]
     assert flight_facts.python2_order([8.0, 0.0]) == [8.0, 0.0]  # both want slot 0 of 8; the second is pushed to 1
     keys = np.linspace(0, 1, 100).tolist()
