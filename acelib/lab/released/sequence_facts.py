@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from acelib import ApproximationWarning, InputDistribution, half_trace, interventional_expectation
 from acelib.lab import gru
+from acelib.lab.networks import stream
 from acelib.lab.released.facts import Fact
 from acelib.lab.released.folder import released_file
 from acelib.lab.released.networks import SEQUENCES, released_sequences
@@ -27,7 +28,7 @@ LONG, REACH, NUM = 15, 1.5, 100  # of the notebook's expansion: steps, and the g
 GRIDS = (20, 50, 100, 200, 1000, 100_000)
 MILLIONS, LENGTH, ROWS, EXPLAINED = 3, 12, 2000, 100
 _CHECK, _POPULATION = 2 * 10**6, 3 * 10**6  # first seeds of the sequences, as in the chapter
-_REDRAW = 4  # keeps the generator of redrawn elements apart
+_REDRAW = 4  # a stream of a seed: redrawn elements
 
 
 def sequence_facts(folder: str | Path | None = None) -> dict[str, Fact]:
@@ -89,7 +90,7 @@ def redrawn_flips(net: nn.Module, sequences: gru.Sequences, seed: int) -> Tensor
         sequences: labelled sequences.
         seed: seed of the draws.
     """
-    generator = torch.Generator().manual_seed(seed + (_REDRAW << 32))
+    generator = stream(seed, _REDRAW)
     changed = torch.zeros(3, dtype=torch.int64)
     for length in sequences.lengths.unique().tolist():
         x, labels = sequences.of_length(length)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from acelib.lab import flights, gru, released
+from acelib.lab.networks import stream
 from acelib.lab.released import Fact, facts, flight_facts, iris_facts, read_off, sequence_facts
 
 named = pytest.mark.skipif(not released.is_named(), reason=f"{released.VARIABLE} names no clone")
@@ -115,7 +116,7 @@ def test_redrawn_signals_follow_their_definition():
     net, changed = gru.SequenceGRU(0).eval().requires_grad_(False), torch.zeros(3, dtype=torch.int64)
     net.set_weights(torch.tensor([0, 0, 2.0, 0, 0, 0, 0, 1.0, 0, 0, 0, 0, 5.0, 0], dtype=torch.float64))
     sequences = gru.make_sequences(60, seed=5, lengths=(10, 11))
-    generator = torch.Generator().manual_seed(1 + (4 << 32))
+    generator = stream(1, 4)
     for length in (10, 11):
         x, labels = sequences.of_length(length)
         for i in range(3):
