@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from acelib.lab.cards import number_text
+from acelib.lab.claims.cards import number_text
 from acelib.lab.home import data_file
 
 SHIPPED_FILE = "released.json"  # below data/
