@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def test_every_claim_of_a_paper_is_on_its_page():
 def test_corrections_say_three_things():
     for key, entry in TABLES["corrections"].items():
         assert set(entry) == {"was", "now", "why"} and all(text.strip() for text in entry.values()), key
+
+
+def test_corrections_agree_with_the_ledger():
+    """Where a claim still stands, the word for now is the verdict of its last full run."""
+    judged = [item for path in (ROOT / "data/ledger").glob("*.json") for item in json.loads(path.read_text())["claims"]]
+    now = {item["id"]: item["verdict"] if item["claim"]["paper"] else "ours" for item in judged}
+    wrong = {key: entry["now"] for key, entry in TABLES["corrections"].items() if now.get(key, "") not in entry["now"]}
+    assert not wrong
 
 
 @pytest.mark.parametrize("paper", PAPERS)
