@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from acelib import InputDistribution, interventional_expectation
 from acelib.lab.networks import Probabilities
-from acelib.lab.scaling.methods import relative_error
+from acelib.lab.scaling.methods import relative_error, values_alone
 
 
 def logit_spread(network: nn.Module, X: Tensor) -> float:
@@ -50,9 +50,6 @@ def probability_error(
         >>> assert probability_error(unsure, inputs, [0], torch.linspace(0, 0.8, 3, dtype=torch.float64)) < 0.01
     """
     model = Probabilities(network)
-    curves = {}
-    for way, budget in (("taylor", 1), ("monte_carlo", None)):  # budget=1: the expansion's own check is not needed
-        options = {"method": way} if budget is None else {"method": way, "budget": budget}
-        found = [interventional_expectation(model, inputs, f, values, **options).values for f in features]
-        curves[way] = torch.stack(found)
-    return relative_error(curves["taylor"], curves["monte_carlo"])
+    expansion = torch.stack([values_alone(model, inputs, f, values, "taylor").values for f in features])
+    average = [interventional_expectation(model, inputs, f, values, method="monte_carlo").values for f in features]
+    return relative_error(expansion, torch.stack(average))
