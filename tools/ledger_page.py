@@ -48,6 +48,7 @@ _SCRIPT = """\
 _LOOK = """\
 <style>
 .ledger-bar { display: flex; flex-wrap: wrap; gap: .6em 1.2em; margin: 1em 0; align-items: baseline; }
+.ledger-bar label, .ledger-bar select { max-width: 100%; }
 .ledger-row { border-bottom: 1px solid var(--pst-color-border, #8a8f94); padding: .35em 0; overflow-wrap: anywhere; }
 .ledger-row summary { cursor: pointer; line-height: 1.45; }
 .ledger-row dl { display: grid; grid-template-columns: 7em minmax(0, 1fr); gap: .15em .6em; margin: .5em 0 .3em 1em; }

@@ -61,14 +61,16 @@ def holds_markdown(paper: str, entry: Mapping[str, Any], parts: Sequence[tuple[s
         if "group" in row:
             lines += [*([""] if started else []), f"## {row['group']}", "", "| | |", "|---|---|"]
         started = True
-        badges = []
+        badges: dict[str, list[str]] = {}
         for key in row.get("claims", ()):
             if key not in known or known[key][1]["claim"]["paper"] != paper:
                 raise ValueError(f"claims about {paper!r} must be its own and judged by a chapter, got {key!r}")
             verdict, words = heading(known[key][1])
-            badges.append(f'<a href="ledger.html#claim-{key}">{badge_html(str(verdict), words)}</a>')
-        lines.append(f"| {_line(row['text'])} | {'<br>'.join(badges)} |")
-    lines += ["", "A badge leads to the row of the [ledger](ledger.md), with the test and the numbers."]
+            link = f'<a href="ledger.html#claim-{key}"><code>{key}</code></a>'
+            badges.setdefault(badge_html(str(verdict), words), []).append(link)
+        seen = "<br>".join(f"{badge} {', '.join(links)}" for badge, links in badges.items())
+        lines.append(f"| {_line(row['text'])} | {seen} |")
+    lines += ["", "A name leads to the row of the [ledger](ledger.md), with the test and the numbers."]
     lines += ["Are you one of the authors, and is something here unfair? Please write to us; we would like to mend it."]
     return "\n".join(lines) + "\n"
 
