@@ -156,9 +156,9 @@ def reached():
 
 OWN = {
     "iris": "04",
-    "gru": "06",
-    "flights": "07",
-    "landings": "07",
+    "gru": "04 06 07",  # through the reader of released networks, as flights and landings
+    "flights": "04 06 07",
+    "landings": "04 06 07",
     "scaling": "03 08",
     "vae": "08 09",
     "decoder": "08 09",
@@ -175,10 +175,10 @@ def test_only_its_chapters_reach_an_experiment(reached, package):
 def test_every_chapter_reaches_what_it_records_with(reached):
     assert reached, "book/ holds no chapter"
     for stem, names in reached.items():
-        assert {"ledger.py", "cards.py", "provenance.py", "__init__.py"} <= names, stem
+        assert {"ledger.py", "claims", "provenance.py", "__init__.py"} <= names, stem
 
 
-WRITERS = {"home.py", "shipping.py", "graphs/lenet.py", "vae/training.py"}
+WRITERS = {"home.py", "shipping.py", "graphs/excerpt.py", "graphs/lenet.py", "gru/recipe.py", "vae/training.py"}
 
 
 def test_shipped_files_are_looked_up_where_it_is_noted():
