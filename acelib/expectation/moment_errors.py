@@ -206,7 +206,9 @@ def _influences(
 ) -> Tensor:
     """Return ψ ``(m, n, outputs)`` of the rows that tell the error."""
     count = answer.num_rows if known.index is None else len(known.index)
-    rows_too = max(1, count // max(1, _one(answer).means.shape[1]))  # a part holds as many numbers in rows as in factors
+    rows_too = max(
+        1, count // max(1, _one(answer).means.shape[1])
+    )  # a part holds as many numbers in rows as in factors
     found = []
     for part in answer.parts(max(1, most // rows_too)):
         means, factor = part.means, double(part.factor)

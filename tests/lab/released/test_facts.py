@@ -51,7 +51,7 @@ def test_the_facts_say_what_the_chapters_say():
     assert 0 <= value["iris-rows-low"] and value["iris-rows-high"] < 1
     assert value["iris-taylor-own-largest"] == 6 and value["iris-rows-own-largest"] == 5
     assert value["iris-taylor-length-versicolor"] > 0 > value["iris-rows-length-versicolor"]
-    assert value["gru-flips-0"] > 1000 > 100 > value["gru-flips-1"] > 0 == value["gru-flips-2"]
+    assert value["gru-flips-0"] > 1000 > 100 > value["gru-flips-1"] > 1 > value["gru-flips-2"] >= 0
     assert round(value["gru-closeness"], 2) == 98.94 and value["gru-wrong"] == 0 and value["gru-majority"] == 8
     assert value["gru-spike"] > 500 and value["gru-baseline"] > 5 and value["gru-taylor-ace-2"] < -4
     assert value["gru-mean-ace-2"] < 0.001 < 0.05 < value["gru-mean-ig-2"]
