@@ -125,7 +125,7 @@ SAYS = {
     "other-tolerance": "record 't-half': tol was 1.0 and is now 0.001",
     "record-missing": "record 't-count' is shown and not stored",
     "record-extra": "record 't-more' is stored and no longer shown",
-    "claim-verdict": "claim 't-claim': verdict was 'refuted' and is now 'number reproduced'",
+    "claim-verdict": "claim 't-claim': outcomes was [False] and is now [True]",
 }
 
 
