@@ -93,12 +93,13 @@ def corrections_markdown(
         "first edition that were wrong, unfair, or no verdicts at all, with what stands in their place and the runs",
         f"that showed it: {len(entries)} of them.",
         "",
-        "| Claim | The first edition | Now | Why |",
-        "|---|---|---|---|",
+        "| Claim: the first edition → now | Why |",
+        "|---|---|",
     ]
     for key, entry in entries.items():
         name = f'<a href="ledger.html#claim-{key}"><code>{key}</code></a>' if key in known else f"`{key}`"
-        lines.append(f"| {name} | {_line(entry['was'])} | {_line(entry['now'])} | {_line(entry['why'])} |")
+        change = f"{name}<br>{_line(entry['was'])} → **{_line(entry['now'])}**"
+        lines.append(f"| {change} | {_line(entry['why'])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -60,8 +60,8 @@ def test_corrections_lead_to_the_ledger_where_the_claim_still_stands():
     )
     assert (
         'href="ledger.html#claim-t-a"' in page
-        and "| `t-d` | refuted | holds | A \\| B. |" in page
-        and "| `old` |" in page
+        and "| `t-d`<br>refuted → **holds** | A \\| B. |" in page
+        and "| `old`<br>" in page
     )
 
 
