@@ -19,6 +19,18 @@ real = pytest.mark.skipif(
 )
 
 
+# A claim as book/claims.toml holds it.
+CLAIM = {
+    "paper": "ace",
+    "where": "Sec. 1",
+    "kind": "number",
+    "statement": "A third is 0.333.",
+    "printed": "0.333",
+    "why": "The fourth digit is rounded away.",
+    "pilots": "none",
+    "tests": [{"reading": "to the last digit", "inequality": "abs(third - 0.333) < threshold", "threshold": 5e-4}],
+}
+
 # Laws of a feature, skewed and heavy-tailed ones among them: 2000 draws each.
 LAWS = {
     "lognormal": lambda rng: np.exp(rng.normal(size=2000)),

@@ -32,7 +32,7 @@ def never_called():
 READ = """from acelib.lab.home import data_file
 number = data_file("number.txt").read_text()
 found = data_file("absent.txt").exists(), sorted(path.name for path in data_file("ledger").glob("*"))
-print("t-a"[:0], end="")
+judged = 't-a'
 print(number, profile, seed, *found)"""
 FILES = {
     "_config.yml": CONFIG,

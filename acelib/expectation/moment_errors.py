@@ -14,7 +14,7 @@ Where the factor is truncated, the part of a row beyond its span moves the mean 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -91,12 +91,18 @@ def moment_error(
     observed = answer.num_observed
     if not answer.num_rows or observed is None or observed == float("inf"):
         return None
-    reason = _reason_against(model, answer, known)
+    first = _one(answer)
+    cost = PRICE * len(answer) * first.factor.shape[-1] * known.outputs
+    reason = _reason_against(model, first.means, cost, known.budget)
     found = None
     if reason is None:
         try:
-            influences = _influences(model, answer, derivatives, known, chunk, most)
-            found = _moments(influences, answer, values, known)
+            count = answer.num_rows if known.index is None else len(known.index)
+            numbers = max(
+                1, most // max(1, count // first.means.shape[1])
+            )  # as many in the rows of a part as in factors
+            influences = _influences(model, answer.parts(numbers), count, derivatives, known, chunk)
+            found = _moments(influences, answer, torch.finfo(first.means.dtype).eps * values.abs(), known)
             if not bool(torch.isfinite(found[0]).all()) and answer.num_rows > 1:
                 found, reason = None, "the network has derivatives that are not finite"
         except RuntimeError as error:
@@ -187,13 +193,10 @@ def _slope(column: Tensor, x: Tensor, *, graph: bool = False, keep: bool = True)
     return torch.zeros_like(x) if found is None else found
 
 
-def _reason_against(model: Model, answer: Intervention, known: Known) -> str | None:
-    """Return why the derivatives are not taken; None where they are."""
-    first = _one(answer)
-    cost = PRICE * len(answer) * first.factor.shape[-1] * known.outputs
-    if cost > known.budget:
-        return f"its derivatives would cost {cost} model rows, more than the budget of {known.budget}"
-    means = first.means
+def _reason_against(model: Model, means: Tensor, cost: int, budget: int) -> str | None:
+    """Return why the derivatives at means ``(m, k)`` and others are not taken; None where they are."""
+    if cost > budget:
+        return f"its derivatives would cost {cost} model rows, more than the budget of {budget}"
     try:
         admit(model, two_rows(means, means[0]), means.shape[1:], derivatives=True)
     except ValueError:
@@ -202,15 +205,11 @@ def _reason_against(model: Model, answer: Intervention, known: Known) -> str | N
 
 
 def _influences(
-    model: Model, answer: Intervention, derivatives: Derivatives, known: Known, chunk: int, most: int
+    model: Model, parts: Iterable[Intervention], count: int, derivatives: Derivatives, known: Known, chunk: int
 ) -> Tensor:
-    """Return ψ ``(m, n, outputs)`` of the rows that tell the error."""
-    count = answer.num_rows if known.index is None else len(known.index)
-    rows_too = max(
-        1, count // max(1, _one(answer).means.shape[1])
-    )  # a part holds as many numbers in rows as in factors
+    """Return ψ ``(m, n, outputs)`` of the ``count`` rows that tell the error, from the parts of an answer."""
     found = []
-    for part in answer.parts(max(1, most // rows_too)):
+    for part in parts:
         means, factor = part.means, double(part.factor)
         apart, z, turning = _departures(part, known.index, chunk)
         psi = apart.new_zeros(len(means), count, known.outputs)
@@ -276,9 +275,12 @@ def turning(root: Tensor, observed: float) -> Tensor:
 
 
 def _moments(
-    psi: Tensor, answer: Intervention, values: Tensor, known: Known
+    psi: Tensor, answer: Intervention, rounding: Tensor, known: Known
 ) -> tuple[Tensor, float | None, Tensor | None]:
-    """Return covariance, degrees of freedom and skewness of the mean of ψ over all rows behind the moments."""
+    """Return covariance, degrees of freedom and skewness of the mean of ψ over all rows behind the moments.
+
+    ``rounding`` ``(m, outputs)`` is what the estimate may be off by in its own precision.
+    """
     count, index, groups = psi.shape[1], known.index, known.groups
     weights = psi.new_ones(count)
     if answer.weights is not None:
@@ -292,8 +294,7 @@ def _moments(
     skewness = moments.skewness(covariance)
     if skewness is not None:  # where nothing varies, rounding is left, whose skewness says nothing
         stderr = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
-        rounding = torch.finfo(_one(answer).means.dtype).eps * values[:, : known.outputs].abs()
-        skewness = skewness.where(stderr > ROUNDED * rounding.to(stderr), 0)
+        skewness = skewness.where(stderr > ROUNDED * rounding[:, : known.outputs].to(stderr), 0)
     told = float(weights.sum() ** 2 / weights.square().sum())
     assert answer.num_observed is not None
     share = told / answer.num_observed  # the rows at hand may be some of those behind the moments

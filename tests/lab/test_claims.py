@@ -7,6 +7,7 @@ import itertools
 import json
 
 import pytest
+from helpers import CLAIM
 
 from acelib.lab import claims
 from acelib.lab.claims import CONDITION, FINDING, NUMBER, REFUTED, UNTESTED, claim_from, judged, read_claims
@@ -15,24 +16,10 @@ from acelib.lab.claims.inequality import holds, names_in
 from acelib.lab.home import root
 from acelib.lab.ledger import claim_item
 
-ENTRY = dict(
-    paper="ace",
-    where="Sec. 1",
-    kind="number",
-    statement="A third is 0.333.",
-    printed="0.333",
-    why="The fourth digit is rounded away.",
-    pilots="none",
-    condition="to three digits",
-    tests=[
-        dict(
-            reading="to the last digit",
-            inequality="abs(third - 0.333) < threshold",
-            threshold=5e-4,
-            others=[1e-4, 1e-3],
-        )
-    ],
-)
+ENTRY = CLAIM | {
+    "condition": "to three digits",
+    "tests": [CLAIM["tests"][0] | {"others": [1e-4, 1e-3]}],
+}
 
 
 def entry(**changes):

@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from helpers import CLAIM
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
@@ -15,17 +16,6 @@ from acelib.lab import ledger
 from acelib.lab.claims import claim_from
 from acelib.lab.claims.cards import claim_html, claim_text, number_text, ours_text
 from acelib.lab.ledger import CLAIM_MIME, GLUE_PREFIX, PROVENANCE_MIME, RECORD_MIME, claim, collect, record
-
-CLAIM = dict(
-    paper="ace",
-    where="Sec. 1",
-    kind="number",
-    statement="A third is 0.333.",
-    printed="0.333",
-    why="The fourth digit is rounded away.",
-    pilots="none",
-    tests=[dict(reading="to the last digit", inequality="abs(third - 0.333) < threshold", threshold=5e-4)],
-)
 
 
 @pytest.fixture(autouse=True)
