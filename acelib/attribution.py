@@ -22,7 +22,7 @@ from ._models import Model
 from ._names import each_target, is_one, positions
 from ._off_support import off_domain, warn_off
 from ._warnings import ApproximationWarning, warn_caller
-from .expectation.estimate import DEFAULT_BUDGET, MIN_ROWS, check_method, expectation_of
+from .expectation.estimate import DEFAULT_BUDGET, DIFFERENTIATED, MIN_ROWS, check_method, expectation_of
 from .expectation.networks import Networks, admitted
 from .expectation.reliability import Doubts, told
 from .expectation.result import Expectation
@@ -60,6 +60,7 @@ class AverageCausalEffect:
         seed: seed of the row subset and of the values that are checked; None means 0.
         groups: labels of dependent rows.
         target_names: names of the outputs; default "0", "1", ...
+        link: what is explained of the outputs, such as "softmax"; see ``interventional_expectation``.
 
     A feature is a name or an index; of ``FeedbackSequences`` it is also a pair (step, channel), of ``LatentPrior`` a
     latent such as "z0" or "c8".
@@ -95,12 +96,14 @@ class AverageCausalEffect:
         seed: int | None = None,
         groups: Any = None,
         target_names: Sequence[str] | None = None,
+        link: Any = None,
     ) -> None:
         check_input_model(inputs)
         check_method(method, budget)
         self.options: dict[str, Any] = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
         self.budget, self.seed = budget, seed
-        networks = admitted(model, inputs, derivatives=method == "taylor")
+        self.link, self._differentiated = link, method in DIFFERENTIATED
+        networks = admitted(model, inputs, derivatives=self._differentiated, link=link)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
         names = [str(i) for i in range(self.num_outputs)] if target_names is None else [str(n) for n in target_names]
         if len(names) != self.num_outputs or len(set(names)) != len(names):
@@ -273,7 +276,7 @@ class AverageCausalEffect:
 
     def _networks(self) -> Networks:
         """Return the networks, looked at again: each public call does so, since they may have changed meanwhile."""
-        networks = admitted(self.models, self.inputs, derivatives=self.options["method"] == "taylor")
+        networks = admitted(self.models, self.inputs, derivatives=self._differentiated, link=self.link)
         if networks.outputs != self.num_outputs:
             raise ValueError(
                 f"model must return the {self.num_outputs} outputs that it had at first, got {networks.outputs}; make "
@@ -288,7 +291,7 @@ class AverageCausalEffect:
 
         def state() -> State:
             """Return the fingerprint of networks and inputs, and of the outputs on the two rows of the entrance."""
-            return fingerprint(*self.models, self.inputs, outputs=lambda: networks.answers)
+            return fingerprint(*self.models, self.inputs, self.link, outputs=lambda: networks.answers)
 
         now = state()
         self._cache = valid = tuple(kept for kept in self._cache if kept.holds(now))

@@ -22,6 +22,8 @@ from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
 from ..inputs.support import Later
 from .estimators import Estimate, cubature, row_average, taylor
+from .expansion import Expansion
+from .linearised import linearised
 from .moment_errors import Known, enough_rows
 from .networks import Networks, admitted
 from .reliability import told
@@ -30,7 +32,9 @@ from .result import Check, Expectation
 DEFAULT_BUDGET = 1_000_000  # model rows one call of method="auto" may spend
 LARGEST = 1e140  # of an output: its square, summed over rows and values, must stay a finite number
 MIN_ROWS = 100  # below this many rows the error bar itself is unreliable
-METHODS = ("auto", "monte_carlo", "taylor", "cubature")
+DIFFERENTIATED = ("linearised", "taylor")
+METHODS = ("auto", "monte_carlo", "linearised", "taylor", "cubature")
+DRAWN = 100  # rows that correct the linear steps, where nothing else is said
 
 
 def interventional_expectation(
@@ -47,6 +51,7 @@ def interventional_expectation(
     progress: bool = False,
     outputs: Sequence[int] | None = None,
     rows: int | None = None,
+    link: Any = None,
 ) -> Expectation:
     """Return E[y | do(feature = value)] for every value and output, with standard errors.
 
@@ -59,7 +64,9 @@ def interventional_expectation(
         values: ``(m,)``, or ``(m, w)`` for a tuple of w features.
         method: "monte_carlo" averages over all rows. "auto" does so while rows x values stay within ``budget``,
             else over a seeded subset that fits it (at least 100 rows); without rows it uses cubature and warns.
-            "taylor" is the paper's estimator, "cubature" sigma points; both are checked against rows if there are any,
+            "linearised" takes the slopes of all rows, one pass for all features and values, applies ``link`` after the
+            linear step, and corrects the average without bias on ``rows`` rows (default 100) that the network answers,
+            drawn by how much they matter. "taylor" is the paper's estimator, "cubature" sigma points; both are checked against rows if there are any,
             which also tell the error of their mean and covariance, with ``groups`` and weights.
         budget: model rows "auto" and the checks may spend, and the derivatives behind the errors of "taylor" and
             "cubature"; where these would cost more, a warning says that the errors are those of the mean alone.
@@ -72,6 +79,9 @@ def interventional_expectation(
         rows: at most how many rows are averaged, or checked against, by any method, whatever the budget: the same ones
             for every feature, however many values are asked. Of rows with weights those of weight 0 are left out, the
             others are drawn alike and keep their weights. Default: what ``method`` and ``budget`` say.
+        link: what is explained of the outputs: None for themselves, "softmax" or "sigmoid" for probabilities of logits,
+            or a torch function ``(batch, outputs) -> (batch, explained)``. By any method the link comes before the
+            average.
 
     Raises:
         TypeError: for inputs that are no causal input model, or a model that is no callable.
@@ -88,7 +98,7 @@ def interventional_expectation(
     """
     check_method(method, budget)
     check_input_model(inputs)
-    networks = admitted(model, inputs, derivatives=method == "taylor")
+    networks = admitted(model, inputs, derivatives=method in DIFFERENTIATED, link=link)
     found = expectation_of(
         networks,
         feature,
@@ -133,6 +143,9 @@ def expectation_of(
     answer = networks.inputs.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
+    if method == "linearised" and answer.base_rows is None:
+        why = "setting it is not all that the intervention does to a row" if answer.num_rows else "there are no rows"
+        raise ValueError(f"method must be 'auto' for do({answer.name}), got 'linearised': {why}")
     labels = answer.groups if groups is None else as_labels(groups, answer.num_rows).to(answer.values.device)
     if rows is None and method == "monte_carlo":
         rows = max(2, answer.num_rows)
@@ -153,6 +166,10 @@ def expectation_of(
     check = None
     if method == "monte_carlo":
         estimate = average()
+    elif method == "linearised":
+        expansion = _expansion(networks, answer, outputs, seed, chunk)
+        options = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
+        estimate = linearised(call, answer, expansion, **options)
     else:
         known = None
         if answer.num_rows:
@@ -162,6 +179,20 @@ def expectation_of(
             known = Known(few, labels if labels is None or few is None else labels[few], width, budget)
         estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk, known=known)
     return _present(answer, estimate, check, method, len(networks.models))
+
+
+def _expansion(
+    networks: Networks, answer: Intervention, outputs: Sequence[int] | None, seed: int | None, chunk: int
+) -> Expansion:
+    """Return the networks linearised around the rows of an answer, once for all answers that overwrite the same rows."""
+    every = range(networks.bare[0].outputs)
+    columns = tuple(every if outputs is None or networks.link is not None else outputs)
+    for expansion in networks.expansions:
+        if expansion.serves(answer, columns):
+            return expansion
+    made = Expansion.build(networks.bare, answer, columns, link=networks.link, seed=seed, chunk=chunk)
+    networks.expansions.append(made)
+    return made
 
 
 def subset(

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from .._devices import double
-from .._directional import twice_differentiable
 from .._entrance import Admitted
 from .._models import Model, check_output, evaluate
 from ..curvature import half_trace
 from ..inputs.intervention import Intervention
 from .first_layer import shared_rows
+from .gradients import gradients
 from .moment_errors import Derivatives, Known, cubature_derivatives, moment_error, taylor_derivatives
 from .row_moments import RowMoments
 from .truncation import residual_probe
@@ -65,7 +65,7 @@ def row_average(
         groups, index = groups[order], order if index is None else index.to(order.device)[order]
     total = answer.num_rows if index is None else len(index)
     moments = RowMoments(total, order=order)
-    blocks = _whole_blocks(model, answer, chunk, index, columns)
+    blocks = whole_blocks(model, answer, chunk, index, columns)
     if progress:
         from tqdm.auto import tqdm
 
@@ -88,7 +88,7 @@ def row_average(
     )
 
 
-def _whole_blocks(
+def whole_blocks(
     model: Model, answer: Intervention, chunk: int, index: Tensor | None, columns: Sequence[int] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
@@ -189,12 +189,12 @@ def _expanded(model: Model, call: Model, answer: Intervention, chunk: int) -> _P
     m, outputs, rank = *centre.shape, factor.shape[-1]
     part = _Part(centre + curvature, means, m * (rank + 2))
     if _own_covariance(answer):
-        slopes = [_gradients(flat, mu, range(outputs), chunk) for mu in means.split(chunk)]
+        slopes = [gradients(flat, mu, range(outputs), chunk) for mu in means.split(chunk)]
         return replace(part, slopes=double(torch.cat(slopes)))
     scatter = []
     for some in torch.arange(outputs).split(max(1, HELD // (m * max(1, rank)))):
         along = [
-            _gradients(flat, mu, some.tolist(), chunk, double(columns))
+            gradients(flat, mu, some.tolist(), chunk, double(columns))
             for mu, columns in zip(means.split(chunk), _columns(factor, chunk), strict=False)
         ]
         scatter.append(_products(torch.cat(along).transpose(0, 1)))
@@ -274,25 +274,3 @@ def _row_error(slopes: Tensor, means: Tensor, answer: Intervention, chunk: int) 
             moments.add(torch.cat(parts), weights)
             parts, done = [], 0
     return moments.covariance()
-
-
-def _gradients(model: Model, points: Tensor, outputs: Sequence[int], chunk: int, along: Tensor | None = None) -> Tensor:
-    """Return d output / d input at each point, ``(b, c, k)``, or its products ``(b, c, R)`` with ``along (.., k, R)``.
-
-    Each output costs one backward pass; at most ``chunk`` gradients wait for the product, or those of one output.
-    """
-    # cuDNN's recurrent kernels have no backward pass in evaluation mode, so the plain ones are used.
-    with torch.enable_grad(), twice_differentiable(recurrent=True):
-        x = points.detach().requires_grad_(True)
-        out = model(x.clone())  # a leaf must not be written to
-        found, waiting = [], []
-        for o in outputs:
-            column = out[:, o].sum()
-            g = None
-            if column.requires_grad:
-                (g,) = torch.autograd.grad(column, x, retain_graph=True, allow_unused=True)
-            waiting.append(torch.zeros_like(x) if g is None else g.detach())
-            if o == outputs[-1] or (len(waiting) + 1) * len(points) > chunk:
-                slopes, waiting = torch.stack(waiting, dim=1), []
-                found.append(slopes if along is None else double(slopes) @ along)
-    return torch.cat(found, dim=1).detach()

@@ -11,6 +11,8 @@ from torch import Tensor
 from .._entrance import Admitted, admit, two_rows
 from .._models import Model, as_models, parameter_dtype
 from ..inputs.base import InputModel
+from .expansion import Expansion
+from .links import Link, Linked, as_link
 
 _CONVERTED = (torch.float32, torch.float64)
 
@@ -22,13 +24,19 @@ class Networks(NamedTuple):
         models: the admitted networks.
         given: the same networks as the user gave them.
         inputs: the input model in their dtype.
-        outputs: number of outputs of each.
+        outputs: number of outputs of each, after the link.
+        bare: the admitted networks before the link; ``models`` themselves where there is none.
+        link: what is applied to their outputs, or None.
+        expansions: the networks linearised around rows, as far as this call has come; none at first.
     """
 
     models: list[Admitted]
     given: list[Model]
     inputs: InputModel
     outputs: int
+    bare: list[Admitted]
+    link: Link | None
+    expansions: list[Expansion]
 
     @property
     def answers(self) -> Tensor:
@@ -36,8 +44,10 @@ class Networks(NamedTuple):
         return torch.stack([model.answers for model in self.models])
 
 
-def admitted(model: Model | Sequence[Model], inputs: InputModel, *, derivatives: bool = False) -> Networks:
-    """Return the networks after the checks of the entrance, which cost each of them at most six rows.
+def admitted(
+    model: Model | Sequence[Model], inputs: InputModel, *, derivatives: bool = False, link: Any = None
+) -> Networks:
+    """Return the networks after the checks of the entrance, which cost each of them at most six rows, and its link two.
 
     A table in float64, as numpy and pandas have it, meets networks in float32 more often than not. One rule: where the
     parameters of the first network are float32 or float64 and the input model has the other of the two, the input model
@@ -47,6 +57,7 @@ def admitted(model: Model | Sequence[Model], inputs: InputModel, *, derivatives:
         model: one network, or a list of them with equally many outputs.
         inputs: a causal input model.
         derivatives: whether they will be differentiated with respect to their input.
+        link: what is applied to their outputs, see ``links``.
 
     Raises:
         TypeError: if a model is no callable.
@@ -55,11 +66,21 @@ def admitted(model: Model | Sequence[Model], inputs: InputModel, *, derivatives:
     models = as_models(model)
     inputs = in_dtype_of(models, inputs)
     rows = probe_rows(inputs)
-    found = [admit(m, rows, inputs.shape, derivatives=derivatives) for m in models]
+    link = as_link(link)
+    bare = [admit(m, rows, inputs.shape, derivatives=derivatives) for m in models]
+    found = bare if link is None else [_linked(one, link, rows, inputs, derivatives) for one in bare]
     counts = [one.outputs for one in found]
     if len(set(counts)) > 1:
         raise ValueError(f"model must be a list with equally many outputs each, got {counts}")
-    return Networks(found, models, inputs, counts[0])
+    return Networks(found, models, inputs, counts[0], bare, link, [])
+
+
+def _linked(model: Admitted, link: Link, rows: Tensor, inputs: InputModel, derivatives: bool) -> Admitted:
+    """Return a network with its link, admitted as one; what is wrong now is wrong with the link."""
+    try:
+        return admit(Linked(model, link), rows, inputs.shape, derivatives=derivatives)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"link must be a function of the outputs, row by row: {error}") from error
 
 
 def in_dtype_of(models: Sequence[Model], inputs: InputModel) -> InputModel:

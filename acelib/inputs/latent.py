@@ -59,6 +59,19 @@ class LatentIntervention(Intervention):
         return len(self.draws) * len(self.slot_weights)
 
     @cached_property
+    def base_rows(self) -> Tensor | None:
+        """``(num_rows, k)`` the draws beside their classes, where only normal latents are set; else None."""
+        if max(self.columns) >= self.draws.shape[1]:
+            return None
+        numbers, slots = torch.arange(self.num_rows, device=self.values.device), len(self.slot_weights)
+        return torch.cat([self.draws[numbers // slots], self.one_hot[self.classes[0]][numbers % slots]], dim=1)
+
+    @cached_property
+    def weights(self) -> Tensor | None:
+        """``(num_rows,)`` weights of ``base_rows``; None where there are none."""
+        return None if self.base_rows is None else self.slot_weights.repeat(len(self.draws))
+
+    @cached_property
     def groups(self) -> Tensor | None:
         """``(num_rows,)`` number of each row's draw; None where a draw has a single row."""
         slots = len(self.slot_weights)

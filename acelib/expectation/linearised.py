@@ -1,0 +1,228 @@
+"""The linearised estimator: all rows by their slopes, and what these miss by the network itself on a few drawn rows.
+
+With h(r, a) the linear step at row r and y(r, a) the network there, the row average of y is that of h, known for all
+rows, plus that of y - h, which a few rows estimate without bias: a control variate, or two-level Monte Carlo. The rows
+are drawn with replacement with known probabilities (see ``expansion``), so that the error of the second part is the
+standard error of a mean of independent draws. Where h explains little its coefficient is fitted on other draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .._devices import double
+from .._intervals import satterthwaite
+from .._models import Model
+from ..inputs.intervention import Intervention
+from .estimators import Estimate, whole_blocks
+from .expansion import Expansion
+from .row_moments import KEPT_ROWS, RowMoments
+from .skewness import NOTABLE
+
+FOLDS = 4  # of the draws: the coefficient of a fold comes from the others
+EXPLAINED = 0.5  # of the variance that h must take from y before its coefficient is 1
+SLACK = 1e-9  # of a covariance's trace: smaller negative eigenvalues are rounding
+
+
+def linearised(
+    model: Model,
+    answer: Intervention,
+    expansion: Expansion,
+    *,
+    draws: int,
+    seed: int | None,
+    chunk: int,
+    groups: Tensor | None,
+    columns: Sequence[int] | None = None,
+) -> Estimate:
+    """Return the average over all rows by slopes, corrected on drawn rows; unbiased for the average over the rows.
+
+    Args:
+        model: the explained network, link included, whose outputs are ``columns`` of it.
+        answer: what the columns are set to.
+        expansion: the same networks around the rows of the answer.
+        draws: how many rows are drawn, with replacement.
+        seed: seed of the draws; the same for every feature.
+        chunk: most model rows in one call.
+        groups: ``(N,)`` labels of dependent rows of the answer.
+        columns: which of the explained outputs ``model`` returns; None for all.
+
+    References:
+        Owen, Monte Carlo theory, methods and examples, Sec. 8.9 (control variates) and 9.1 (importance sampling);
+        Peherstorfer, Willcox and Gunzburger, Optimal model management for multifidelity Monte Carlo estimation, SIAM
+        Journal on Scientific Computing 38, 2016.
+    """
+    chosen, worth = expansion.drawn(draws, seed)
+    distinct, place = chosen.unique(return_inverse=True)
+    rows = distinct if expansion.index is None else expansion.index[distinct]
+    known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns)], 1)
+    level = _Level.of(expansion, answer, groups, columns, chunk)
+    linear = double(_picked(expansion.predicted(answer, distinct), expansion, columns))
+    y, h = known[:, place], linear[:, place]  # (m, draws, outputs)
+    beta = _coefficients(y, h, worth)
+    # each draw is an estimate of the whole: beta times the mean of h, and the weighted rest
+    each = beta * level.mean[:, None] + worth[:, None] * (y - beta * h)
+    values = each.mean(1)
+    apart = (each - values[:, None]).permute(2, 0, 1)
+    drawn = apart @ apart.mT / (draws * (draws - 1))  # (outputs, m, m)
+    difference = _Difference(y, h, (values, level.mean), worth)
+    over_rows = difference.added(level.covariance, level.size)
+    covariance = over_rows + drawn
+    parts = [(v.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy(), f) for v, f in ((over_rows, level.freedom), (drawn, draws - 1))]
+    freedom = float(satterthwaite(parts).min())
+    kept = torch.linspace(0, len(distinct) - 1, min(KEPT_ROWS, len(distinct))).round().long()
+    return Estimate(
+        values,
+        covariance,
+        expansion.cost + len(answer) * len(distinct),
+        expansion.num_rows,
+        _spread(difference.added(level.scatter)),
+        known[:, kept.to(known.device)],
+        freedom=freedom,
+        skewness=_skewness(apart, covariance),
+    )
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The average of the linear step over all rows.
+
+    Attributes:
+        mean: ``(m, outputs)``.
+        covariance: ``(outputs, m, m)`` its sampling covariance.
+        scatter: ``(outputs, m, m)`` covariance of single rows.
+        freedom: degrees of freedom of ``covariance``.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    scatter: Tensor
+    freedom: float
+
+    @property
+    def size(self) -> Tensor:
+        """``(outputs, 1, 1)`` how large the covariance of the average is in units of that of the rows."""
+        whole, own = (t.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] for t in (self.covariance, self.scatter))
+        least = 1 / (self.freedom + 1)
+        return torch.where(own > 0, whole / own.clamp_min(torch.finfo(own.dtype).tiny), least)
+
+    @classmethod
+    def of(
+        cls,
+        expansion: Expansion,
+        answer: Intervention,
+        groups: Tensor | None,
+        columns: Sequence[int] | None,
+        chunk: int,
+    ) -> _Level:
+        n, m = expansion.num_rows, len(answer)
+        labels = None if groups is None else groups if expansion.index is None else groups[expansion.index]
+        order = None if labels is None else labels.argsort(stable=True)
+        moments = RowMoments(n, keep=1)
+        straight = expansion.link is None  # then two curves hold all: the value at 0 and the slope
+        basis = _design(answer) if straight else None
+        size = max(1, chunk if straight else chunk // m)
+        for part in (slice(i, i + size) for i in range(0, n, size)) if order is None else order.split(size):
+            curves = _lines(expansion, answer, part) if straight else expansion.predicted(answer, part)
+            weights = expansion.weights[part] * n
+            moments.add(_picked(curves, expansion, columns), weights, None if labels is None else labels[part])
+        mean, covariance, scatter = moments.mean, moments.covariance(), moments.scatter / moments.rows.weight
+        if basis is not None:
+            mean, covariance, scatter = basis @ mean, basis @ covariance @ basis.T, basis @ scatter @ basis.T
+        return cls(mean, covariance, scatter, float("inf") if moments.freedom is None else moments.freedom)
+
+
+def _design(answer: Intervention) -> Tensor:
+    """Return ``(m, 1 + w)``: ones, and the values."""
+    values = double(answer.values)
+    return torch.cat([values.new_ones(len(values), 1), values], 1)
+
+
+def _lines(expansion: Expansion, answer: Intervention, part: Tensor | slice) -> Tensor:
+    """Return the linear steps of some rows as their value at 0 and their slopes, ``(1 + w, b, outputs)``."""
+    slopes = [expansion.slopes[column][..., part] for column in answer.columns]  # w of (S, outputs, b)
+    start = expansion.centres[..., part].clone()
+    for slope, column in zip(slopes, answer.columns, strict=True):
+        start -= slope * expansion.own[part, column]
+    return expansion.explained(torch.stack([start, *slopes], 2))
+
+
+def _picked(outputs: Tensor, expansion: Expansion, columns: Sequence[int] | None) -> Tensor:
+    """Return the explained outputs that are wanted of each block: of the mean, and of each of several networks."""
+    if columns is None or expansion.link is None:  # without a link only those were expanded
+        return outputs
+    networks = len(expansion.centres)
+    width = outputs.shape[-1] // (1 if networks == 1 else networks + 1)
+    wanted = torch.as_tensor(list(columns), device=outputs.device)
+    return outputs.unflatten(-1, (-1, width))[..., wanted].flatten(-2)
+
+
+def _coefficients(y: Tensor, h: Tensor, worth: Tensor) -> Tensor:
+    """Return the coefficient of h for each draw, ``(draws, outputs)``, from the other folds alone.
+
+    It is 1 where h takes at least half of the variance of y, else the one of least variance between 0 and 1.
+    """
+    draws = y.shape[1]
+    fold = torch.arange(draws, device=y.device) % FOLDS
+    found = y.new_ones(draws, y.shape[2])
+    for k in range(FOLDS):
+        other = fold != k
+        if int(other.sum()) < 8:
+            continue
+        a, b = (worth[other, None] * t[:, other] for t in (y, h))
+        a, b = (t - t.mean(1, keepdim=True) for t in (a, b))
+        left = (a - b).square().sum((0, 1))
+        least = (a * b).sum((0, 1)) / b.square().sum((0, 1)).clamp_min(torch.finfo(b.dtype).tiny)
+        found[fold == k] = torch.where(left <= EXPLAINED * a.square().sum((0, 1)), torch.ones_like(least), least.clamp(0, 1))
+    return found
+
+
+class _Difference:
+    """How much wider the network's curves spread over rows than the linear ones, by the drawn rows.
+
+    Args:
+        y: ``(m, draws, outputs)`` the network under all values.
+        h: the linear step there.
+        centres: ``(m, outputs)`` of the averages of y and of h.
+        worth: ``(draws,)`` weights of the draws.
+    """
+
+    def __init__(self, y: Tensor, h: Tensor, centres: tuple[Tensor, Tensor], worth: Tensor) -> None:
+        shares = worth / len(worth)
+        apart = [(t - centre[:, None]).permute(2, 0, 1) for t, centre in zip((y, h), centres, strict=True)]
+        self.own, linear = ((t * shares) @ t.mT for t in apart)
+        self.more = self.own - linear
+
+    def added(self, covariance: Tensor, size: Tensor | float = 1.0) -> Tensor:
+        """Return a covariance ``(outputs, m, m)`` of linear curves as that of the network's.
+
+        The difference is without bias but may leave no covariance; there that of the drawn rows alone takes its place.
+
+        Args:
+            covariance: of single linear curves, or of their average.
+            size: how large it is in units of single ones, ``(outputs, 1, 1)`` or a number.
+        """
+        found = covariance + size * self.more
+        diagonal = covariance.diagonal(dim1=1, dim2=2) + (size * self.own).diagonal(dim1=1, dim2=2)
+        slack = torch.diag_embed(SLACK * diagonal.sum(1, keepdim=True).expand_as(diagonal))
+        whole = torch.linalg.cholesky_ex(found + slack + torch.finfo(slack.dtype).tiny).info == 0
+        return torch.where(whole[:, None, None], found, size * self.own)
+
+
+def _spread(scatter: Tensor) -> Tensor:
+    """Return the ``(m, outputs)`` standard deviation of curves with this covariance, each centred over the values."""
+    centred = scatter - scatter.mean(1, keepdim=True)
+    centred = centred - centred.mean(2, keepdim=True)
+    return centred.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
+
+
+def _skewness(apart: Tensor, covariance: Tensor) -> Tensor | None:
+    """Return the ``(m, outputs)`` skewness of the estimate, from the drawn rows ``(outputs, m, draws)``; None for little."""
+    variance = covariance.diagonal(dim1=1, dim2=2)
+    third = apart.pow(3).sum(2) / apart.shape[2] ** 3
+    found = (third / variance.clamp_min(torch.finfo(variance.dtype).tiny).pow(1.5)).clamp(-1, 1).T
+    return found if float(found.abs().max()) > NOTABLE else None
