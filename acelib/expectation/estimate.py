@@ -20,6 +20,7 @@ from .._saved import compact
 from .._warnings import ApproximationWarning, warn_caller
 from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
+from ..inputs.local import Local
 from ..inputs.support import Later
 from .estimators import Estimate, cubature, row_average, taylor
 from .expansion import Expansion
@@ -143,7 +144,8 @@ def expectation_of(
     answer = networks.inputs.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
-    if method == "linearised" and answer.base_rows is None:
+    local = answer.local() if method == "linearised" else None
+    if method == "linearised" and local is None:
         why = "setting it is not all that the intervention does to a row" if answer.num_rows else "there are no rows"
         raise ValueError(f"method must be 'auto' for do({answer.name}), got 'linearised': {why}")
     labels = answer.groups if groups is None else as_labels(groups, answer.num_rows).to(answer.values.device)
@@ -166,10 +168,10 @@ def expectation_of(
     check = None
     if method == "monte_carlo":
         estimate = average()
-    elif method == "linearised":
-        expansion = _expansion(networks, answer, outputs, seed, chunk)
+    elif local is not None:
+        expansion = _expansion(networks, local, outputs, seed, chunk)
         options = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
-        estimate = linearised(call, answer, expansion, **options)
+        estimate = linearised(call, answer, local, expansion, **options)
     else:
         known = None
         if answer.num_rows:
@@ -182,15 +184,15 @@ def expectation_of(
 
 
 def _expansion(
-    networks: Networks, answer: Intervention, outputs: Sequence[int] | None, seed: int | None, chunk: int
+    networks: Networks, local: Local, outputs: Sequence[int] | None, seed: int | None, chunk: int
 ) -> Expansion:
-    """Return the networks linearised around the rows of an answer, once for all answers that overwrite the same rows."""
+    """Return the networks linearised around rows, once for all answers that set coordinates of the same rows."""
     every = range(networks.bare[0].outputs)
     columns = tuple(every if outputs is None or networks.link is not None else outputs)
     for expansion in networks.expansions:
-        if expansion.serves(answer, columns):
+        if expansion.serves(local, columns):
             return expansion
-    made = Expansion.build(networks.bare, answer, columns, link=networks.link, seed=seed, chunk=chunk)
+    made = Expansion.build(networks.bare, local, columns, link=networks.link, seed=seed, chunk=chunk)
     networks.expansions.append(made)
     return made
 

@@ -22,7 +22,7 @@ from .._checks import as_generator
 from .._devices import double
 from .._entrance import Admitted
 from .._models import DIFFERENTIATED_CHUNK, check_output
-from ..inputs.intervention import Intervention
+from ..inputs.local import Local
 from .gradients import gradients
 from .links import Link, applied
 
@@ -35,8 +35,8 @@ class Expansion:
     """Networks at the rows of an input model: outputs before the link, their slopes, and the rows that correct them.
 
     Attributes:
-        rows: ``(N, k)`` all rows of the input model.
-        index: ``(n,)`` numbers of those that are expanded around; None for all.
+        local: the coordinates at all N rows of the input model.
+        index: ``(n,)`` numbers of the rows that are expanded around; None for all.
         columns: the networks' outputs that are expanded.
         centres: ``(S, outputs, n)`` outputs of S networks, before the link.
         slopes: ``(k, S, outputs, n)`` their derivatives: those of one input lie together.
@@ -45,7 +45,7 @@ class Expansion:
         reach: ``(k,)`` how far an input moves: its standard deviation over the rows.
     """
 
-    rows: Tensor
+    local: Local
     index: Tensor | None
     columns: tuple[int, ...]
     centres: Tensor
@@ -58,57 +58,54 @@ class Expansion:
     def build(
         cls,
         models: Sequence[Admitted],
-        answer: Intervention,
+        local: Local,
         columns: Sequence[int],
         *,
         link: Link | None,
         seed: int | None,
         chunk: int,
     ) -> Expansion:
-        """Return the networks linearised around the rows of an answer, before its columns are set.
+        """Return the networks linearised around rows.
 
         Args:
             models: networks before the link.
-            answer: with ``base_rows``.
+            local: the coordinates at the rows.
             columns: the outputs that are needed.
             link: what is applied to them.
             seed: seed of the rows, where their slopes would be more than ``SLOPES`` numbers.
             chunk: most rows of a call.
         """
-        rows = answer.base_rows
-        assert rows is not None, "base_rows must hold rows"
-        columns = list(columns)
+        rows, columns = local.rows, list(columns)
         n, k = rows.shape
         most = max(2, SLOPES // (k * len(columns) * len(models)))
         index = torch.randperm(n, generator=as_generator(seed))[:most].sort().values.to(rows.device) if n > most else None
-        own = rows if index is None else rows[index]
-        weights = own.new_ones(len(own)) if answer.weights is None else answer.weights if index is None else answer.weights[index]
+        numbers = torch.arange(n, device=rows.device) if index is None else index
+        own = rows[numbers]
+        weights = double(own.new_ones(len(own)) if local.weights is None else local.weights[numbers])
         centres = rows.new_empty(len(models), len(columns), len(own))
         slopes = rows.new_empty(k, len(models), len(columns), len(own))
         for s, model in enumerate(models):
-
-            def call(x: Tensor, model: Admitted = model) -> Tensor:
-                return check_output(model(x.reshape(len(x), *answer.shape)), len(x))
-
             for at in torch.arange(len(own), device=rows.device).split(min(chunk, DIFFERENTIATED_CHUNK)):
+
+                def call(x: Tensor, model: Admitted = model, at: Tensor = at) -> Tensor:
+                    return check_output(local.follow(model, x, numbers[at]), len(x))
+
                 with torch.no_grad():
                     centres[s, :, at] = call(own[at].clone())[:, columns].detach().T
                 slopes[:, s, :, at] = gradients(call, own[at], columns, chunk).permute(2, 1, 0)
-        mean = (double(own) * double(weights)[:, None]).sum(0) / double(weights).sum()
-        reach = ((double(own) - mean).square() * double(weights)[:, None]).sum(0).div(double(weights).sum()).sqrt()
-        return cls(rows, index, tuple(columns), centres, slopes, double(weights) / double(weights).sum(), link, reach.to(rows))
+        weights /= weights.sum()
+        mean = weights @ double(own)
+        reach = (weights @ (double(own) - mean).square()).sqrt()
+        return cls(local, index, tuple(columns), centres, slopes, weights, link, reach.to(rows))
 
-    def serves(self, answer: Intervention, columns: tuple[int, ...]) -> bool:
-        """Return whether an answer overwrites the same rows, and these outputs are wanted."""
-        other = answer.base_rows
-        if other is None or columns != self.columns:
-            return False
-        return other is self.rows or (other.shape == self.rows.shape and torch.equal(other, self.rows))
+    def serves(self, local: Local, columns: tuple[int, ...]) -> bool:
+        """Return whether these are the rows, and the outputs that are wanted."""
+        return columns == self.columns and self.local.same(local)
 
     @cached_property
     def own(self) -> Tensor:
         """``(n, k)`` the rows that are expanded around."""
-        return self.rows if self.index is None else self.rows[self.index]
+        return self.local.rows if self.index is None else self.local.rows[self.index]
 
     @property
     def num_rows(self) -> int:
@@ -121,16 +118,17 @@ class Expansion:
         _, networks, outputs, n = self.slopes.shape
         return n * networks * (1 + 2 * outputs)
 
-    def predicted(self, answer: Intervention, part: Tensor | slice) -> Tensor:
-        """Return what the linear step says of these rows under the answer's values, link and all, ``(m, b, outputs)``.
+    def predicted(self, columns: Sequence[int], values: Tensor, part: Tensor | slice) -> Tensor:
+        """Return what the linear step says of these rows with columns set, link and all, ``(m, b, outputs)``.
 
         Args:
-            answer: one that ``serves``.
+            columns: coordinates, w of them.
+            values: ``(m, w)`` what they are set to.
             part: numbers of some of the n rows, or a slice of them.
         """
         moved = self.centres[:, :, None, part]  # (S, outputs, 1, b)
-        for values, column in zip(answer.values.unbind(1), answer.columns, strict=True):
-            step = values[:, None].to(self.rows) - self.own[part, column]  # (m, b)
+        for given, column in zip(values.unbind(1), columns, strict=True):
+            step = given[:, None].to(self.own) - self.own[part, column]  # (m, b)
             moved = torch.addcmul(moved, step, self.slopes[column][:, :, None, part])
         return self.explained(moved)
 
@@ -182,4 +180,4 @@ class Expansion:
         generator = as_generator(seed)
         chances = self.chances.cpu()
         chosen = torch.multinomial(chances, count, replacement=True, generator=generator)
-        return chosen.to(self.rows.device), (self.weights.cpu()[chosen] / chances[chosen]).to(self.weights.device)
+        return chosen.to(self.weights.device), (self.weights.cpu()[chosen] / chances[chosen]).to(self.weights.device)

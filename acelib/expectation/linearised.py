@@ -18,6 +18,7 @@ from .._devices import double
 from .._intervals import satterthwaite
 from .._models import Model
 from ..inputs.intervention import Intervention
+from ..inputs.local import Local
 from .estimators import Estimate, whole_blocks
 from .expansion import Expansion
 from .row_moments import KEPT_ROWS, RowMoments
@@ -31,6 +32,7 @@ SLACK = 1e-9  # of a covariance's trace: smaller negative eigenvalues are roundi
 def linearised(
     model: Model,
     answer: Intervention,
+    local: Local,
     expansion: Expansion,
     *,
     draws: int,
@@ -44,6 +46,7 @@ def linearised(
     Args:
         model: the explained network, link included, whose outputs are ``columns`` of it.
         answer: what the columns are set to.
+        local: the same columns as coordinates of the rows.
         expansion: the same networks around the rows of the answer.
         draws: how many rows are drawn, with replacement.
         seed: seed of the draws; the same for every feature.
@@ -60,8 +63,8 @@ def linearised(
     distinct, place = chosen.unique(return_inverse=True)
     rows = distinct if expansion.index is None else expansion.index[distinct]
     known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns)], 1)
-    level = _Level.of(expansion, answer, groups, columns, chunk)
-    linear = double(_picked(expansion.predicted(answer, distinct), expansion, columns))
+    level = _Level.of(expansion, local.columns, answer.values, groups, columns, chunk)
+    linear = double(_picked(expansion.predicted(local.columns, answer.values, distinct), expansion, columns))
     y, h = known[:, place], linear[:, place]  # (m, draws, outputs)
     beta = _coefficients(y, h, worth)
     # each draw is an estimate of the whole: beta times the mean of h, and the weighted rest
@@ -114,20 +117,21 @@ class _Level:
     def of(
         cls,
         expansion: Expansion,
-        answer: Intervention,
+        at: Sequence[int],
+        values: Tensor,
         groups: Tensor | None,
         columns: Sequence[int] | None,
         chunk: int,
     ) -> _Level:
-        n, m = expansion.num_rows, len(answer)
+        n, m = expansion.num_rows, len(values)
         labels = None if groups is None else groups if expansion.index is None else groups[expansion.index]
         order = None if labels is None else labels.argsort(stable=True)
         moments = RowMoments(n, keep=1)
         straight = expansion.link is None  # then two curves hold all: the value at 0 and the slope
-        basis = _design(answer) if straight else None
+        basis = torch.cat([torch.ones_like(double(values[:, :1])), double(values)], 1) if straight else None
         size = max(1, chunk if straight else chunk // m)
         for part in (slice(i, i + size) for i in range(0, n, size)) if order is None else order.split(size):
-            curves = _lines(expansion, answer, part) if straight else expansion.predicted(answer, part)
+            curves = _lines(expansion, at, part) if straight else expansion.predicted(at, values, part)
             weights = expansion.weights[part] * n
             moments.add(_picked(curves, expansion, columns), weights, None if labels is None else labels[part])
         mean, covariance, scatter = moments.mean, moments.covariance(), moments.scatter / moments.rows.weight
@@ -136,17 +140,11 @@ class _Level:
         return cls(mean, covariance, scatter, float("inf") if moments.freedom is None else moments.freedom)
 
 
-def _design(answer: Intervention) -> Tensor:
-    """Return ``(m, 1 + w)``: ones, and the values."""
-    values = double(answer.values)
-    return torch.cat([values.new_ones(len(values), 1), values], 1)
-
-
-def _lines(expansion: Expansion, answer: Intervention, part: Tensor | slice) -> Tensor:
+def _lines(expansion: Expansion, at: Sequence[int], part: Tensor | slice) -> Tensor:
     """Return the linear steps of some rows as their value at 0 and their slopes, ``(1 + w, b, outputs)``."""
-    slopes = [expansion.slopes[column][..., part] for column in answer.columns]  # w of (S, outputs, b)
+    slopes = [expansion.slopes[column][..., part] for column in at]  # w of (S, outputs, b)
     start = expansion.centres[..., part].clone()
-    for slope, column in zip(slopes, answer.columns, strict=True):
+    for slope, column in zip(slopes, at, strict=True):
         start -= slope * expansion.own[part, column]
     return expansion.explained(torch.stack([start, *slopes], 2))
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .._devices import double
 from .._models import DEFAULT_CHUNK
+from .local import Local
 from .support import Neighbourhood, share_off_support
 
 MOST_NUMBERS = 2**20  # in a block of rows of which moments are taken: 8 MB in float64
@@ -95,6 +96,16 @@ class Intervention(ABC):
 
     def check_models(self, models: list[Any]) -> None:  # noqa: B027  (a subclass may refuse models)
         """Raise a ValueError where the rows belong to another model; rows of data serve any."""
+
+    def local(self) -> Local | None:
+        """Return where networks may be linearised around every row, or None where setting the columns does more.
+
+        Here that is ``base_rows``.
+        """
+        if self.base_rows is None:
+            return None
+        shape = self.shape
+        return Local(self.base_rows, self.columns, lambda model, x, _: model(x.reshape(len(x), *shape)), self.weights)
 
     def support(self) -> Tensor:
         """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""
