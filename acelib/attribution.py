@@ -102,8 +102,8 @@ class AverageCausalEffect:
         check_method(method, budget)
         self.options: dict[str, Any] = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
         self.budget, self.seed = budget, seed
-        self.link, self._differentiated = link, method in DIFFERENTIATED
-        networks = admitted(model, inputs, derivatives=self._differentiated, link=link)
+        self._entrance: dict[str, Any] = dict(derivatives=method in DIFFERENTIATED, link=link)
+        networks = admitted(model, inputs, **self._entrance)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
         names = [str(i) for i in range(self.num_outputs)] if target_names is None else [str(n) for n in target_names]
         if len(names) != self.num_outputs or len(set(names)) != len(names):
@@ -276,7 +276,7 @@ class AverageCausalEffect:
 
     def _networks(self) -> Networks:
         """Return the networks, looked at again: each public call does so, since they may have changed meanwhile."""
-        networks = admitted(self.models, self.inputs, derivatives=self._differentiated, link=self.link)
+        networks = admitted(self.models, self.inputs, **self._entrance)
         if networks.outputs != self.num_outputs:
             raise ValueError(
                 f"model must return the {self.num_outputs} outputs that it had at first, got {networks.outputs}; make "
@@ -291,7 +291,7 @@ class AverageCausalEffect:
 
         def state() -> State:
             """Return the fingerprint of networks and inputs, and of the outputs on the two rows of the entrance."""
-            return fingerprint(*self.models, self.inputs, self.link, outputs=lambda: networks.answers)
+            return fingerprint(*self.models, self.inputs, self._entrance, outputs=lambda: networks.answers)
 
         now = state()
         self._cache = valid = tuple(kept for kept in self._cache if kept.holds(now))
@@ -355,8 +355,7 @@ class AverageCausalEffect:
         """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
         domain = self._domain(column)
         nodes, weights = quadrature(domain)
-        values = torch.cat([distinct.double(), nodes])
-        e = self._ask(networks, column, values, targets, self.rows)
+        e = self._ask(networks, column, torch.cat([distinct.double(), nodes]), targets, self.rows)
         doubts.add(e)
         return effects_of(e, weights, domain)
 
@@ -398,5 +397,4 @@ class AverageCausalEffect:
         return domain if labels is None or rows is None else grouped(domain, rows[:, column], labels)
 
     def _targets(self, targets: Any) -> list[int]:
-        every = range(self.num_outputs)
-        return list(every) if targets is None else positions(targets, self.target_names, "target")
+        return list(range(self.num_outputs)) if targets is None else positions(targets, self.target_names, "target")

@@ -67,8 +67,8 @@ def interventional_expectation(
             else over a seeded subset that fits it (at least 100 rows); without rows it uses cubature and warns.
             "linearised" takes the slopes of all rows, one pass for all features and values, applies ``link`` after the
             linear step, and corrects the average without bias on ``rows`` rows (default 100) that the network answers,
-            drawn by how much they matter. "taylor" is the paper's estimator, "cubature" sigma points; both are checked against rows if there are any,
-            which also tell the error of their mean and covariance, with ``groups`` and weights.
+            drawn by how much they matter. "taylor" is the paper's estimator, "cubature" sigma points; both are checked
+            against rows if there are any, which also tell the error of their moments, with ``groups`` and weights.
         budget: model rows "auto" and the checks may spend, and the derivatives behind the errors of "taylor" and
             "cubature"; where these would cost more, a warning says that the errors are those of the mean alone.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
@@ -155,7 +155,8 @@ def expectation_of(
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
-        return row_average(call, answer, chunk=chunk, index=index, groups=part, progress=progress, columns=outputs)
+        options: dict[str, Any] = dict(chunk=chunk, index=index, groups=part, progress=progress)
+        return row_average(call, answer, columns=outputs, link=networks.link, **options)
 
     if method == "auto":
         method = "monte_carlo" if answer.num_rows else "cubature"
@@ -170,7 +171,7 @@ def expectation_of(
         estimate = average()
     elif local is not None:
         expansion = _expansion(networks, local, outputs, seed, chunk)
-        options = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
+        options: dict[str, Any] = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
         estimate = linearised(call, answer, local, expansion, **options)
     else:
         known = None

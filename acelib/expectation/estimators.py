@@ -22,6 +22,7 @@ from ..curvature import half_trace
 from ..inputs.intervention import Intervention
 from .first_layer import shared_rows
 from .gradients import gradients
+from .links import Link
 from .moment_errors import Derivatives, Known, cubature_derivatives, moment_error, taylor_derivatives
 from .row_moments import RowMoments
 from .truncation import residual_probe
@@ -54,10 +55,12 @@ def row_average(
     groups: Tensor | None,
     progress: bool,
     columns: Sequence[int] | None = None,
+    link: Link | None = None,
 ) -> Estimate:
     """Return the average of the model over the intervened rows: Eq. 2 with the empirical distribution, exact for them.
 
-    ``columns`` are those of the network's outputs that ``model`` returns, where the answer holds the outputs itself.
+    ``columns`` are those of the network's outputs, after the ``link``, that ``model`` returns; an answer that holds the
+    outputs itself holds them before the link.
     """
     order = None
     if groups is not None and bool((groups.diff() < 0).any()):  # the rows of a group must follow each other
@@ -65,7 +68,7 @@ def row_average(
         groups, index = groups[order], order if index is None else index.to(order.device)[order]
     total = answer.num_rows if index is None else len(index)
     moments = RowMoments(total, order=order)
-    blocks = whole_blocks(model, answer, chunk, index, columns)
+    blocks = whole_blocks(model, answer, chunk, index, columns, link)
     if progress:
         from tqdm.auto import tqdm
 
@@ -89,7 +92,12 @@ def row_average(
 
 
 def whole_blocks(
-    model: Model, answer: Intervention, chunk: int, index: Tensor | None, columns: Sequence[int] | None
+    model: Model,
+    answer: Intervention,
+    chunk: int,
+    index: Tensor | None,
+    columns: Sequence[int] | None = None,
+    link: Link | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs ``(m, b, outputs)`` of one row block after another, all values of a block together."""
     size = max(1, chunk // len(answer))
@@ -110,7 +118,8 @@ def whole_blocks(
             if known is None:
                 parts.append(evaluate(model, rows.flatten(0, 1), answer.shape).reshape(*rows.shape[:2], -1))
             else:
-                parts.append(rows if columns is None else rows[..., list(columns)])
+                found = rows if link is None else link(rows.flatten(0, 1)).reshape(*rows.shape[:2], -1)
+                parts.append(found if columns is None else found[..., list(columns)])
             done += len(which)
             if done == len(answer):
                 yield parts[0] if len(parts) == 1 else torch.cat(parts), weights

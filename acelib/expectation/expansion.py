@@ -78,7 +78,9 @@ class Expansion:
         rows, columns = local.rows, list(columns)
         n, k = rows.shape
         most = max(2, SLOPES // (k * len(columns) * len(models)))
-        index = torch.randperm(n, generator=as_generator(seed))[:most].sort().values.to(rows.device) if n > most else None
+        index = None
+        if n > most:
+            index = torch.randperm(n, generator=as_generator(seed))[:most].sort().values.to(rows.device)
         numbers = torch.arange(n, device=rows.device) if index is None else index
         own = rows[numbers]
         weights = double(own.new_ones(len(own)) if local.weights is None else local.weights[numbers])
@@ -133,9 +135,9 @@ class Expansion:
         return self.explained(moved)
 
     def explained(self, outputs: Tensor) -> Tensor:
-        """Return the link of outputs ``(S, outputs, m, b)``: ``(m, b, o)`` of one network, ``(m, b, (S + 1) o)`` of more.
+        """Return the link of outputs ``(S, outputs, m, b)``, as ``(m, b, o)``.
 
-        Several networks give their mean and then each of them.
+        Several networks give their mean and then each of them, ``(m, b, (S + 1) o)``.
         """
         found = applied(self.link, outputs)
         if len(found) > 1:

@@ -62,7 +62,7 @@ def linearised(
     chosen, worth = expansion.drawn(draws, seed)
     distinct, place = chosen.unique(return_inverse=True)
     rows = distinct if expansion.index is None else expansion.index[distinct]
-    known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns)], 1)
+    known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns, expansion.link)], 1)
     level = _Level.of(expansion, local.columns, answer.values, groups, columns, chunk)
     linear = double(_picked(expansion.predicted(local.columns, answer.values, distinct), expansion, columns))
     y, h = known[:, place], linear[:, place]  # (m, draws, outputs)
@@ -75,8 +75,8 @@ def linearised(
     difference = _Difference(y, h, (values, level.mean), worth)
     over_rows = difference.added(level.covariance, level.size)
     covariance = over_rows + drawn
-    parts = [(v.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy(), f) for v, f in ((over_rows, level.freedom), (drawn, draws - 1))]
-    freedom = float(satterthwaite(parts).min())
+    sizes = (part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, drawn))
+    freedom = satterthwaite(list(zip(sizes, (level.freedom, draws - 1), strict=True)))
     kept = torch.linspace(0, len(distinct) - 1, min(KEPT_ROWS, len(distinct))).round().long()
     return Estimate(
         values,
@@ -85,7 +85,7 @@ def linearised(
         expansion.num_rows,
         _spread(difference.added(level.scatter)),
         known[:, kept.to(known.device)],
-        freedom=freedom,
+        freedom=float(freedom.min()),
         skewness=_skewness(apart, covariance),
     )
 
@@ -175,7 +175,8 @@ def _coefficients(y: Tensor, h: Tensor, worth: Tensor) -> Tensor:
         a, b = (t - t.mean(1, keepdim=True) for t in (a, b))
         left = (a - b).square().sum((0, 1))
         least = (a * b).sum((0, 1)) / b.square().sum((0, 1)).clamp_min(torch.finfo(b.dtype).tiny)
-        found[fold == k] = torch.where(left <= EXPLAINED * a.square().sum((0, 1)), torch.ones_like(least), least.clamp(0, 1))
+        enough = left <= EXPLAINED * a.square().sum((0, 1))
+        found[fold == k] = torch.where(enough, torch.ones_like(least), least.clamp(0, 1))
     return found
 
 
@@ -219,7 +220,12 @@ def _spread(scatter: Tensor) -> Tensor:
 
 
 def _skewness(apart: Tensor, covariance: Tensor) -> Tensor | None:
-    """Return the ``(m, outputs)`` skewness of the estimate, from the drawn rows ``(outputs, m, draws)``; None for little."""
+    """Return the ``(m, outputs)`` skewness of the estimate, None for little.
+
+    Args:
+        apart: ``(outputs, m, draws)`` deviations of what each draw says.
+        covariance: ``(outputs, m, m)`` of the estimate.
+    """
     variance = covariance.diagonal(dim1=1, dim2=2)
     third = apart.pow(3).sum(2) / apart.shape[2] ** 3
     found = (third / variance.clamp_min(torch.finfo(variance.dtype).tiny).pow(1.5)).clamp(-1, 1).T

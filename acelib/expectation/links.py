@@ -1,15 +1,15 @@
 """Links: what is applied to a network's outputs before they are averaged, such as the softmax of a classifier.
 
-An average of probabilities is another quantity than the probabilities of average logits, so the link comes first and the
-average after it (Chattopadhyay et al., 2019, Eq. 2). A network that ends in its link would hide it; named apart, the link
-can stay exact while the network before it is linearised.
+An average of probabilities is another quantity than the probabilities of average logits, so the link comes first and
+the average after it (Chattopadhyay et al., 2019, Eq. 2). A network that ends in its link would hide it; named apart,
+the link can stay exact while the network before it is linearised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def as_link(link: Any) -> Link | None:
         raise ValueError(f"link must be one of {', '.join(LINKS)}, or a function of the outputs, got {link!r}")
     if link is not None and not isinstance(link, str) and not callable(link):
         raise TypeError(f"link must be a name or a function of the outputs, got {type(link).__name__}")
-    return LINKS[link] if isinstance(link, str) else link
+    return LINKS[link] if isinstance(link, str) else cast("Link | None", link)
 
 
 def applied(link: Link | None, outputs: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from .._fingerprint import State, changed, fingerprint
 from .._models import check_output
 from .._warnings import SupportWarning, warn_caller
 from ..inputs.intervention import Block, Intervention, moments_of_rows, parts_of_values
+from ..inputs.local import Local
 from ..inputs.support import Neighbourhood, seeded_subset, share_off_support
 from .networks import Unfolded, predictions, repeat_state
 
@@ -67,6 +68,21 @@ class Simulator:
                     y, state = _detached(predictions(self.model.source, x[:, None].clone(), state))
                     y = y[:, 0]
         return torch.stack(inputs, dim=2) if y is None or not outputs else y.view(v, b, -1)
+
+    def outcome(self, block: Tensor, x: Tensor, first: int) -> Tensor:
+        """Return the output at the last step ``(b, outputs)`` from given inputs at one step, with gradients.
+
+        Args:
+            block: ``(b, steps, d)`` data.
+            x: ``(b, d)`` the inputs at step ``first``, in place of those of the data.
+            first: the step from which the network goes on by itself.
+        """
+        state, y = self.past(block, first), None
+        for step in range(first, block.shape[1]):
+            x = x if y is None else self.feed(y, block[:, step])
+            y, state = predictions(self.model.source, x[:, None].clone(), state)
+            y = y[:, 0]
+        return x if y is None else y
 
 
 def _detached(tree: Any) -> Any:
@@ -157,6 +173,17 @@ class RollOut(Intervention):
                 f"model must be the network that simulates these sequences, got {what}; pass inputs.model, and build "
                 "one FeedbackSequences for each network"
             )
+
+    def local(self) -> Local | None:
+        """Return the inputs of the step that is set, from which the network goes on; None where several are."""
+        first, d = self.first, self.shape[1]
+        if {column // d for column in self.columns + self.fixed} != {first} or self.fixed:
+            return None
+
+        def follow(_: Any, x: Tensor, numbers: Tensor) -> Tensor:
+            return self.simulator.outcome(self.data[numbers], x, first)
+
+        return Local(self.data[:, first], tuple(column % d for column in self.columns), follow, key=first)
 
     def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
         """Yield the simulated sequences in blocks, see ``Intervention.rows``."""

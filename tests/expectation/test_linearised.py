@@ -1,4 +1,4 @@
-"""The linearised estimator: equal to the row average where networks are linear, unbiased everywhere, one pass for all."""
+"""The linearised estimator: equal to the row average for linear networks, unbiased for all, one pass for all inputs."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from acelib import AverageCausalEffect, InputDistribution, LatentPrior, interven
 from acelib.expectation import expansion as module
 from acelib.expectation.estimate import expectation_of
 from acelib.expectation.networks import admitted
+from acelib.recurrent import FeedbackSequences, Recurrent
 
 ALPHAS = [-1.0, 0.0, 1.5]
 
@@ -45,7 +46,7 @@ def test_of_a_linear_network_it_is_the_row_average(feature, values):
 @pytest.mark.parametrize("link", [None, "softmax", "sigmoid", lambda z: z.square().sum(1, keepdim=True)])
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
 def test_it_is_unbiased(link, activation):
-    """Over 500 draws the mean differs from the row average by less than 3.5 standard errors in each of up to 9 cells."""
+    """Over 500 draws the mean differs from the row average by less than 3.5 standard errors in each cell."""
     net, inputs = perceptron(activation=activation), InputDistribution.fit(draw())
     networks = admitted(net, inputs, derivatives=True, link=link)
     exact = interventional_expectation(net, inputs, 2, ALPHAS, link=link)
@@ -154,3 +155,44 @@ def test_without_a_derivative_it_is_refused():
     with pytest.raises(ValueError, match="carry a gradient"):
         with_numpy = lambda x: torch.from_numpy(x.numpy()).clone()  # noqa: E731
         interventional_expectation(with_numpy, inputs, 0, ALPHAS, method="linearised")
+
+
+def landings(n=40, steps=7, d=3):
+    x = torch.randn(n, steps, d, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.manual_seed(0)
+    core, head = nn.LSTM(d, 6, batch_first=True).double(), nn.Linear(6, d).double()
+    return FeedbackSequences(Recurrent(core, head).eval(), x, target_step=steps - 1, domain=(-3.0, 3.0))
+
+
+@pytest.mark.parametrize("link", [None, "sigmoid"])
+@pytest.mark.parametrize("feature", [(6, 1), (2, 0), [(3, 0), (3, 2)]])
+def test_sequences_with_feedback(feature, link):
+    """A reverse pass through a roll-out gives the slopes of every channel of its first step."""
+    inputs = landings()
+    values = [[-0.5, 0.2], [0.4, 0.1]] if isinstance(feature, list) else [-0.5, 0.0, 0.5]
+    feature = tuple(feature)
+    exact = interventional_expectation(inputs.model, inputs, feature, values, link=link)
+    found = [
+        interventional_expectation(
+            inputs.model, inputs, feature, values, method="linearised", link=link, rows=12, seed=s
+        ).values
+        for s in range(100)
+    ]
+    found = torch.stack(found)
+    assert ((found.mean(0) - exact.values).abs() < 3.5 * found.std(0) / 10 + 1e-12).all()
+    twelve = exact.stderr * (40 / 12) ** 0.5  # the errors of as many plain sequences
+    assert (found.std(0) < 0.5 * twelve).all()
+
+
+def test_a_link_reaches_outputs_that_were_simulated():
+    inputs = landings()
+    plain = interventional_expectation(inputs.model, inputs, (2, 0), [0.5], link=lambda z: 2 * z + 1)
+    assert torch.allclose(plain.values, 2 * interventional_expectation(inputs.model, inputs, (2, 0), [0.5]).values + 1)
+
+
+def test_slopes_of_a_step_serve_all_its_channels():
+    inputs = landings()
+    networks = admitted(inputs.model, inputs, derivatives=True)
+    for feature in ((2, 0), (2, 1), (3, 0), (3, 2)):
+        expectation_of(networks, feature, [0.0], method="linearised", rows=5, budget=1000)
+    assert [e.local.key for e in networks.expansions] == [2, 3]
