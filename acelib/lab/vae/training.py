@@ -48,8 +48,7 @@ _ORDER_STREAM, _NOISE_STREAM, _TEST_STREAM = 13, 14, 15
 _MAIN = Recipe(10.0, 0)  # ships with its encoder; the others that ship are decoders alone
 SHIPPED = (
     *(Recipe(10.0, seed) for seed in range(5)),
-    Recipe(4.0, 0),
-    Recipe(1.0, 0),
+    *(Recipe(beta, seed) for beta in (4.0, 1.0) for seed in range(5)),
     Recipe(10.0, 0, 1e-3),  # ten times the learning rate: its idle latents have come to rest
 )
 
