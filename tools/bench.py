@@ -2,9 +2,9 @@
 
 Every file ``tests/benchmarks/bench_*.py`` offers ``cases()``, a dictionary of functions without arguments, and may
 offer ``per`` (what one call of a case is divided by: values, interventions, …), ``ratios`` (name: (numerator,
-denominator)) and ``expect`` (what a ratio was promised to be, as text). One round calls every case once, so a
-disturbance hits numerator and denominator alike; a ratio is taken inside each round, then its median and quartiles
-over the rounds are reported.
+denominator)), ``expect`` (what a ratio was promised to be, as text) and ``measured()``, numbers that belong beside the
+times, such as errors. One round calls every case once, so a disturbance hits numerator and denominator alike; a ratio
+is taken inside each round, then its median and quartiles over the rounds are reported.
 """
 
 from __future__ import annotations
@@ -119,10 +119,11 @@ def run(module: ModuleType, *, rounds: int = 11, clock: Callable[[], float] = ti
         ratios[name] |= summary([a / b for a, b in zip(scaled[top], scaled[bottom], strict=True)])
         if name in expect:
             ratios[name]["expected"] = str(expect[name])
-    return {
+    found = {
         "seconds": {name: summary(values) | {"per": per.get(name, 1)} for name, values in scaled.items()},
         "ratios": ratios,
     }
+    return found | ({"measured": module.measured()} if hasattr(module, "measured") else {})
 
 
 def conditions(threads: int) -> dict[str, object]:
@@ -155,6 +156,8 @@ def show(name: str, result: dict[str, dict]) -> None:
     for ratio, s in result["ratios"].items():
         told = f"  (expected {s['expected']})" if "expected" in s else ""
         print(f"  {ratio:<44} {s['median']:10.4g}     [{s['lower_quartile']:.4g}, {s['upper_quartile']:.4g}]{told}")
+    for what, number in result.get("measured", {}).items():
+        print(f"  {what:<44} {number:10.4g}")
 
 
 QUOTED = (

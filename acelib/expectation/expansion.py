@@ -26,7 +26,8 @@ from ..inputs.local import Local
 from .gradients import gradients
 from .links import Link, applied
 
-UNIFORM = 0.2  # share of the drawn rows that every row is as likely to be
+UNIFORM = 0.3  # share of the drawn rows that every row is as likely to be
+STRAIGHT = 0.1  # of what a straight line moves, against what a bent one bends
 SLOPES = 2**26  # most slopes that are kept: 256 MB in float32
 
 
@@ -42,7 +43,6 @@ class Expansion:
         slopes: ``(k, S, outputs, n)`` their derivatives: those of one input lie together.
         weights: ``(n,)`` shares of the rows in the average, float64, with the sum 1.
         link: what is applied to the outputs, or None.
-        reach: ``(k,)`` how far an input moves: its standard deviation over the rows.
     """
 
     local: Local
@@ -52,7 +52,6 @@ class Expansion:
     slopes: Tensor
     weights: Tensor
     link: Link | None
-    reach: Tensor
 
     @classmethod
     def build(
@@ -96,9 +95,7 @@ class Expansion:
                     centres[s, :, at] = call(own[at].clone())[:, columns].detach().T
                 slopes[:, s, :, at] = gradients(call, own[at], columns, chunk).permute(2, 1, 0)
         weights /= weights.sum()
-        mean = weights @ double(own)
-        reach = (weights @ (double(own) - mean).square()).sqrt()
-        return cls(local, index, tuple(columns), centres, slopes, weights, link, reach.to(rows))
+        return cls(local, index, tuple(columns), centres, slopes, weights, link)
 
     def serves(self, local: Local, columns: tuple[int, ...]) -> bool:
         """Return whether these are the rows, and the outputs that are wanted."""
@@ -148,30 +145,18 @@ class Expansion:
     def chances(self) -> Tensor:
         """``(n,)`` probabilities of the rows to be drawn for the correction, float64, with the sum 1.
 
-        They grow with the norm of the slopes of the explained outputs, inputs in units of their standard deviation.
+        They grow with how far, and with how bent a line, each input takes the explained outputs from its least value to
+        its greatest: where the link bends much, the network does.
         """
-        parts = []
-        for some in (slice(i, i + 1024) for i in range(0, self.num_rows, 1024)):
-            slopes = self.slopes[..., some] * self.reach[:, None, None, None]
-            if self.link is not None:
-                slopes = self._through_link(self.centres[..., some], slopes)
-            parts.append(double(slopes).square().sum((0, 1, 2)).sqrt())
-        size = torch.cat(parts) * self.weights
+        size = torch.zeros_like(self.weights)
+        low, high = self.own.amin(0), self.own.amax(0)
+        for column in (high > low).nonzero()[:, 0].tolist():
+            places = torch.stack([low[column], (low[column] + high[column]) / 2, high[column]])[:, None]
+            first, middle, last = double(self.predicted([column], places, slice(None)))
+            size += (first - 2 * middle + last).square().sum(1) + STRAIGHT * (last - first).square().sum(1)
+        size = size.sqrt() * self.weights
         total = size.sum()
-        if not bool(total > 0):
-            return self.weights
-        return UNIFORM * self.weights + (1 - UNIFORM) * size / total
-
-    def _through_link(self, centres: Tensor, slopes: Tensor) -> Tensor:
-        """Return the slopes of the explained outputs ``(k, S, o, b)``, by the chain rule."""
-        with torch.enable_grad():
-            z = centres.detach().requires_grad_(True)
-            out = applied(self.link, z)
-            found = []
-            for o in range(out.shape[1]):
-                (row,) = torch.autograd.grad(out[:, o].sum(), z, retain_graph=True) if out.requires_grad else (0 * z,)
-                found.append((slopes * row.detach()).sum(2))
-        return torch.stack(found, 2)
+        return UNIFORM * self.weights + (1 - UNIFORM) * size / total if bool(total > 0) else self.weights
 
     def drawn(self, count: int, seed: int | None) -> tuple[Tensor, Tensor]:
         """Return the numbers ``(count,)`` of drawn rows among the n, with repeats, and their weights ``(count,)``.

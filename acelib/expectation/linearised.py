@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._checks import as_generator
 from .._devices import double
 from .._intervals import satterthwaite
 from .._models import Model
@@ -77,14 +78,13 @@ def linearised(
     covariance = over_rows + drawn
     sizes = (part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, drawn))
     freedom = satterthwaite(list(zip(sizes, (level.freedom, draws - 1), strict=True)))
-    kept = torch.linspace(0, len(distinct) - 1, min(KEPT_ROWS, len(distinct))).round().long()
     return Estimate(
         values,
         covariance,
         expansion.cost + len(answer) * len(distinct),
         expansion.num_rows,
         _spread(difference.added(level.scatter)),
-        known[:, kept.to(known.device)],
+        y[:, _fair(worth, seed)],
         freedom=float(freedom.min()),
         skewness=_skewness(apart, covariance),
     )
@@ -210,6 +210,12 @@ class _Difference:
         slack = torch.diag_embed(SLACK * diagonal.sum(1, keepdim=True).expand_as(diagonal))
         whole = torch.linalg.cholesky_ex(found + slack + torch.finfo(slack.dtype).tiny).info == 0
         return torch.where(whole[:, None, None], found, size * self.own)
+
+
+def _fair(worth: Tensor, seed: int | None) -> Tensor:
+    """Return numbers of some draws that fall on any row with its share in the average: a fair sample of curves."""
+    even = torch.rand(len(worth), generator=as_generator(seed), dtype=torch.float64) < (worth / worth.max()).cpu()
+    return even.nonzero()[:KEPT_ROWS, 0].to(worth.device)
 
 
 def _spread(scatter: Tensor) -> Tensor:

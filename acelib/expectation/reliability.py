@@ -49,7 +49,8 @@ class Doubts:
         if e.skewness is not None:
             missed = float((e.skewness**2 / 4).clamp_max(0.5).mean(0).max())
             if missed > MISSED:
-                rows = e.num_rows or 1 + (e.freedom or 0)  # of moments the independent ones
+                rows = 0 if e.method == "linearised" else e.num_rows
+                rows = rows or 1 + (e.freedom or 0)  # of moments the independent ones, of linear steps about the drawn
                 self.tails[e.feature] = rows * missed / MISSED  # k² falls like 1 / n
         if _misses_events(e):
             self.silent[e.feature] = e.num_rows

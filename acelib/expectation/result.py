@@ -68,10 +68,11 @@ class Expectation(Result):
         stderr: ``(m, outputs)`` standard error from sampling the rows, model and domain held fixed. For Taylor and
             cubature it is that of mean and covariance, which are estimated from the rows; without rows that of the mean
             alone, NaN where their number is unknown. It does not hold their bias: see ``check``.
-        method: the estimator used: "monte_carlo", "taylor" or "cubature".
+        method: the estimator used: "monte_carlo", "linearised", "taylor" or "cubature".
         check: a Check for approximations where the input model has rows, else None.
-        num_rows: rows averaged; 0 for approximations.
-        cost: model rows evaluated (Taylor: R + 2 per value, counting one second-order pass as a row).
+        num_rows: rows averaged, or linearised; 0 for approximations.
+        cost: model rows evaluated. Taylor: R + 2 per value, counting one second-order pass as a row. Linearised: the
+            drawn rows under all values, and 1 + 2 per output for each row in the pass that all features share.
         spread: ``(m, outputs)`` standard deviation of the centred individual curves; None without rows.
         individual: ``(m, r, outputs)`` curves of up to 50 single rows, evenly spaced (ICE); None without rows.
         models: ``(S, m, outputs)`` expectation of each model where a list was given, else None.

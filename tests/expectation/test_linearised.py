@@ -157,6 +157,25 @@ def test_without_a_derivative_it_is_refused():
         interventional_expectation(with_numpy, inputs, 0, ALPHAS, method="linearised")
 
 
+def test_individual_curves_are_a_fair_sample():
+    """Rows that matter are drawn more often; the curves that are shown are thinned to what the rows are like."""
+    X = draw(2000)
+    net = nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()).double()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, 6.0, 0, 0, 0]]))
+    inputs = InputDistribution.fit(X)
+    exact = interventional_expectation(net, inputs, 0, [0.0])
+    seen = []
+    for seed in range(60):
+        e = interventional_expectation(
+            net[0], inputs, 0, [0.0], method="linearised", rows=60, link="sigmoid", seed=seed
+        )
+        seen.append(e.individual[0, :, 0])
+    middle = torch.cat(seen)  # the share of sure answers, which are drawn less often
+    sure, wanted = ((t - 0.5).abs() > 0.4 for t in (middle, net(X)[:, 0]))
+    assert abs(sure.double().mean() - wanted.double().mean()) < 0.06 and len(exact.values) == 1
+
+
 def landings(n=40, steps=7, d=3):
     x = torch.randn(n, steps, d, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     torch.manual_seed(0)

@@ -56,8 +56,10 @@ def test_a_ratio_is_taken_inside_each_round():
         per={"a": 2},
         expect={"r": "about 2"},
         cases=lambda: {"a": clock.takes([4, 4, 40]), "b": clock.takes([1, 1, 10])},
+        measured=lambda: {"error": 0.25},
     )
     result = bench.run(module, rounds=9, clock=clock)
+    assert result["measured"] == {"error": 0.25}
     assert result["ratios"]["r"] == {
         "numerator": "a",
         "denominator": "b",

@@ -1,0 +1,72 @@
+"""What does a map of all inputs cost by linear steps, beside the average over 100 shared rows, and how far is each off?
+
+The network is the perceptron of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own
+statistics: mean and factor of the training images, clipped to [0, 1]. Forty pixels at 16 values each, all ten logits
+and probabilities, with error bars. The errors are those of the effects, the deviations from their mean over the values,
+relative to the averages over all 2,000 rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from acelib import InputDistribution
+from acelib.expectation.estimate import expectation_of
+from acelib.expectation.networks import admitted
+from acelib.lab.mnist import load_pretrained
+
+PIXELS = range(205, 605, 10)
+VALUES = torch.linspace(0, 1, 16)
+ROWS = 2_000
+
+ratios = {
+    "100 shared rows / linearised, logits": ("100 rows, logits", "linearised, logits"),
+    "100 shared rows / linearised, probabilities": ("100 rows, probabilities", "linearised, probabilities"),
+}
+
+
+@cache
+def population() -> tuple[torch.nn.Module, InputDistribution]:
+    """Return the network and its rows."""
+    net = load_pretrained("tanh")
+    noise = torch.randn(ROWS, net.factor.shape[1], generator=torch.Generator().manual_seed(0))
+    rows = (net.mean + noise @ net.factor.T).clamp(0, 1)
+    return net.model, InputDistribution.fit(rows.reshape(-1, 1, 28, 28), domain=(0.0, 1.0))
+
+
+def sweep(method: str, rows: int, link: str | None, seed: int = 0) -> Tensor:
+    """Return the expectations ``(pixels, values, outputs)``."""
+    net, inputs = population()
+    networks = admitted(net, inputs, derivatives=method == "linearised", link=link)
+    options = dict(method=method, rows=rows, budget=10**6, seed=seed)
+    return torch.stack([expectation_of(networks, pixel, VALUES, **options).values for pixel in PIXELS])
+
+
+def error(found: Tensor, truth: Tensor) -> float:
+    """Return the root mean square error of the effects in units of the true ones."""
+    effects = [t - t.mean(1, keepdim=True) for t in (found, truth)]
+    return float((effects[0] - effects[1]).norm() / effects[1].norm())
+
+
+def measured() -> dict[str, float]:
+    """Return errors, the mean over ten seeds."""
+    found = {}
+    for link, what in ((None, "logits"), ("softmax", "probabilities")):
+        truth = sweep("monte_carlo", ROWS, link)
+        for method, rows, name in (("monte_carlo", 100, "100 shared rows"), ("linearised", 44, "linearised")):
+            errors = [error(sweep(method, rows, link, seed), truth) for seed in range(10)]
+            found[f"error of {name}, {what}"] = sum(errors) / len(errors)
+    return found
+
+
+def cases() -> dict[str, Callable[[], object]]:
+    """Returns ``{name: callable}``."""
+    return {
+        f"{name}, {what}": lambda method=method, rows=rows, link=link: sweep(method, rows, link)
+        for link, what in ((None, "logits"), ("softmax", "probabilities"))
+        for name, method, rows in (("100 rows", "monte_carlo", 100), ("linearised", "linearised", 44))
+    }
