@@ -67,8 +67,9 @@ def interventional_expectation(
             else over a seeded subset that fits it (at least 100 rows); without rows it uses cubature and warns.
             "linearised" takes the slopes of all rows, one pass for all features and values, applies ``link`` after the
             linear step, and corrects the average without bias on ``rows`` rows (default 100) that the network answers,
-            drawn by how much they matter. "taylor" is the paper's estimator, "cubature" sigma points; both are checked
-            against rows if there are any, which also tell the error of their moments, with ``groups`` and weights.
+            drawn by how much they matter; where there are no more rows than that it averages them all. "taylor" is the
+            paper's estimator, "cubature" sigma points; both are checked against rows if there are any, which also tell
+            the error of their moments, with ``groups`` and weights.
         budget: model rows "auto" and the checks may spend, and the derivatives behind the errors of "taylor" and
             "cubature"; where these would cost more, a warning says that the errors are those of the mean alone.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
@@ -144,6 +145,8 @@ def expectation_of(
     answer = networks.inputs.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
+    if method == "linearised" and 0 < answer.num_rows <= (rows or DRAWN):
+        method, rows = "monte_carlo", None  # all rows cost no more, and leave nothing to correct
     local = answer.local() if method == "linearised" else None
     if method == "linearised" and local is None:
         why = "setting it is not all that the intervention does to a row" if answer.num_rows else "there are no rows"

@@ -93,7 +93,9 @@ class Expansion:
 
                 with torch.no_grad():
                     centres[s, :, at] = call(own[at].clone())[:, columns].detach().T
-                slopes[:, s, :, at] = gradients(call, own[at], columns, chunk).permute(2, 1, 0)
+                found = gradients(call, own[at], columns, chunk).permute(2, 1, 0)
+                # A root at 0 has no slope. Any step does: what it misses is measured.
+                slopes[:, s, :, at] = found.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         weights /= weights.sum()
         return cls(local, index, tuple(columns), centres, slopes, weights, link)
 
