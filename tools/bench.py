@@ -189,6 +189,11 @@ QUOTED = (
         "loop over nodes / graph",
         "an explanatory graph of LeNet, a loop over nodes against one batched pass a layer",
     ),
+    (
+        "linearised",
+        "100 shared rows / linearised, logits",
+        "a pixel's effect from 100 shared rows against linear steps at 2,000, with a fraction of the error",
+    ),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")

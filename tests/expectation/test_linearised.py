@@ -117,7 +117,7 @@ def test_one_pass_over_the_rows_serves_all_features(monkeypatch):
 
 def test_many_slopes_are_those_of_some_rows(monkeypatch):
     """Where the slopes of all rows would not fit, a seeded subset is expanded; its average is without bias too."""
-    monkeypatch.setattr(module, "SLOPES", 100 * 5 * 3)
+    monkeypatch.setattr(module, "SLOPES", 100 * 5 * 3 * 8)
     exact, found = both(perceptron(gain=0.3), InputDistribution.fit(draw()), 0, ALPHAS, rows=399)
     assert found.num_rows == 100
     assert ((found.values - exact.values).abs() < 4 * found.stderr).all()
