@@ -71,7 +71,7 @@ class Expansion:
             local: the coordinates at the rows.
             columns: the outputs that are needed.
             link: what is applied to them.
-            seed: seed of the rows, where their slopes would be more than ``SLOPES`` numbers.
+            seed: seed of the rows, where the slopes of all would be more than ``SLOPES`` bytes.
             chunk: most rows of a call.
         """
         rows, columns = local.rows, list(columns)
@@ -160,13 +160,19 @@ class Expansion:
         total = size.sum()
         return UNIFORM * self.weights + (1 - UNIFORM) * size / total if bool(total > 0) else self.weights
 
-    def drawn(self, count: int, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return the numbers ``(count,)`` of drawn rows among the n, with repeats, and their weights ``(count,)``.
+    def drawn(self, count: int, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the numbers ``(count,)`` of drawn rows among the n, with repeats, their weights, and which are fair.
 
         A weight is the row's share in the average over its probability: the mean of weight times d over draws is, on
-        average over draws, the average of d over the rows.
+        average over draws, the average of d over the rows. The draws that are fair ``(count,)`` fall on any row with
+        its share: a sample of curves to look at.
         """
         generator = as_generator(seed)
+        if self.index is not None:  # the random numbers that chose the rows must not draw among them
+            torch.randperm(len(self.local.rows), generator=generator)
         chances = self.chances.cpu()
         chosen = torch.multinomial(chances, count, replacement=True, generator=generator)
-        return chosen.to(self.weights.device), (self.weights.cpu()[chosen] / chances[chosen]).to(self.weights.device)
+        worth = self.weights.cpu()[chosen] / chances[chosen]
+        fair = torch.rand(count, generator=generator, dtype=torch.float64) < worth / worth.max()
+        device = self.weights.device
+        return chosen.to(device), worth.to(device), fair.to(device)

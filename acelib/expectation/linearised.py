@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .._checks import as_generator
 from .._devices import double
 from .._intervals import satterthwaite
 from .._models import Model
@@ -22,7 +21,7 @@ from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from .estimators import Estimate, whole_blocks
 from .expansion import Expansion
-from .row_moments import KEPT_ROWS, RowMoments
+from .row_moments import KEPT_ROWS, RowMoments, spread_of
 from .skewness import NOTABLE
 
 FOLDS = 4  # of the draws: the coefficient of a fold comes from the others
@@ -60,7 +59,7 @@ def linearised(
         Peherstorfer, Willcox and Gunzburger, Optimal model management for multifidelity Monte Carlo estimation, SIAM
         Journal on Scientific Computing 38, 2016.
     """
-    chosen, worth = expansion.drawn(draws, seed)
+    chosen, worth, fair = expansion.drawn(draws, seed)
     distinct, place = chosen.unique(return_inverse=True)
     rows = distinct if expansion.index is None else expansion.index[distinct]
     known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns, expansion.link)], 1)
@@ -83,8 +82,8 @@ def linearised(
         covariance,
         expansion.cost + len(answer) * len(distinct),
         expansion.num_rows,
-        _spread(difference.added(level.scatter)),
-        y[:, _fair(worth, seed)],
+        spread_of(difference.added(level.own)),
+        y[:, fair.nonzero()[:KEPT_ROWS, 0]],
         freedom=float(freedom.min()),
         skewness=_skewness(apart, covariance),
     )
@@ -97,19 +96,19 @@ class _Level:
     Attributes:
         mean: ``(m, outputs)``.
         covariance: ``(outputs, m, m)`` its sampling covariance.
-        scatter: ``(outputs, m, m)`` covariance of single rows.
+        own: ``(outputs, m, m)`` covariance of single rows.
         freedom: degrees of freedom of ``covariance``.
     """
 
     mean: Tensor
     covariance: Tensor
-    scatter: Tensor
+    own: Tensor
     freedom: float
 
     @property
     def size(self) -> Tensor:
         """``(outputs, 1, 1)`` how large the covariance of the average is in units of that of the rows."""
-        whole, own = (t.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] for t in (self.covariance, self.scatter))
+        whole, own = (t.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] for t in (self.covariance, self.own))
         least = 1 / (self.freedom + 1)
         return torch.where(own > 0, whole / own.clamp_min(torch.finfo(own.dtype).tiny), least)
 
@@ -134,10 +133,10 @@ class _Level:
             curves = _lines(expansion, at, part) if straight else expansion.predicted(at, values, part)
             weights = expansion.weights[part] * n
             moments.add(_picked(curves, expansion, columns), weights, None if labels is None else labels[part])
-        mean, covariance, scatter = moments.mean, moments.covariance(), moments.scatter / moments.rows.weight
+        mean, covariance, own = moments.mean, moments.covariance(), moments.own_covariance()
         if basis is not None:
-            mean, covariance, scatter = basis @ mean, basis @ covariance @ basis.T, basis @ scatter @ basis.T
-        return cls(mean, covariance, scatter, float("inf") if moments.freedom is None else moments.freedom)
+            mean, covariance, own = basis @ mean, basis @ covariance @ basis.T, basis @ own @ basis.T
+        return cls(mean, covariance, own, float("inf") if moments.freedom is None else moments.freedom)
 
 
 def _lines(expansion: Expansion, at: Sequence[int], part: Tensor | slice) -> Tensor:
@@ -210,19 +209,6 @@ class _Difference:
         slack = torch.diag_embed(SLACK * diagonal.sum(1, keepdim=True).expand_as(diagonal))
         whole = torch.linalg.cholesky_ex(found + slack + torch.finfo(slack.dtype).tiny).info == 0
         return torch.where(whole[:, None, None], found, size * self.own)
-
-
-def _fair(worth: Tensor, seed: int | None) -> Tensor:
-    """Return numbers of some draws that fall on any row with its share in the average: a fair sample of curves."""
-    even = torch.rand(len(worth), generator=as_generator(seed), dtype=torch.float64) < (worth / worth.max()).cpu()
-    return even.nonzero()[:KEPT_ROWS, 0].to(worth.device)
-
-
-def _spread(scatter: Tensor) -> Tensor:
-    """Return the ``(m, outputs)`` standard deviation of curves with this covariance, each centred over the values."""
-    centred = scatter - scatter.mean(1, keepdim=True)
-    centred = centred - centred.mean(2, keepdim=True)
-    return centred.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
 
 
 def _skewness(apart: Tensor, covariance: Tensor) -> Tensor | None:

@@ -116,6 +116,18 @@ class _Waiting:
         return self.y[:, some], self.w[some], None if self.labels is None else self.labels[some]
 
 
+def spread_of(covariance: Tensor) -> Tensor:
+    """Return the ``(m, outputs)`` standard deviation of curves with this covariance, each centred over the values.
+
+    Args:
+        covariance: ``(outputs, m, m)`` of single curves.
+    """
+    # Centred in full: from sums of the covariance alone, curves that are all parallel would not cancel to 0.
+    centred = covariance - covariance.mean(1, keepdim=True)
+    centred -= centred.mean(2, keepdim=True)
+    return centred.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
+
+
 class RowMoments:
     """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation.
 
@@ -225,6 +237,10 @@ class RowMoments:
             return torch.full_like(scatter, torch.nan)
         return scatter * (count / (count - 1) / self.rows.weight**2)
 
+    def own_covariance(self) -> Tensor:
+        """Return the ``(outputs, m, m)`` covariance of the curves of single rows."""
+        return self.scatter * (self.count / max(1, self.count - 1) / self.rows.weight)
+
     @property
     def freedom(self) -> float | None:
         """Degrees of freedom of ``covariance``: rows, or groups, minus 1; their effective number if weights differ."""
@@ -249,11 +265,7 @@ class RowMoments:
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
-        # Centred in full: from sums of the scatter alone, curves that are all parallel would not cancel to 0.
-        centred = self.scatter - self.scatter.mean(1, keepdim=True)
-        centred -= centred.mean(2, keepdim=True)
-        variance = centred.diagonal(dim1=1, dim2=2).clamp_min(0) / self.rows.weight
-        return (variance * (self.count / max(1, self.count - 1))).sqrt().T
+        return spread_of(self.own_covariance())
 
     def individual(self) -> Tensor:
         """Return the ``(m, r, outputs)`` outputs of at most ``keep`` rows, spread evenly: tables are often sorted."""

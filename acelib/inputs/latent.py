@@ -22,6 +22,7 @@ from .._checks import as_count, as_float_tensor, as_generator
 from .base import InputModel
 from .domain import FiniteSet, Interval
 from .intervention import Block, Intervention, blocks
+from .local import Local
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -59,23 +60,18 @@ class LatentIntervention(Intervention):
         return len(self.draws) * len(self.slot_weights)
 
     @cached_property
-    def base_rows(self) -> Tensor | None:
-        """``(num_rows, k)`` the draws beside their classes, where only normal latents are set; else None."""
-        if max(self.columns) >= self.draws.shape[1]:
-            return None
-        numbers, slots = torch.arange(self.num_rows, device=self.values.device), len(self.slot_weights)
-        return torch.cat([self.draws[numbers // slots], self.one_hot[self.classes[0]][numbers % slots]], dim=1)
-
-    @cached_property
-    def weights(self) -> Tensor | None:
-        """``(num_rows,)`` weights of ``base_rows``; None where there are none."""
-        return None if self.base_rows is None else self.slot_weights.repeat(len(self.draws))
-
-    @cached_property
     def groups(self) -> Tensor | None:
         """``(num_rows,)`` number of each row's draw; None where a draw has a single row."""
         slots = len(self.slot_weights)
         return torch.arange(self.num_rows, device=self.values.device) // slots if slots > 1 else None
+
+    def local(self) -> Local | None:
+        """Return the draws beside their classes, where only normal latents are set: a class changes the others too."""
+        if max(self.columns) >= self.draws.shape[1]:
+            return None
+        numbers, slots = torch.arange(self.num_rows, device=self.values.device), len(self.slot_weights)
+        rows = torch.cat([self.draws[numbers // slots], self.one_hot[self.classes[0]][numbers % slots]], dim=1)
+        return Local(rows, self.columns, lambda model, x, _: model(x), self.slot_weights.repeat(len(self.draws)))
 
     def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
         """Yield the draws beside their classes in blocks, see ``Intervention.rows``."""

@@ -43,6 +43,14 @@ def test_of_a_linear_network_it_is_the_row_average(feature, values):
     assert found.method == "linearised" and found.check is None
 
 
+def test_of_a_network_that_is_linear_in_each_input_it_is_the_row_average_too():
+    """There the curves of single rows differ in their slopes, so that their spread is not 0."""
+    exact, found = both(lambda x: x[:, :1] * x[:, 1:2], InputDistribution.fit(draw()), 0, ALPHAS, rows=7)
+    for name in ("values", "stderr", "spread", "covariances"):
+        assert torch.allclose(getattr(found, name), getattr(exact, name), rtol=1e-9, atol=1e-12), name
+    assert exact.spread.min() > 0.1
+
+
 @pytest.mark.parametrize("link", [None, "softmax", "sigmoid", lambda z: z.square().sum(1, keepdim=True)])
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
 def test_it_is_unbiased(link, activation):
@@ -181,22 +189,16 @@ def test_without_a_derivative_it_is_refused():
 
 
 def test_individual_curves_are_a_fair_sample():
-    """Rows that matter are drawn more often; the curves that are shown are thinned to what the rows are like."""
+    """Rows that matter, here those with a steep slope, are drawn more often; the curves shown are thinned to all."""
     X = draw(2000)
-    net = nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()).double()
-    with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, 6.0, 0, 0, 0]]))
     inputs = InputDistribution.fit(X)
-    exact = interventional_expectation(net, inputs, 0, [0.0])
-    seen = []
-    for seed in range(60):
-        e = interventional_expectation(
-            net[0], inputs, 0, [0.0], method="linearised", rows=60, link="sigmoid", seed=seed
-        )
-        seen.append(e.individual[0, :, 0])
-    middle = torch.cat(seen)  # the share of sure answers, which are drawn less often
-    sure, wanted = ((t - 0.5).abs() > 0.4 for t in (middle, net(X)[:, 0]))
-    assert abs(sure.double().mean() - wanted.double().mean()) < 0.06 and len(exact.values) == 1
+    networks = admitted(lambda x: x[:, :1] * torch.exp(2 * x[:, 1:2]), inputs, derivatives=True)
+    e = expectation_of(networks, 0, [0.0], method="linearised", rows=60, budget=1)
+    chosen, _, fair = networks.expansions[0].drawn(5000, 1)
+    steep = X[:, 1] > 1
+    everywhere, drawn, shown = (part.double().mean() for part in (steep, steep[chosen], steep[chosen][fair]))
+    assert drawn > 2 * everywhere and abs(shown - everywhere) < 0.03
+    assert 0 < e.individual.shape[1] < 50 and fair.sum() > 500
 
 
 def landings(n=40, steps=7, d=3):
