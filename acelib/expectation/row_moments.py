@@ -239,7 +239,12 @@ class RowMoments:
 
     def own_covariance(self) -> Tensor:
         """Return the ``(outputs, m, m)`` covariance of the curves of single rows."""
-        return self.scatter * (self.count / max(1, self.count - 1) / self.rows.weight)
+        return self.scatter * self._one_row
+
+    @property
+    def _one_row(self) -> float:
+        """What the scatter is multiplied with for the covariance of single rows."""
+        return self.count / max(1, self.count - 1) / self.rows.weight
 
     @property
     def freedom(self) -> float | None:
@@ -265,7 +270,7 @@ class RowMoments:
 
     def spread(self) -> Tensor:
         """Return the ``(m, outputs)`` standard deviation over rows of the curves, each centred over the values."""
-        return spread_of(self.own_covariance())
+        return spread_of(self.scatter) * self._one_row**0.5
 
     def individual(self) -> Tensor:
         """Return the ``(m, r, outputs)`` outputs of at most ``keep`` rows, spread evenly: tables are often sorted."""
