@@ -9,6 +9,7 @@ sigma-point cubature need only moments, but they are biased by an unknown amount
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -175,6 +176,7 @@ def expectation_of(
     elif local is not None:
         expansion = _expansion(networks, local, outputs, seed, chunk)
         options: dict[str, Any] = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
+        options["at_knots"] = partial(networks.inputs.do, feature)
         estimate = linearised(call, answer, local, expansion, **options)
     else:
         known = None

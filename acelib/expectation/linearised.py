@@ -4,11 +4,14 @@ With h(r, a) the linear step at row r and y(r, a) the network there, the row ave
 rows, plus that of y - h, which a few rows estimate without bias: a control variate, or two-level Monte Carlo. The rows
 are drawn with replacement with known probabilities (see ``expansion``), so that the error of the second part is the
 standard error of a mean of independent draws. Where h explains little its coefficient is fitted on other draws.
+
+With many values of one input most drawn rows are answered at a few of them, and a spline runs between: a third level,
+whose own error the rows that are answered at all values correct.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +24,7 @@ from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from .estimators import Estimate, whole_blocks
 from .expansion import Expansion
+from .knots import Knots
 from .row_moments import KEPT_ROWS, RowMoments, spread_of
 from .skewness import NOTABLE
 
@@ -40,6 +44,7 @@ def linearised(
     chunk: int,
     groups: Tensor | None,
     columns: Sequence[int] | None = None,
+    at_knots: Callable[[Tensor], Intervention] | None = None,
 ) -> Estimate:
     """Return the average over all rows by slopes, corrected on drawn rows; unbiased for the average over the rows.
 
@@ -48,45 +53,98 @@ def linearised(
         answer: what the columns are set to.
         local: the same columns as coordinates of the rows.
         expansion: the same networks around the rows of the answer.
-        draws: how many rows are drawn, with replacement.
+        draws: the price of the correction: as many model rows as so many rows cost under all values.
         seed: seed of the draws; the same for every feature.
         chunk: most model rows in one call.
         groups: ``(N,)`` labels of dependent rows of the answer.
         columns: which of the explained outputs ``model`` returns; None for all.
+        at_knots: the answer at other values ``(q,)``; then most drawn rows are answered at a few values, and a spline
+            runs between them (see ``knots``). None: at all values.
 
     References:
         Owen, Monte Carlo theory, methods and examples, Sec. 8.9 (control variates) and 9.1 (importance sampling);
         Peherstorfer, Willcox and Gunzburger, Optimal model management for multifidelity Monte Carlo estimation, SIAM
-        Journal on Scientific Computing 38, 2016.
+        Journal on Scientific Computing 38, 2016; Giles, Multilevel Monte Carlo methods, Acta Numerica 24, 2015.
     """
-    chosen, worth, fair = expansion.drawn(draws, seed)
-    distinct, place = chosen.unique(return_inverse=True)
-    rows = distinct if expansion.index is None else expansion.index[distinct]
-    known = torch.cat([double(y) for y, _ in whole_blocks(model, answer, chunk, rows, columns, expansion.link)], 1)
+    knots = None if at_knots is None else Knots.of(answer.values)
+    whole, short = (draws, 0) if knots is None else knots.shared_out(draws)
+    knots = knots if short else None
+    chosen, worth, fair = expansion.drawn(whole + short, seed)
+    first, last = slice(whole, None), slice(whole)
+
+    def known(at: Intervention, part: slice) -> tuple[Tensor, int]:
+        """Return what the network answers on some of the draws ``(m, draws, outputs)``, and on how many rows."""
+        distinct, place = chosen[part].unique(return_inverse=True)
+        rows = distinct if expansion.index is None else expansion.index[distinct]
+        found = [double(y) for y, _ in whole_blocks(model, at, chunk, rows, columns, expansion.link)]
+        return torch.cat(found, 1)[:, place], len(distinct)
+
+    def linear(part: slice) -> Tensor:
+        distinct, place = chosen[part].unique(return_inverse=True)
+        found = expansion.predicted(local.columns, answer.values, distinct)
+        return double(_picked(found, expansion, columns))[:, place]
+
+    y, rows = known(answer, last)
+    steps, cost = [], expansion.cost + len(answer) * rows
+    if knots is None or at_knots is None:
+        steps.append(Step(linear(last), y, worth))
+    else:
+        some, rows = known(at_knots(knots.values), first)
+        steps.append(Step(linear(first), knots.between(some), worth[first]))
+        steps.append(Step(knots.between(y[knots.places]), y, worth[last]))
+        cost += len(knots.places) * rows
     level = _Level.of(expansion, local.columns, answer.values, groups, columns, chunk)
-    linear = double(_picked(expansion.predicted(local.columns, answer.values, distinct), expansion, columns))
-    y, h = known[:, place], linear[:, place]  # (m, draws, outputs)
-    beta = _coefficients(y, h, worth)
-    # each draw is an estimate of the whole: beta times the mean of h, and the weighted rest
-    each = beta * level.mean[:, None] + worth[:, None] * (y - beta * h)
-    values = each.mean(1)
-    apart = (each - values[:, None]).permute(2, 0, 1)
-    drawn = apart @ apart.mT / (draws * (draws - 1))  # (outputs, m, m)
-    difference = _Difference(y, h, (values, level.mean), worth)
-    over_rows = difference.added(level.covariance, level.size)
-    covariance = over_rows + drawn
-    sizes = (part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, drawn))
-    freedom = satterthwaite(list(zip(sizes, (level.freedom, draws - 1), strict=True)))
+    values, drawn = level.mean, []
+    for step in steps:
+        values = step.taken(values)
+        drawn.append(step.covariance)
+    more = sum(step.more for step in steps)
+    over_rows = _added(level.covariance, more, steps[0].own, level.size)
+    covariance = over_rows + sum(drawn)
+    sizes = [part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, *drawn)]
+    freedoms = level.freedom, *(step.draws - 1 for step in steps)
     return Estimate(
         values,
         covariance,
-        expansion.cost + len(answer) * len(distinct),
+        cost,
         expansion.num_rows,
-        spread_of(difference.added(level.own)),
-        y[:, fair.nonzero()[:KEPT_ROWS, 0]],
-        freedom=float(freedom.min()),
-        skewness=_skewness(apart, covariance),
+        spread_of(_added(level.own, more, steps[0].own)),
+        y[:, fair[last].nonzero()[:KEPT_ROWS, 0]],
+        freedom=float(satterthwaite(list(zip(sizes, freedoms, strict=True))).min()),
+        skewness=_skewness(steps, covariance),
     )
+
+
+class Step:
+    """From the average of coarse curves to that of finer ones, by both on the same drawn rows.
+
+    Args:
+        coarse: ``(m, draws, outputs)`` curves whose average over all rows is known, or estimated on other draws.
+        fine: the finer curves of the same rows.
+        worth: ``(draws,)`` weights of the draws.
+    """
+
+    def __init__(self, coarse: Tensor, fine: Tensor, worth: Tensor) -> None:
+        self.coarse, self.fine, self.worth, self.draws = coarse, fine, worth, len(worth)
+
+    def taken(self, mean: Tensor) -> Tensor:
+        """Return the average of the fine curves, ``(m, outputs)``, from that of the coarse ones."""
+        beta = _coefficients(self.fine, self.coarse, self.worth)
+        # each draw is an estimate of the whole: beta times the coarse mean, and the weighted rest
+        each = beta * mean[:, None] + self.worth[:, None] * (self.fine - beta * self.coarse)
+        values = each.mean(1)
+        self.apart = (each - values[:, None]).permute(2, 0, 1)
+        shares = self.worth / self.draws
+        pairs = ((self.fine, values), (self.coarse, mean))
+        centred = [(t - centre[:, None]).permute(2, 0, 1) for t, centre in pairs]
+        self.own, linear = ((t * shares) @ t.mT for t in centred)
+        self.more = self.own - linear  # how much wider the fine curves spread over rows than the coarse ones
+        return values
+
+    @property
+    def covariance(self) -> Tensor:
+        """``(outputs, m, m)`` of the error that the draws of this step bring."""
+        return self.apart @ self.apart.mT / (self.draws * (self.draws - 1))
 
 
 @dataclass(frozen=True)
@@ -179,46 +237,32 @@ def _coefficients(y: Tensor, h: Tensor, worth: Tensor) -> Tensor:
     return found
 
 
-class _Difference:
-    """How much wider the network's curves spread over rows than the linear ones, by the drawn rows.
+def _added(covariance: Tensor, more: Tensor, own: Tensor, size: Tensor | float = 1.0) -> Tensor:
+    """Return a covariance ``(outputs, m, m)`` of linear curves as that of the network's.
+
+    The difference is without bias but may leave no covariance; there that of the drawn rows alone takes its place.
 
     Args:
-        y: ``(m, draws, outputs)`` the network under all values.
-        h: the linear step there.
-        centres: ``(m, outputs)`` of the averages of y and of h.
-        worth: ``(draws,)`` weights of the draws.
+        covariance: of single linear curves, or of their average.
+        more: how much the covariance of the network's curves exceeds that of the linear ones.
+        own: the covariance of the network's curves by drawn rows alone.
+        size: how large the covariance is in units of single curves, ``(outputs, 1, 1)`` or a number.
     """
-
-    def __init__(self, y: Tensor, h: Tensor, centres: tuple[Tensor, Tensor], worth: Tensor) -> None:
-        shares = worth / len(worth)
-        apart = [(t - centre[:, None]).permute(2, 0, 1) for t, centre in zip((y, h), centres, strict=True)]
-        self.own, linear = ((t * shares) @ t.mT for t in apart)
-        self.more = self.own - linear
-
-    def added(self, covariance: Tensor, size: Tensor | float = 1.0) -> Tensor:
-        """Return a covariance ``(outputs, m, m)`` of linear curves as that of the network's.
-
-        The difference is without bias but may leave no covariance; there that of the drawn rows alone takes its place.
-
-        Args:
-            covariance: of single linear curves, or of their average.
-            size: how large it is in units of single ones, ``(outputs, 1, 1)`` or a number.
-        """
-        found = covariance + size * self.more
-        diagonal = covariance.diagonal(dim1=1, dim2=2) + (size * self.own).diagonal(dim1=1, dim2=2)
-        slack = torch.diag_embed(SLACK * diagonal.sum(1, keepdim=True).expand_as(diagonal))
-        whole = torch.linalg.cholesky_ex(found + slack + torch.finfo(slack.dtype).tiny).info == 0
-        return torch.where(whole[:, None, None], found, size * self.own)
+    found = covariance + size * more
+    diagonal = covariance.diagonal(dim1=1, dim2=2) + (size * own).diagonal(dim1=1, dim2=2)
+    slack = torch.diag_embed(SLACK * diagonal.sum(1, keepdim=True).expand_as(diagonal))
+    whole = torch.linalg.cholesky_ex(found + slack + torch.finfo(slack.dtype).tiny).info == 0
+    return torch.where(whole[:, None, None], found, size * own)
 
 
-def _skewness(apart: Tensor, covariance: Tensor) -> Tensor | None:
+def _skewness(steps: Sequence[Step], covariance: Tensor) -> Tensor | None:
     """Return the ``(m, outputs)`` skewness of the estimate, None for little.
 
     Args:
-        apart: ``(outputs, m, draws)`` deviations of what each draw says.
+        steps: with the deviations of what each draw says.
         covariance: ``(outputs, m, m)`` of the estimate.
     """
     variance = covariance.diagonal(dim1=1, dim2=2)
-    third = apart.pow(3).sum(2) / apart.shape[2] ** 3
+    third = sum(step.apart.pow(3).sum(2) / step.draws**3 for step in steps)
     found = (third / variance.clamp_min(torch.finfo(variance.dtype).tiny).pow(1.5)).clamp(-1, 1).T
     return found if float(found.abs().max()) > NOTABLE else None
