@@ -100,8 +100,9 @@ class AverageCausalEffect:
     ) -> None:
         check_input_model(inputs)
         check_method(method, budget)
-        self.options: dict[str, Any] = dict(method=method, chunk_size=chunk_size, seed=seed, groups=groups)
-        self.budget, self.seed = budget, seed
+        rows = None if rows is None else as_count(rows, "rows", "the most rows of each average", minimum=2)
+        self.options: dict[str, Any] = dict(method=method, budget=budget, rows=rows)
+        self.options |= dict(chunk_size=chunk_size, seed=seed, groups=groups)
         self._entrance: dict[str, Any] = dict(derivatives=method in DIFFERENTIATED, link=link)
         networks = admitted(model, inputs, **self._entrance)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
@@ -109,7 +110,6 @@ class AverageCausalEffect:
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)
-        self.rows = None if rows is None else as_count(rows, "rows", "the most rows of each average", minimum=2)
         self._cache: tuple[Kept, ...] = ()
 
     def __repr__(self) -> str:
@@ -117,7 +117,7 @@ class AverageCausalEffect:
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return told(self._ask(self._networks(), feature, values, targets, self.rows))
+        return told(self._ask(self._networks(), feature, values, targets, None))
 
     def regress(
         self,
@@ -187,11 +187,11 @@ class AverageCausalEffect:
         curves, expectations = {}, {}
         for column in columns:
             name, domain = self.inputs.feature_names[column], self._domain(column)
-            values, rows = domain.grid(num, grid), self._rows(num)
-            fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
+            values, share = domain.grid(num, grid), self._share(num)
+            fitted, e = self._fit(networks, column, domain, values, wanted, share, **options)
             for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
                 values = refined(values, fitted, added)
-                fitted, e = self._fit(networks, column, domain, values, wanted, rows, **options)
+                fitted, e = self._fit(networks, column, domain, values, wanted, share, **options)
             expectations[name], fitted = e, judged(fitted, self.inputs, column)
             curves.update({(name, self.target_names[t]): c for t, c in zip(wanted, fitted, strict=True)})
         index = tuple(self.inputs.feature(name)[0] for name in expectations)
@@ -305,16 +305,16 @@ class AverageCausalEffect:
         self._cache = (*valid, Kept(curves, now, state()))
         return curves
 
-    def _rows(self, num: int) -> int:
-        """Return the most rows of each average when all features are regressed on ``num`` values."""
+    def _share(self, num: int) -> int:
+        """Return the rows that the budget has for each average when all features are regressed on ``num`` values."""
         free = self.inputs.num_features - len(self.inputs.fixed)
-        return self.rows or max(MIN_ROWS, self.budget // (num * max(1, free)))
+        return max(MIN_ROWS, self.options["budget"] // (num * max(1, free)))
 
     def _ask(
-        self, networks: Networks, feature: Feature, values: Any, targets: Sequence[int] | None, rows: int | None
+        self, networks: Networks, feature: Feature, values: Any, targets: Sequence[int] | None, share: int | None
     ) -> Expectation:
-        """Return the expectation from at most so many rows, or from the budget, its outputs named."""
-        e = expectation_of(networks, feature, values, budget=self.budget, rows=rows, outputs=targets, **self.options)
+        """Return the expectation from a share of the budget, in rows for each value, or from all, its outputs named."""
+        e = expectation_of(networks, feature, values, share=share, outputs=targets, **self.options)
         named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
         return replace(e, target_names=named)
 
@@ -325,12 +325,12 @@ class AverageCausalEffect:
         domain: Domain,
         values: Tensor,
         targets: list[int],
-        rows: int,
+        share: int,
         family: str,
         order: int,
         baseline: Any,
     ) -> tuple[Sequence[Regressor], Expectation]:
-        e = self._ask(networks, column, values, targets, rows)
+        e = self._ask(networks, column, values, targets, share)
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
                 raise ValueError(
@@ -355,13 +355,13 @@ class AverageCausalEffect:
         """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
         domain = self._domain(column)
         nodes, weights = quadrature(domain)
-        e = self._ask(networks, column, torch.cat([distinct.double(), nodes]), targets, self.rows)
+        e = self._ask(networks, column, torch.cat([distinct.double(), nodes]), targets, None)
         doubts.add(e)
         return effects_of(e, weights, domain)
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
-        generator = as_generator(self.seed)
+        generator = as_generator(self.options["seed"])
         domains = self.inputs.domain
         candidates = [c for c in curves.feature_index if isinstance(domains[c], Interval) and domains[c].width > 0]
         if not candidates:
@@ -374,7 +374,7 @@ class AverageCausalEffect:
         missed: dict[str, float] = {}
         for column in sorted(candidates[i] for i in order):
             values = checked_values(domains[column], count, asked.get(column), generator)
-            e = self._ask(networks, column, values, None, self._rows(CHEBYSHEV_VALUES))
+            e = self._ask(networks, column, values, None, self._share(CHEBYSHEV_VALUES))
             fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
             error = (torch.stack(fitted, dim=1) - e.values.cpu()).abs().amax(0)
             span = spans[curves.feature_index.index(column)]

@@ -23,11 +23,13 @@ from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from ..inputs.support import Later
+from .choice import FEWEST, choice, linear_rows, without_linear
 from .estimators import Estimate, cubature, row_average, taylor
 from .expansion import Expansion
 from .linearised import linearised
 from .moment_errors import Known, enough_rows
 from .networks import Networks, admitted
+from .pilot import Pilot, pilot
 from .reliability import told
 from .result import Check, Expectation
 
@@ -64,8 +66,10 @@ def interventional_expectation(
             of ``InputModel`` of your own.
         feature: name, index, or a tuple of them; a pair (step, channel) of sequences with feedback.
         values: ``(m,)``, or ``(m, w)`` for a tuple of w features.
-        method: "monte_carlo" averages over all rows. "auto" does so while rows x values stay within ``budget``,
-            else over a seeded subset that fits it (at least 100 rows); without rows it uses cubature and warns.
+        method: "monte_carlo" averages over all rows. "auto" does so while rows x values stay within ``budget``; else a
+            trial on a few rows tells whether a seeded subset that fits it (at least 100 rows) or the linearised average
+            has the smaller error for that price, and ``reason`` of the result says so; without rows it uses cubature
+            and warns.
             "linearised" takes the slopes of all rows, one pass for all features and values, applies ``link`` after the
             linear step, and corrects the average without bias on ``rows`` rows (default 100) that the network answers,
             drawn by how much they matter; where there are no more rows than that it averages them all. "taylor" is the
@@ -138,24 +142,34 @@ def expectation_of(
     groups: Any = None,
     progress: bool = False,
     outputs: Sequence[int] | None = None,
+    share: int | None = None,
 ) -> Expectation:
-    """Return what ``interventional_expectation`` returns, for networks that were admitted already."""
+    """Return what ``interventional_expectation`` returns, for networks that were admitted already.
+
+    ``share`` is the part of the budget, in rows for each value, that one of several features has.
+    """
     budget = check_method(method, budget)
     chunk = as_chunk(chunk_size)
     as_generator(seed)  # for its checks
     answer = networks.inputs.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
+    if rows is None and method in ("monte_carlo", "linearised"):
+        rows = share
     if method == "linearised" and 0 < answer.num_rows <= (rows or DRAWN):
         method, rows = "monte_carlo", None  # all rows cost no more, and leave nothing to correct
-    local = answer.local() if method == "linearised" else None
-    if method == "linearised" and local is None:
-        why = "setting it is not all that the intervention does to a row" if answer.num_rows else "there are no rows"
-        raise ValueError(f"method must be 'auto' for do({answer.name}), got 'linearised': {why}")
     labels = answer.groups if groups is None else as_labels(groups, answer.num_rows).to(answer.values.device)
     if rows is None and method == "monte_carlo":
         rows = max(2, answer.num_rows)
-    index = subset(answer, budget, seed, labels, rows)
+    local, reason = None, None
+    if method == "linearised":
+        local = answer.local()
+        if local is None:
+            why = without_linear(networks, answer, local) if answer.num_rows else "there are no rows"
+            raise ValueError(f"method must be 'auto' for do({answer.name}), got 'linearised': {why}")
+    elif method == "auto" and answer.num_rows:
+        method, rows, local, reason = _chosen(networks, answer, labels, outputs, rows, share, budget, seed, chunk)
+    index = subset(answer, budget, seed, labels, share if rows is None else rows)
 
     def average() -> Estimate:
         part = None if labels is None else labels if index is None else labels[index]
@@ -163,21 +177,21 @@ def expectation_of(
         return row_average(call, answer, columns=outputs, link=networks.link, **options)
 
     if method == "auto":
-        method = "monte_carlo" if answer.num_rows else "cubature"
-        if not answer.num_rows:
-            warn_caller(
-                "the input model has no rows, so the expectation is approximated from its moments by cubature and "
-                "its bias is unknown; give rows (InputDistribution.fit) for an average with an error bar",
-                ApproximationWarning,
-            )
+        method, reason = "cubature", "the input model has no rows"
+        warn_caller(
+            "the input model has no rows, so the expectation is approximated from its moments by cubature and "
+            "its bias is unknown; give rows (InputDistribution.fit) for an average with an error bar",
+            ApproximationWarning,
+        )
     check = None
     if method == "monte_carlo":
         estimate = average()
     elif local is not None:
         expansion = _expansion(networks, local, outputs, seed, chunk)
         options: dict[str, Any] = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
-        options["at_knots"] = partial(networks.inputs.do, feature)
-        estimate = linearised(call, answer, local, expansion, **options)
+        if len(local.shape or ()) > 1:
+            options["trial"] = _trial(networks, local, outputs, seed, chunk)
+        estimate = linearised(call, answer, local, expansion, at_knots=partial(networks.inputs.do, feature), **options)
     else:
         known = None
         if answer.num_rows:
@@ -186,15 +200,58 @@ def expectation_of(
             few = subset(answer, budget, seed, labels, enough_rows(answer, width))
             known = Known(few, labels if labels is None or few is None else labels[few], width, budget)
         estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk, known=known)
-    return _present(answer, estimate, check, method, len(networks.models))
+    return _present(answer, estimate, check, method, len(networks.models), reason)
+
+
+def _chosen(
+    networks: Networks,
+    answer: Intervention,
+    labels: Tensor | None,
+    outputs: Sequence[int] | None,
+    rows: int | None,
+    share: int | None,
+    budget: int,
+    seed: int | None,
+    chunk: int,
+) -> tuple[str, int | None, Local | None, str]:
+    """Return method, rows, the coordinates of a linear step, and the reason of "auto" where there are rows."""
+    if rows is not None:
+        return "monte_carlo", rows, None, f"at most {rows} rows were asked for"
+    few = subset(answer, budget, seed, labels, share)
+    if few is None or len(few) == int((answer.weights > 0).sum() if answer.weights is not None else answer.num_rows):
+        return "monte_carlo", None, None, "all rows fit the budget"
+    plain, local = len(few), answer.local()
+    if (why := without_linear(networks, answer, local)) or local is None:
+        return "monte_carlo", plain, None, f"not all rows fit the budget, and {why}"
+    left = linear_rows(networks, local, len(_expanded(networks, outputs)), plain, budget)
+    if left < FEWEST:
+        return "monte_carlo", plain, None, "not all rows fit the budget, and the slopes of a linear step cost too much"
+    found = choice(_trial(networks, local, outputs, seed, chunk), plain, left)
+    linear = local if found.method == "linearised" else None
+    return found.method, found.rows, linear, f"not all rows fit the budget, and {found.reason}"
+
+
+def _expanded(networks: Networks, outputs: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the outputs before the link that are needed."""
+    return tuple(range(networks.bare[0].outputs) if outputs is None or networks.link is not None else outputs)
+
+
+def _trial(networks: Networks, local: Local, outputs: Sequence[int] | None, seed: int | None, chunk: int) -> Pilot:
+    """Return what a pilot says of the networks at these rows, once for all answers to the same rows."""
+    columns = _expanded(networks, outputs)
+    for (where, *what), found in networks.trials:
+        if what == [columns, seed] and where.same(local):
+            return found
+    found = pilot(networks.bare, local, columns, networks.link, seed, chunk)
+    networks.trials.append(((local, columns, seed), found))
+    return found
 
 
 def _expansion(
     networks: Networks, local: Local, outputs: Sequence[int] | None, seed: int | None, chunk: int
 ) -> Expansion:
     """Return the networks linearised around rows, once for all answers that set coordinates of the same rows."""
-    every = range(networks.bare[0].outputs)
-    columns = tuple(every if outputs is None or networks.link is not None else outputs)
+    columns = _expanded(networks, outputs)
     for expansion in networks.expansions:
         if expansion.serves(local, columns):
             return expansion
@@ -230,7 +287,9 @@ def subset(
     return chosen if present is None else present[chosen]
 
 
-def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, method: str, count: int) -> Expectation:
+def _present(
+    answer: Intervention, estimate: Estimate, check: Estimate | None, method: str, count: int, reason: str | None
+) -> Expectation:
     """Return the columns of a joint model, split and named."""
     largest = max(float(one.values.abs().max()) for one in (estimate, check) if one is not None)
     if largest > LARGEST:
@@ -265,6 +324,7 @@ def _present(answer: Intervention, estimate: Estimate, check: Estimate | None, m
         covariances=compact(estimate.covariance[:width]),
         freedom=estimate.freedom,
         skewness=None if estimate.skewness is None else compact(estimate.skewness[:, :width]),
+        reason=reason,
         _later=Later(answer.keep_support()),
     )
 

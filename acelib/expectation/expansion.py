@@ -11,9 +11,10 @@ explained output there, mixed with equal ones so that no weight exceeds 1 / UNIF
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,6 +44,8 @@ class Expansion:
         slopes: ``(k, S, outputs, n)`` their derivatives: those of one input lie together.
         weights: ``(n,)`` shares of the rows in the average, float64, with the sum 1.
         link: what is applied to the outputs, or None.
+        models: the networks before the link.
+        chunk: most rows of a call.
     """
 
     local: Local
@@ -52,6 +55,8 @@ class Expansion:
     slopes: Tensor
     weights: Tensor
     link: Link | None
+    models: Sequence[Admitted]
+    chunk: int
 
     @classmethod
     def build(
@@ -63,6 +68,7 @@ class Expansion:
         link: Link | None,
         seed: int | None,
         chunk: int,
+        most: int | None = None,
     ) -> Expansion:
         """Return the networks linearised around rows.
 
@@ -71,12 +77,14 @@ class Expansion:
             local: the coordinates at the rows.
             columns: the outputs that are needed.
             link: what is applied to them.
-            seed: seed of the rows, where the slopes of all would be more than ``SLOPES`` bytes.
+            seed: seed of the rows, where there are more than ``most`` or their slopes are more than ``SLOPES`` bytes.
             chunk: most rows of a call.
+            most: most rows, where so many are enough.
         """
         rows, columns = local.rows, list(columns)
         n, k = rows.shape
-        most = max(2, SLOPES // (k * len(columns) * len(models) * rows.element_size()))
+        held = max(2, SLOPES // (k * len(columns) * len(models) * rows.element_size()))
+        most = held if most is None else min(most, held)
         index = None
         if n > most:
             index = torch.randperm(n, generator=as_generator(seed))[:most].sort().values.to(rows.device)
@@ -97,7 +105,7 @@ class Expansion:
                 # A root at 0 has no slope. Any step does: what it misses is measured.
                 slopes[:, s, :, at] = found.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         weights /= weights.sum()
-        return cls(local, index, tuple(columns), centres, slopes, weights, link)
+        return cls(local, index, tuple(columns), centres, slopes, weights, link, models, chunk)
 
     def serves(self, local: Local, columns: tuple[int, ...]) -> bool:
         """Return whether these are the rows, and the outputs that are wanted."""
@@ -144,21 +152,41 @@ class Expansion:
         return found.flatten(0, 1).permute(1, 2, 0)
 
     @cached_property
-    def chances(self) -> Tensor:
-        """``(n,)`` probabilities of the rows to be drawn for the correction, float64, with the sum 1.
+    def _sizes(self) -> tuple[Tensor, Tensor]:
+        """How far, and how bent, inputs move the explained outputs: mean squares by rows ``(n,)`` and inputs ``(k,)``.
 
-        They grow with how far, and with how bent a line, each input takes the explained outputs from its least value to
-        its greatest: where the link bends much, the network does.
+        They go from an input's least value to its greatest. Where the link bends much, the network does.
         """
-        size = torch.zeros_like(self.weights)
+        rows, inputs = torch.zeros_like(self.weights), self.weights.new_zeros(self.own.shape[1])
         low, high = self.own.amin(0), self.own.amax(0)
         for column in (high > low).nonzero()[:, 0].tolist():
             places = torch.stack([low[column], (low[column] + high[column]) / 2, high[column]])[:, None]
             first, middle, last = double(self.predicted([column], places, slice(None)))
-            size += (first - 2 * middle + last).square().sum(1) + STRAIGHT * (last - first).square().sum(1)
-        size = size.sqrt() * self.weights
+            size = (first - 2 * middle + last).square().sum(1) + STRAIGHT * (last - first).square().sum(1)
+            rows += size
+            inputs[column] = (size * self.weights).sum()
+        return rows, inputs
+
+    @property
+    def importance(self) -> Tensor:
+        """``(k,)`` mean squares of what each input moves, float64; 0 for one that has the same value in all rows."""
+        return self._sizes[1]
+
+    @cached_property
+    def chances(self) -> Tensor:
+        """``(n,)`` probabilities of the rows to be drawn for the correction, float64, with the sum 1."""
+        size = self._sizes[0].sqrt() * self.weights
         total = size.sum()
         return UNIFORM * self.weights + (1 - UNIFORM) * size / total if bool(total > 0) else self.weights
+
+    @cached_property
+    def kept(self) -> dict[Hashable, Any]:
+        """What further levels have computed around some of these rows: one answer after the other needs the same."""
+        return {}
+
+    def numbers(self, some: Tensor) -> Tensor:
+        """Return the numbers of some of the n rows among all rows of the input model."""
+        return some if self.index is None else self.index[some]
 
     def drawn(self, count: int, seed: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the numbers ``(count,)`` of drawn rows among the n, with repeats, their weights, and which are fair.

@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from .._devices import double
 
 KNOTS = 6
-MOST_OF_ALL = 4  # of the price of the drawn rows, one part in so many is for rows answered at all values
-LEAST_DRAWS = 10  # of each kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +22,10 @@ class Knots:
 
     Attributes:
         places: ``(q,)`` numbers of the knots among the values, in ascending order of the values.
-        values: ``(q,)`` the values there.
         weights: ``(m, q)`` what the spline makes of the q known numbers at each of the m values, float64.
     """
 
     places: Tensor
-    values: Tensor
     weights: Tensor
 
     @classmethod
@@ -38,11 +33,14 @@ class Knots:
         """Return the knots of values ``(m, w)``; None where they are few, or not those of one input.
 
         Example:
-            >>> knots = Knots.of(torch.linspace(0, 1, 20)[:, None])
-            >>> assert torch.allclose(knots.between(knots.values[:, None, None] ** 3).flatten(), torch.linspace(0, 1, 20).double() ** 3)
+            >>> values = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None, None]
+            >>> knots = Knots.of(values[..., 0])
+            >>> assert torch.allclose(knots.between(values[knots.places] ** 3), values**3)
         """
         if values.shape[1] > 1:
             return None
+        from scipy.interpolate import CubicSpline  # when it is first needed: it takes long to import
+
         distinct, number = double(values[:, 0]).cpu().unique(return_inverse=True)
         if len(distinct) < 2 * KNOTS:
             return None
@@ -50,17 +48,8 @@ class Knots:
         places = torch.stack([(number == one).nonzero()[0, 0] for one in some])
         spline = CubicSpline(distinct[some].numpy(), torch.eye(KNOTS, dtype=torch.float64).numpy())
         weights = torch.from_numpy(spline(distinct.numpy()))[number]
-        return cls(places.to(values.device), values[places, 0], double(weights.to(values.device)))
+        return cls(places.to(values.device), double(weights.to(values.device)))
 
     def between(self, known: Tensor) -> Tensor:
         """Return curves ``(m, b, outputs)`` from what is known at the knots, ``(q, b, outputs)``."""
         return torch.tensordot(self.weights, double(known), 1)
-
-    def shared_out(self, draws: int) -> tuple[int, int]:
-        """Return how many rows are answered at all values, and how many at the knots, for the price of ``draws`` rows.
-
-        The second is 0 where there are too few of either.
-        """
-        whole = max(LEAST_DRAWS, draws // MOST_OF_ALL)
-        short = (draws - whole) * len(self.weights) // len(self.places)
-        return (whole, short) if short >= max(LEAST_DRAWS, whole) else (draws, 0)

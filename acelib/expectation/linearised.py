@@ -24,7 +24,8 @@ from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from .estimators import Estimate, whole_blocks
 from .expansion import Expansion
-from .knots import Knots
+from .pilot import Pilot
+from .plan import Plan
 from .row_moments import KEPT_ROWS, RowMoments, spread_of
 from .skewness import NOTABLE
 
@@ -43,8 +44,9 @@ def linearised(
     seed: int | None,
     chunk: int,
     groups: Tensor | None,
-    columns: Sequence[int] | None = None,
-    at_knots: Callable[[Tensor], Intervention] | None = None,
+    columns: Sequence[int] | None,
+    at_knots: Callable[[Tensor], Intervention],
+    trial: Pilot | None = None,
 ) -> Estimate:
     """Return the average over all rows by slopes, corrected on drawn rows; unbiased for the average over the rows.
 
@@ -58,47 +60,57 @@ def linearised(
         chunk: most model rows in one call.
         groups: ``(N,)`` labels of dependent rows of the answer.
         columns: which of the explained outputs ``model`` returns; None for all.
-        at_knots: the answer at other values ``(q,)``; then most drawn rows are answered at a few values, and a spline
-            runs between them (see ``knots``). None: at all values.
+        at_knots: the answer at a few of the values ``(q, w)``, where most drawn rows are answered.
+        trial: what a pilot says of the networks' first layers; None: they are not followed.
 
     References:
         Owen, Monte Carlo theory, methods and examples, Sec. 8.9 (control variates) and 9.1 (importance sampling);
         Peherstorfer, Willcox and Gunzburger, Optimal model management for multifidelity Monte Carlo estimation, SIAM
         Journal on Scientific Computing 38, 2016; Giles, Multilevel Monte Carlo methods, Acta Numerica 24, 2015.
     """
-    knots = None if at_knots is None else Knots.of(answer.values)
-    whole, short = (draws, 0) if knots is None else knots.shared_out(draws)
-    knots = knots if short else None
-    chosen, worth, fair = expansion.drawn(whole + short, seed)
-    first, last = slice(whole, None), slice(whole)
+    plan = Plan.of(expansion, answer.values, draws, trial)
+    knots = plan.knots
+    chosen, worth, fair = expansion.drawn(plan.whole + plan.short + plan.far, seed)
+    last, rest = slice(plan.whole), slice(0 if knots is None else plan.whole, plan.whole + plan.short)
+    first = slice(plan.whole + plan.short, None)
 
     def known(at: Intervention, part: slice) -> tuple[Tensor, int]:
         """Return what the network answers on some of the draws ``(m, draws, outputs)``, and on how many rows."""
         distinct, place = chosen[part].unique(return_inverse=True)
-        rows = distinct if expansion.index is None else expansion.index[distinct]
-        found = [double(y) for y, _ in whole_blocks(model, at, chunk, rows, columns, expansion.link)]
-        return torch.cat(found, 1)[:, place], len(distinct)
+        blocks = whole_blocks(model, at, chunk, expansion.numbers(distinct), columns, expansion.link)
+        return torch.cat([double(y) for y, _ in blocks], 1)[:, place], len(distinct)
 
     def linear(part: slice) -> Tensor:
+        """Return what the linear step says of some of the draws."""
         distinct, place = chosen[part].unique(return_inverse=True)
         found = expansion.predicted(local.columns, answer.values, distinct)
         return double(_picked(found, expansion, columns))[:, place]
 
     y, rows = known(answer, last)
-    steps, cost = [], expansion.cost + len(answer) * rows
-    if knots is None or at_knots is None:
-        steps.append(Step(linear(last), y, worth))
-    else:
-        some, rows = known(at_knots(knots.values), first)
-        steps.append(Step(linear(first), knots.between(some), worth[first]))
+    cost, fine = expansion.cost + len(answer) * rows, y
+    if knots is not None:
+        few, rows = known(at_knots(answer.values[knots.places]), rest)
+        cost, fine = cost + len(knots.places) * rows, knots.between(few)
+    steps, coarse = [], linear(first if plan.far else rest)
+    if plan.far:
+        distinct, place = chosen[rest.start :].unique(return_inverse=True)
+        at = answer.values if knots is None else answer.values[knots.places]
+        found = expansion.explained(plan.around(expansion, distinct).moved(local.columns, at))
+        found = double(_picked(found, expansion, columns))
+        found = (found if knots is None else knots.between(found))[:, place]
+        count = rest.stop - rest.start
+        steps.append(Step(coarse, found[:, count:], worth[first]))
+        coarse = found[:, :count]
+        cost += plan.around(expansion, distinct).cost + round(plan.price * len(at) * len(distinct))
+    steps.append(Step(coarse, fine, worth[rest]))
+    if knots is not None:
         steps.append(Step(knots.between(y[knots.places]), y, worth[last]))
-        cost += len(knots.places) * rows
     level = _Level.of(expansion, local.columns, answer.values, groups, columns, chunk)
     values, drawn = level.mean, []
     for step in steps:
         values = step.taken(values)
         drawn.append(step.covariance)
-    more = sum(step.more for step in steps)
+    more = torch.stack([step.more for step in steps]).sum(0)
     over_rows = _added(level.covariance, more, steps[0].own, level.size)
     covariance = over_rows + sum(drawn)
     sizes = [part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, *drawn)]

@@ -13,6 +13,7 @@ from .._models import Model, as_models, parameter_dtype
 from ..inputs.base import InputModel
 from .expansion import Expansion
 from .links import Link, Linked, as_link
+from .pilot import Pilot
 
 _CONVERTED = (torch.float32, torch.float64)
 
@@ -28,6 +29,7 @@ class Networks(NamedTuple):
         bare: the admitted networks before the link; ``models`` themselves where there is none.
         link: what is applied to their outputs, or None.
         expansions: the networks linearised around rows, as far as this call has come; none at first.
+        trials: what pilots have said in this call, beside what they depend on.
     """
 
     models: list[Admitted]
@@ -37,6 +39,7 @@ class Networks(NamedTuple):
     bare: list[Admitted]
     link: Link | None
     expansions: list[Expansion]
+    trials: list[tuple[Any, Pilot]]
 
     @property
     def answers(self) -> Tensor:
@@ -72,7 +75,7 @@ def admitted(
     counts = [one.outputs for one in found]
     if len(set(counts)) > 1:
         raise ValueError(f"model must be a list with equally many outputs each, got {counts}")
-    return Networks(found, models, inputs, counts[0], bare, link, [])
+    return Networks(found, models, inputs, counts[0], bare, link, [], [])
 
 
 def _linked(model: Admitted, link: Link, rows: Tensor, inputs: InputModel, derivatives: bool) -> Admitted:

@@ -82,6 +82,7 @@ class Expectation(Result):
             number, (Σw)² / Σw²; None where it is unknown or infinite.
         skewness: ``(m, outputs)`` skewness of the sampling law of ``values``, that of the rows divided by √n; None if
             it is below 0.2 in size. Long tails and rare events have more, and ``interval`` corrects for it.
+        reason: why "auto" took this method and these rows; None where the method was given.
 
     For the rows at hand ``values`` are exact, whatever their number; ``stderr`` says how far they are from those of the
     population that the rows are a sample of, with the networks as they are. ``interval`` has Student's t for few rows
@@ -114,6 +115,7 @@ class Expectation(Result):
     target_names: tuple[str, ...] = ()
     freedom: float | None = None
     skewness: Tensor | None = field(default=None, repr=False)
+    reason: str | None = field(default=None, repr=False)
     _later: Later | None = field(default=None, repr=False, compare=False)  # the support
 
     def covariance(self, output: int | str = 0) -> Tensor:
@@ -245,7 +247,7 @@ class Expectation(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="a saved expectation", remedy="save it again") as content:
-            for name in ("freedom", "skewness"):  # which older files do not have
+            for name in ("freedom", "skewness", "reason"):  # which older files do not have
                 content.setdefault(name, None)
             check_entries(content, cls, without={"_later"}, further={"support"})
             values = rebuilt(content["values"], (None, None))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .._devices import double
-from .._models import DEFAULT_CHUNK
+from .._models import DEFAULT_CHUNK, Model
 from .local import Local
 from .support import Neighbourhood, share_off_support
 
@@ -105,7 +105,11 @@ class Intervention(ABC):
         if self.base_rows is None:
             return None
         shape = self.shape
-        return Local(self.base_rows, self.columns, lambda model, x, _: model(x.reshape(len(x), *shape)), self.weights)
+
+        def follow(model: Model, x: Tensor, _: Tensor) -> Tensor:
+            return model(x.reshape(len(x), *shape))
+
+        return Local(self.base_rows, self.columns, follow, self.weights, shape=shape)
 
     def support(self) -> Tensor:
         """Return the share of intervened rows that leave the data, ``(m,)``; NaN where there is no data to compare."""

@@ -27,6 +27,8 @@ class Local:
         follow: the network's outputs ``(b, outputs)`` from coordinates of some rows, with gradients.
         weights: ``(n,)`` weights of the rows; None where all are 1.
         key: what tells apart coordinates of another kind with the same values, such as the step of a sequence.
+        shape: the shape of one input of the network, where following it from coordinates is to call it on them; else
+            None.
     """
 
     rows: Tensor
@@ -34,6 +36,7 @@ class Local:
     follow: Follow
     weights: Tensor | None = None
     key: Hashable = None
+    shape: tuple[int, ...] | None = None
 
     def same(self, other: Local) -> bool:
         """Return whether the networks at these rows are those at the other's, whatever is set."""
