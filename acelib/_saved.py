@@ -35,7 +35,7 @@ class Result:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or a copy holds: tensors that are views leave the rest of their memory behind."""
-        return compact(dict(self.__dict__))
+        return compact({name: getattr(self, name) for name in self.__dict__})  # not what waits to be computed
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -51,8 +51,10 @@ def as_table(
     """
     read, whole = _read(value, name)
     tensor = placed(read, dtype=dtype or read.dtype, device=device)
-    bad = ~torch.isfinite(tensor)
-    if count := int(bad.sum()):
+    finite = torch.isfinite(tensor)
+    if not bool(finite.all()):
+        bad = ~finite
+        count = int(bad.sum())
         missing = ", Inf or missing" if hasattr(value, "iloc") else " or Inf"
         raise ValueError(
             f"{name} must be finite, got {count} NaN{missing} of {tensor.numel()} entries{_columns(bad, value)}; clean "

@@ -298,8 +298,7 @@ def _present(
             "them by a constant"
         )
     width = estimate.values.shape[1] if count == 1 else estimate.values.shape[1] // (count + 1)
-    rows = estimate if check is None else check
-    stderr = _stderr(estimate)
+    rows = (estimate if check is None else check).rest(width)
     models = None
     if count > 1:
         models = estimate.values[:, width:].reshape(len(answer), count, width).permute(1, 0, 2)
@@ -308,26 +307,20 @@ def _present(
         reference = check.values[:, :width]
         error = estimate.values[:, :width] - reference
         dropped = (None, None) if estimate.dropped is None else (t[:, :width] for t in estimate.dropped)
-        comparison = Check(reference, _stderr(check)[:, :width], error, check.num_rows, *dropped)
+        comparison = Check(reference, check.stderr[:, :width], error, check.num_rows, *dropped)
     return Expectation(
         feature=answer.name,
         alphas=answer.alphas.clone(),  # else what the user gave would be a part of the result
         values=compact(estimate.values[:, :width]),
-        stderr=compact(stderr[:, :width]),
+        stderr=compact(estimate.stderr[:, :width]),
         method=method,
         check=comparison,
         num_rows=estimate.num_rows,
         cost=estimate.cost,
-        spread=None if rows.spread is None else compact(rows.spread[:, :width]),
-        individual=None if rows.individual is None else compact(rows.individual[..., :width]),
         models=compact(models),
-        covariances=compact(estimate.covariance[:width]),
+        **rows | ({} if check is None else {"covariances": estimate.rest(width)["covariances"]}),
         freedom=estimate.freedom,
         skewness=None if estimate.skewness is None else compact(estimate.skewness[:, :width]),
         reason=reason,
         _later=Later(answer.keep_support()),
     )
-
-
-def _stderr(estimate: Estimate) -> Tensor:
-    return estimate.covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T

@@ -18,8 +18,11 @@ from torch import Tensor
 from .._devices import double
 from .._entrance import Admitted
 from .._models import Model, check_output, evaluate
+from .._saved import compact
+from .._waiting import Waiting
 from ..curvature import half_trace
 from ..inputs.intervention import Intervention
+from .curves import Curves
 from .first_layer import shared_rows
 from .gradients import gradients
 from .links import Link
@@ -36,7 +39,7 @@ class Estimate:
     """The numbers of an estimator: values, covariance of their errors, cost, and what it knows of single rows."""
 
     values: Tensor
-    covariance: Tensor
+    covariance: Tensor | Curves  # or what it is computed from, with the spread and the individual curves
     cost: int
     num_rows: int = 0
     spread: Tensor | None = None
@@ -44,6 +47,34 @@ class Estimate:
     dropped: tuple[Tensor, Tensor] | None = None
     freedom: float | None = None
     skewness: Tensor | None = None
+
+    @property
+    def stderr(self) -> Tensor:
+        """``(m, outputs)`` standard errors of the values."""
+        if isinstance(self.covariance, Curves):
+            return self.covariance.stderr
+        return self.covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
+
+    def rest(self, width: int) -> dict[str, Any]:
+        """Return covariances, spread and individual curves of the first so many outputs, each in memory of its own.
+
+        Where curves hold them, they wait until one of them is read.
+        """
+        if isinstance(curves := self.covariance, Curves):
+            return dict.fromkeys(_REST, Waiting(lambda: _narrowed(curves.rest(), width)))
+        parts = (self.covariance, self.spread, self.individual)
+        return _narrowed(dict(zip(_REST, parts, strict=True)), width)
+
+
+_REST = ("covariances", "spread", "individual")
+
+
+def _narrowed(rest: dict[str, Any], width: int) -> dict[str, Any]:
+    """Return the first so many outputs."""
+    return {
+        name: compact(one if one is None else one[:width] if name == "covariances" else one[..., :width])
+        for name, one in rest.items()
+    }
 
 
 def row_average(
@@ -67,7 +98,7 @@ def row_average(
         order = groups.argsort(stable=True)
         groups, index = groups[order], order if index is None else index.to(order.device)[order]
     total = answer.num_rows if index is None else len(index)
-    moments = RowMoments(total, order=order)
+    moments = None
     blocks = whole_blocks(model, answer, chunk, index, columns, link)
     if progress:
         from tqdm.auto import tqdm
@@ -75,9 +106,14 @@ def row_average(
         blocks = tqdm(blocks, desc=f"do({answer.name})", unit="block", leave=False)
     start = 0
     for outputs, weights in blocks:
+        if groups is None and moments is None and Curves.serve(outputs, weights, total):
+            c = Curves(outputs)
+            return Estimate(c.mean, c, total * len(answer), total, freedom=c.freedom, skewness=c.skewness)
+        moments = moments or RowMoments(total, order=order)
         stop = start + outputs.shape[1]
         moments.add(outputs, weights, None if groups is None else groups[start:stop])
         start = stop
+    assert moments is not None, "there are rows"
     covariance = moments.covariance()
     return Estimate(
         moments.mean,

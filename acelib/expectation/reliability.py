@@ -107,7 +107,7 @@ def told(e: Expectation) -> Expectation:
 
 def _misses_events(e: Expectation) -> bool:
     """Return whether an output takes two values, as an event does, and all rows agree at some values, not at all."""
-    if not e.num_rows or e.individual is None or float(e.stderr.min()) != 0:
+    if not e.num_rows or float(e.stderr.min()) != 0 or e.individual is None:  # in this order: the curves may wait
         return False
     some = (e.stderr == 0).any(0) & (e.stderr > 0).any(0)
     return any(len(torch.unique(e.individual[..., i])) == 2 for i in some.nonzero()[:, 0].tolist())
@@ -119,7 +119,7 @@ def _never_varies(e: Expectation) -> bool:
     Such a network gives 0 or 1 for each row and value, in every output, and one of them is the same throughout. One
     value is not enough to tell: an output that follows the feature is the same for all rows as well.
     """
-    if not e.num_rows or e.individual is None or float(e.stderr.min()) != 0 or len(e.alphas) < 2:
+    if not e.num_rows or float(e.stderr.min()) != 0 or e.individual is None or len(e.alphas) < 2:
         return False
     if 3 / _independent(e) <= RARE or not bool(((e.individual == 0) | (e.individual == 1)).all()):
         return False

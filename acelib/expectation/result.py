@@ -15,6 +15,7 @@ from torch import Tensor
 from .._intervals import ends, satterthwaite, wilson_ends
 from .._names import chosen
 from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
+from .._waiting import waits
 from ..inputs.support import Later
 
 FORMAT = "acelib.expectation/1"
@@ -55,6 +56,7 @@ class Check(Result):
         return f"Check(against {self.num_rows} rows; largest error / range per output: {worst})"
 
 
+@waits("spread", "individual", "covariances")
 @dataclass(frozen=True, eq=False, repr=False)
 class Expectation(Result):
     """E[y | do(feature = a)] for m values and all outputs, with its error bars.
@@ -90,7 +92,9 @@ class Expectation(Result):
 
     A result is finished: nothing that happens to network or data later changes it. It holds no network and none of the
     data but at most 500 rows and 2000 observed ones, until ``support`` is read, pickled or saved. (Sequences with
-    feedback are simulated again for that: their support is NaN, with a warning, once their network has changed.)
+    feedback are simulated again for that: their support is NaN, with a warning, once their network has changed.) Of a
+    small table ``covariances``, ``spread`` and ``individual`` are computed when one of them is first read, from outputs
+    that it holds until then and that take at most twice the memory of the three.
 
     Example:
         >>> import pickle

@@ -128,6 +128,20 @@ def spread_of(covariance: Tensor) -> Tensor:
     return centred.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
 
 
+def real(stderr: Tensor, alone: Tensor, mean: Tensor, eps: float) -> Tensor:
+    """Return where errors are more than the rounding that is left where rows agree, or cancel within their groups.
+
+    The skewness of rounding says nothing.
+
+    Args:
+        stderr: ``(m, outputs)`` standard errors of averages.
+        alone: ``(m, outputs)`` what they would be if the rows were independent.
+        mean: ``(m, outputs)`` the averages.
+        eps: the rounding of the outputs.
+    """
+    return stderr > torch.maximum(CANCELLED * alone, ROUNDED * eps * mean.abs())
+
+
 class RowMoments:
     """Moments of outputs ``(m, b, outputs)`` taken in block by block, shifted by a first mean against cancellation.
 
@@ -258,14 +272,12 @@ class RowMoments:
         cubes, count = (self.cubes, self.count) if self.groups is None else (self.groups.cubes, self.groups.count)
         if count < 2:
             return None
-        found = cubes.skewness(self.offset, covariance, self.rows.weight**2 * (count - 1) / count)
+        variance = covariance.diagonal(dim1=1, dim2=2).clamp_min(0)
+        found = cubes.skewness(self.offset, variance, self.rows.weight**2 * (count - 1) / count)
         if found is None:
             return None
-        # Where rows agree, or cancel within their groups, rounding is left, whose skewness says nothing.
-        stderr = covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
         alone = (self.rows.second.diagonal(dim1=1, dim2=2).T / (self.rows.weight * self.count)).sqrt()
-        real = stderr > torch.maximum(CANCELLED * alone, ROUNDED * self.eps * self.mean.abs())
-        found = found.where(real, 0)
+        found = found.where(real(variance.sqrt().T, alone, self.mean, self.eps), 0)
         return found if float(found.abs().max()) > NOTABLE else None
 
     def spread(self) -> Tensor:

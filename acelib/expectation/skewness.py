@@ -43,19 +43,18 @@ class Cubes:
             self.alone = _moments(x)
         self.first = x, None if w is None else w.clone()  # rows that waited lie in memory that is written again
 
-    def skewness(self, offset: Tensor, covariance: Tensor, scale: float) -> Tensor | None:
+    def skewness(self, offset: Tensor, variance: Tensor, scale: float) -> Tensor | None:
         """Return the ``(m, outputs)`` skewness of the averages; None where it is below 0.2 at the values looked at.
 
         Args:
             offset: ``(outputs, m)`` mean deviation.
-            covariance: ``(outputs, m, m)`` covariance of the averages.
+            variance: ``(outputs, m)`` variance of the averages, at least 0.
             scale: the sum of the squared contributions about the mean, in units of a variance.
         """
         if self.first is not None:  # which its own mean shifts
             third, second = self.alone
         else:
-            squares = covariance.diagonal(dim1=1, dim2=2).clamp_min(0) * scale
-            delta, second = (t.cpu().numpy()[:, :: self.step] for t in (offset, squares))
+            delta, second = (t.cpu().numpy()[:, :: self.step] for t in (offset, variance * scale))
             third, two, one, none = self.sums
             third = third - 3 * delta * two + 3 * delta**2 * one - delta**3 * none
         if not _notable(third, second):
@@ -71,7 +70,7 @@ class Cubes:
 
 def _picked(c: Tensor, step: int) -> np.ndarray:
     """Return every so many values of c in memory of their own."""
-    return c[:, ::step].cpu().numpy().copy()
+    return c.numpy()[:, ::step].copy() if c.device.type == "cpu" else c[:, ::step].cpu().numpy()
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,10 @@ class Interval:
         """Return those of ``values (m,)`` that lie outside; their own rounding is forgiven."""
         slack = 10 * torch.finfo(values.dtype).eps * max(self.width, abs(self.low), abs(self.high))
         low, high = self.low - slack, self.high + slack
-        if not len(values) or (values.min() >= low and values.max() <= high):
+        if not len(values):
+            return values
+        least, most = values.aminmax()
+        if float(least) >= low and float(most) <= high:
             return values[:0]
         return values[(values < low) | (values > high)]
 

@@ -212,11 +212,13 @@ class TableIntervention(Intervention):
 
     def _overwritten(self, chosen: Tensor, every: Tensor, chunk: int) -> Iterator[Block]:
         size = max(1, chunk // len(self))
+        numbers = torch.arange(len(self), device=chosen.device)
         for rows, weights in zip(chosen.split(size), every.split(size), strict=True):
-            for which in torch.arange(len(self), device=rows.device).split(max(1, chunk // rows.shape[0])):
-                block = rows.expand(len(which), *rows.shape).clone()
+            values = max(1, chunk // rows.shape[0])
+            for which, given in zip(numbers.split(values), self.values.split(values), strict=True):
+                block = rows.new_empty(len(which), *rows.shape).copy_(rows)  # faster than expand and clone
                 for position, column in enumerate(self.columns):
-                    block[:, :, column] = self.values[which, position, None]
+                    block.select(2, column).copy_(given[:, position, None])
                 yield which, block, weights
 
     def support(self) -> Tensor:
