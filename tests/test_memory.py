@@ -153,7 +153,9 @@ def test_half_trace(route):
     peak, right = held(lambda: half_trace(model, points, factor, feature=3, route=route, chunk_size=100))
     assert peak < 18 * MB
     found = half_trace(model, points, factor, feature=3, route=route)
-    torch.testing.assert_close(found, right, rtol=1e-10 if route != "central_difference" else 1e-4, atol=1e-6)
+    # a second difference magnifies rounding, which depends on the processor and on how many rows a call has
+    rtol, atol = (1e-4, 2e-5) if route == "central_difference" else (1e-10, 1e-6)
+    torch.testing.assert_close(found, right, rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("chunk", [100, None])

@@ -280,7 +280,7 @@ LOADED = {
 }
 
 
-LATER = {"freedom", "skewness", "kurtosis", "uncertainty_degrees"}
+LATER = {"freedom", "skewness", "reason", "kurtosis", "uncertainty_degrees"}
 """Entries that files of older versions do not hold."""
 
 

@@ -60,15 +60,18 @@ def without_linear(networks: Networks, answer: Intervention, local: Local | None
     return None
 
 
-def choice(trial: Pilot, rows: int, left: int) -> Choice:
-    """Return the better of plain rows and the linear step.
+def choice(trial: Pilot, rows: int, left: int, every: int, *, effects: bool = False) -> Choice:
+    """Return the better of plain rows and the linear step, as estimates of what the rows are a sample of.
 
     Args:
         trial: what a pilot says.
         rows: plain rows that the budget has for each feature and value.
         left: rows that are left to correct the linear step.
+        every: rows that it is taken at.
+        effects: whether the error of effects counts, for regressors, or that of the expectations.
     """
-    plain, linear = (trial.plain / rows) ** 0.5, trial.best.error / left**0.5
+    own = trial.effects if effects else trial.plain
+    plain, linear = (own / rows) ** 0.5, (own / every + trial.best.error**2 / left) ** 0.5
     ratio = linear / max(plain, 1e-300)
     said = f"in a trial the linear step left {ratio:.2g} times the error of plain rows for the same price"
     return Choice("linearised", left, said) if linear < plain else Choice("monte_carlo", rows, said)

@@ -226,7 +226,8 @@ def _chosen(
     left = linear_rows(networks, local, len(_expanded(networks, outputs)), plain, budget)
     if left < FEWEST:
         return "monte_carlo", plain, None, "not all rows fit the budget, and the slopes of a linear step cost too much"
-    found = choice(_trial(networks, local, outputs, seed, chunk), plain, left)
+    trial = _trial(networks, local, outputs, seed, chunk)
+    found = choice(trial, plain, left, answer.num_rows, effects=share is not None)
     linear = local if found.method == "linearised" else None
     return found.method, found.rows, linear, f"not all rows fit the budget, and {found.reason}"
 

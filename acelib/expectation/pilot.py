@@ -69,11 +69,13 @@ class Pilot:
     """What a trial says.
 
     Attributes:
-        plain: variance of what a row of the data says, without a linear step.
+        plain: variance of what a row of the data says of the expectations, without a linear step.
+        effects: the same of the effects, about their mean over the values; less, since rows serve all values.
         ways: the ways to correct the linear step; the first is by the network alone.
     """
 
     plain: float
+    effects: float
     ways: tuple[Way, ...]
 
     @property
@@ -106,7 +108,7 @@ def pilot(
     importance = expansion.importance.cpu()
     count = min(INPUTS, int((importance > 0).sum()))
     if not count:
-        return Pilot(0.0, (Way((), 1.0, 0.0, 0.0),))
+        return Pilot(0.0, 0.0, (Way((), 1.0, 0.0, 0.0),))
     inputs = torch.multinomial(importance, count, generator=generator).tolist()
     chosen = chosen.to(expansion.weights.device)
     worth = expansion.weights[chosen] / expansion.chances[chosen]
@@ -114,6 +116,7 @@ def pilot(
     known = {column: _answered(expansion, column, grid, chosen) for column, grid in grids.items()}
     linear = {column: expansion.predicted([column], grid, chosen) for column, grid in grids.items()}
     plain = sum(_variance(y, None, worth) for y in known.values())
+    effects = sum(_variance(y - y.mean(0), None, worth) for y in known.values())
     ways = [Way((), 1.0, 0.0, sum(_variance(known[column], linear[column], worth) for column in inputs))]
     for cut in places(models, local):
         around = Followed.build(cut, _shaped(expansion, chosen), expansion.columns, chunk)
@@ -124,7 +127,7 @@ def pilot(
         first = sum(_variance(found[column], linear[column], worth) for column in inputs)
         rest = sum(_variance(known[column], found[column], worth) for column in inputs)
         ways.append(Way(cut, price, first, rest))
-    return Pilot(plain, tuple(ways))
+    return Pilot(plain, effects, tuple(ways))
 
 
 def places(models: Sequence[Admitted], local: Local) -> list[tuple[Cut, ...]]:
@@ -171,7 +174,6 @@ def _answered(expansion: Expansion, column: int, grid: Tensor, chosen: Tensor) -
 
 
 def _variance(fine: Tensor, coarse: Tensor | None, worth: Tensor) -> float:
-    """Return the variance of what a drawn row says of curves ``(q, b, outputs)`` about their mean over the values."""
-    step = double(fine if coarse is None else fine - coarse)
-    step = (step - step.mean(0)) * worth[:, None]
-    return float(step.var(1).sum(0).sum()) / len(step)
+    """Return the variance of what a drawn row says of curves ``(q, b, outputs)``, mean over the values."""
+    step = double(fine if coarse is None else fine - coarse) * worth[:, None]
+    return float(step.var(1).sum()) / len(step)
