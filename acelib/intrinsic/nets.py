@@ -66,9 +66,11 @@ def scrambled_nets(
 def _scrambled(directions: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return direction numbers ``(count, digits, dims)`` and shifts ``(count, 1, dims)`` of independent scramblings."""
     drawn = rng.integers(0, 1 << DIGITS, (count, DIGITS + 1, directions.shape[1]), dtype=np.int32)
+    digit = np.arange(DIGITS, dtype=np.int32)[:, None]
+    # what a digit adds: itself, and less significant digits at random
+    adds = drawn[:, :DIGITS] & (1 << digit) - 1 | 1 << digit
+    digits = directions >> digit[..., None] & 1
     turned = np.zeros((count, *directions.shape), dtype=np.int32)
     for bit in range(DIGITS):
-        # what a digit adds: itself, and less significant digits at random
-        adds = drawn[:, bit, None] & ((1 << bit) - 1) | (1 << bit)
-        turned ^= adds * (directions >> bit & 1)
+        turned ^= adds[:, bit, None] * digits[bit]
     return turned, drawn[:, DIGITS:]

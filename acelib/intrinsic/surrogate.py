@@ -32,6 +32,7 @@ SHARE = 8  # a pilot has at most one in so many rows of the run
 MAX_TERMS = 256  # more cost more time than their noise is worth beside a cheap model
 WORK = 1000  # a fit of t terms takes some 10 t³ operations; t³ is at most this for each row of the run
 USEFUL = 0.25  # share of the variance that may be left over by a surrogate worth its noise
+ENOUGH = 6  # degree from which all inputs have it, without a look at which of them matter
 SMALL = 1e-3  # share of the variance below which an input's total part needs no terms of high degree
 NOISE = 2.0  # coefficients below so many of their standard errors are left out
 
@@ -110,8 +111,8 @@ def fit_surrogate(
     """Return the surrogate of a model, or None where no output has one that is worth its while.
 
     Each output's degree is the least whose error at points left out of the fit is within 5 % of the smallest. An output
-    has none where that error is over a quarter of its variance, or fewer than 30 points of the pilot carry that. Where
-    some inputs matter little, a second fit goes to higher degrees in the others.
+    has none where that error is over a quarter of its variance, or fewer than 30 points of the pilot carry that. A
+    first fit of low degree finds inputs that matter little; the second goes to higher degrees in the others alone.
 
     Args:
         call: called with uniform points ``(b, k)``; returns outputs ``(b, outputs)`` in float64.
@@ -126,8 +127,9 @@ def fit_surrogate(
         >>> assert abs(float(first[0]) - 1 / 48) < 1e-12 and abs(float(total[0]) - 1 / 36) < 1e-12
     """
     count = 1 << min(max(rows // SHARE, 1), 4 * MAX_TERMS).bit_length() - 1
-    low = _largest(lambda d: num_terms(k, d), count, rows)
-    if count < FEW or not low:
+    every = torch.ones(k, dtype=torch.bool)
+    degree = _largest(k, every, count, rows)
+    if count < FEW or not degree:
         return None, 0
     pilot = int(torch.randint(2**62, (), generator=as_generator(seed)))  # another seed than that of the run
     u = torch.from_numpy(next(scrambled_nets(k, count, 1, count, pilot))[0])
@@ -136,19 +138,19 @@ def fit_surrogate(
     y = y - (centre := y.mean(0))
     square = y.square().mean(0)
     usable = ~still & (count >= FEW * y.pow(4).mean(0) / square.square())
-    found, left = _fitted(u, y, usable, low, torch.ones(k, dtype=torch.bool))
-    active = (found.parts()[2] > SMALL * square).any(1)
-    few = int(active.sum())
-    high = _largest(lambda d: num_terms(k, min(d, 2)) + num_terms(few, d), count, rows)
-    if 0 < few < k and high > low:
-        other, over = _fitted(u, y, usable, high, active)
-        better = float((over / square).nansum()) < 0.8 * float((left / square).nansum())
-        found = other if better else found
+    active, found = every, None
+    if degree < ENOUGH:
+        found = _fitted(u, y, usable, min(degree, 2), every)
+        matter = (found.parts()[2] > SMALL * square).any(1)
+        active = matter if bool(matter.any()) else every  # of which nothing is known where no output has a polynomial
+        degree = _largest(k, active, count, rows)
+    if found is None or degree > 2:
+        found = _fitted(u, y, usable, degree, active)
     return (replace(found, mean=found.mean + centre) if bool((found.single != 0).any()) else None), count
 
 
-def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -> tuple[Surrogate, Tensor]:
-    """Return the surrogate of centred outputs ``y``, of each output's best degree, and their errors ``(outputs,)``.
+def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -> Surrogate:
+    """Return the surrogate of centred outputs ``y``, of each output's best degree.
 
     Terms of more than the second degree are those of the active inputs alone. Outputs that are not usable, or whose
     error is too large, get none.
@@ -160,7 +162,7 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
     factor = torch.linalg.cholesky(design @ design.T)
     basis = torch.linalg.solve_triangular(factor, design, upper=False)  # orthonormal rows, by degree
     along = basis @ y
-    lasts = [int((degrees <= d).sum()) for d in range(degree + 1)]
+    lasts = torch.bincount(degrees, minlength=degree + 1).cumsum(0).tolist()
     fitted, leverage, errors = torch.zeros_like(y), torch.zeros(count, 1, dtype=y.dtype), []
     for start, last in zip([0, *lasts], lasts, strict=False):
         fitted += basis[start:last].T @ along[start:last]
@@ -177,8 +179,7 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
         small = found.abs() < NOISE * (error[d, output] / count).sqrt()
         whole[output, left[:last], right[:last]] = found.masked_fill(small, 0.0)
     pairs = whole[:, 1:, 1:]
-    surrogate = Surrogate(k, degree, whole[:, 0, 0], whole[:, 1:, 0], pairs + pairs.transpose(1, 2))
-    return surrogate, error.gather(0, best[None])[0]
+    return Surrogate(k, degree, whole[:, 0, 0], whole[:, 1:, 0], pairs + pairs.transpose(1, 2))
 
 
 def _terms(k: int, degree: int, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -193,13 +194,15 @@ def _terms(k: int, degree: int, active: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return left[keep][order], right[keep][order], total[keep][order]
 
 
-def _largest(terms: Callable[[int], int], count: int, rows: int) -> int:
+def _largest(k: int, active: Tensor, count: int, rows: int) -> int:
     """Return the largest degree whose terms a pilot of ``count`` can fit, in a time that is small beside the run."""
+    few = int(active.sum())
 
-    def affordable(number: int) -> bool:
+    def affordable(degree: int) -> bool:
+        number = num_terms(k, min(degree, 2)) + num_terms(few, degree) - num_terms(few, min(degree, 2))
         return number <= MAX_TERMS and 3 * (number + 1) <= count and number**3 <= WORK * rows
 
-    return max((d for d in range(1, MAX_DEGREE + 1) if affordable(terms(d))), default=0)
+    return max((d for d in range(1, MAX_DEGREE + 1) if affordable(d)), default=0)
 
 
 def controlled(run: Replicates, surrogate: Surrogate) -> Replicates:
