@@ -58,7 +58,7 @@ class SobolIndices(Result):
         scramblings: independent scramblings; their number minus 1 is the degrees of freedom.
         models: first and total ``(S, 2, inputs, outputs)`` for each model of a list; None for a single model.
         further: averages behind the Shapley effects and closed indices; None where they were not asked for.
-        kurtosis: ``(outputs,)`` kurtosis of the output over the mixtures; num_samples / kurtosis is the number of points
+        kurtosis: ``(outputs,)`` kurtosis of the output at the mixtures; num_samples / kurtosis is the number of points
             that carry its variance. With fewer than 30, the tails are too long for the error bars. None in old files.
     """
 

@@ -146,7 +146,9 @@ def fit_surrogate(
         degree = _largest(k, active, count, rows)
     if found is None or degree > 2:
         found = _fitted(u, y, usable, degree, active)
-    return (replace(found, mean=found.mean + centre) if bool((found.single != 0).any()) else None), count
+    if not (bool(found.single.any()) or bool(found.pairs.any())):
+        return None, count
+    return replace(found, mean=found.mean + centre), count
 
 
 def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -> Surrogate:
@@ -159,7 +161,7 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
     left, right, degrees = _terms(k, degree, active)
     table = torch.cat([torch.ones(1, count, dtype=u.dtype), features(u, degree)])
     design = table[left] * table[right]
-    factor = torch.linalg.cholesky(design @ design.T)
+    factor, failed = torch.linalg.cholesky_ex(design @ design.T)  # where it fails, no output is usable
     basis = torch.linalg.solve_triangular(factor, design, upper=False)  # orthonormal rows, by degree
     along = basis @ y
     lasts = torch.bincount(degrees, minlength=degree + 1).cumsum(0).tolist()
@@ -169,7 +171,7 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
         leverage += basis[start:last].square().sum(0)[:, None]
         errors.append(((y - fitted) / (1 - leverage)).square().mean(0))
     error = torch.stack(errors).nan_to_num(nan=torch.inf)
-    good = (error <= 1.05 * error.amin(0)) & (error < USEFUL * error[0]) & usable
+    good = (error <= 1.05 * error.amin(0)) & (error < USEFUL * error[0]) & usable & (failed == 0)
     best = good.int().argmax(0)
     width = 1 + degree * k
     whole = y.new_zeros(len(best), width, width)

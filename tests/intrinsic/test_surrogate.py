@@ -133,10 +133,20 @@ def test_estimates_are_unbiased_whatever_the_polynomial(monkeypatch):
     assert (abs(np.mean(found, axis=0) - truth) < 3.5 * error).all() and error.max() < 0.002
 
 
-def test_an_input_without_effect_has_none_beside_a_rough_one():
-    """The fit to |u0 - 0.3| gives the unused input small coefficients, but its total index stays 0."""
+def test_an_input_without_effect_has_none_whatever_the_polynomial(monkeypatch):
+    """The output never reads the second input; a polynomial that does leaves its total index exactly 0."""
+    wrong = some_surrogate(k=2, degree=2, outputs=1, scale=0.01)
+    monkeypatch.setattr(sobol, "fit_surrogate", lambda *a: (wrong, 0))
     r = sobol_indices(lambda u: (u[:, :1] - 0.3).abs(), num_inputs=2, num_samples=1024, seed=0)
-    assert float(r.total[1]) == 0 and float(r.total_stderr[1]) == 0 and abs(float(r.first[1])) < 1e-4
+    assert float(r.total[1]) == 0 and float(r.total_stderr[1]) == 0 and abs(float(r.first[1])) < 1e-3
+
+
+def test_interactions_alone_are_fitted():
+    """12 z0 z1 with z = u - 1/2: no single terms, one pair, of variance 1."""
+    found, _ = fit_surrogate(lambda u: 12 * (u[:, :1] - 0.5) * (u[:, 1:2] - 0.5), 3, 10_000, 0)
+    variance, first, total = found.parts()
+    assert abs(float(variance) - 1) < 1e-12 and float(first.max()) < 1e-12
+    assert (total[:, 0] - torch.tensor([1.0, 1.0, 0.0], dtype=F64)).abs().max() < 1e-12
 
 
 def test_none_is_used_where_it_would_not_help():
@@ -146,6 +156,7 @@ def test_none_is_used_where_it_would_not_help():
         return fit_surrogate(call, 3, rows, 0)[0]
 
     assert fitted(lambda u: torch.exp(torch.special.ndtri(u).sum(1, keepdim=True))) is None
+    assert fitted(lambda u: torch.exp(4 * u.sum(1, keepdim=True))) is None  # smooth, but few points carry the variance
     assert fitted(lambda u: torch.sin(200 * u).sum(1, keepdim=True)) is None
     assert fitted(lambda u: torch.full((len(u), 1), 1 / 3, dtype=F64)) is None
     assert fitted(lambda u: u[:, :1], rows=200) is None
