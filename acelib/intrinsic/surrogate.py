@@ -30,10 +30,10 @@ from .pickfreeze import Replicates, constant, rounding
 MAX_DEGREE = 10
 SHARE = 8  # a pilot has at most one in so many rows of the run
 MAX_TERMS = 256  # more cost more time than their noise is worth beside a cheap model
-WORK = 1000  # a fit of t terms takes some 10 t³ operations; t³ is at most this for each row of the run
+WORK = 500  # a fit of t terms takes some 10 t³ operations; t³ is at most this for each row of the run
 USEFUL = 0.25  # share of the variance that may be left over by a surrogate worth its noise
 ENOUGH = 6  # degree from which all inputs have it, without a look at which of them matter
-SMALL = 1e-3  # share of the variance below which an input's total part needs no terms of high degree
+SMALL = 3e-3  # share of the variance below which an input's total part needs no terms of high degree
 NOISE = 2.0  # coefficients below so many of their standard errors are left out
 
 
@@ -58,7 +58,7 @@ class Surrogate:
     def mixtures(self, a: Tensor, b: Tensor) -> Tensor:
         """Return its values ``(k + 2, b, outputs)`` at A, B and every "A but i from B" of points ``(b, k)``."""
         k = self.inputs
-        at_a, at_b = (features(u, self.degree) for u in (a, b))
+        at_a, at_b = features(torch.cat([a, b]), self.degree).split(len(a), 1)
         values = a.new_empty(k + 2, len(a), len(self.mean))
         for output, (mean, single, pairs) in enumerate(zip(self.mean, self.single, self.pairs, strict=True)):
             used = ((single != 0) | (pairs != 0).any(0)).nonzero()[:, 0]
@@ -126,7 +126,8 @@ def fit_surrogate(
         >>> assert abs(float(found.mean) - 3.25) < 1e-12 and abs(float(variance) - 7 / 144) < 1e-12
         >>> assert abs(float(first[0]) - 1 / 48) < 1e-12 and abs(float(total[0]) - 1 / 36) < 1e-12
     """
-    count = 1 << min(max(rows // SHARE, 1), 4 * MAX_TERMS).bit_length() - 1
+    most = min(MAX_TERMS, round((WORK * rows) ** (1 / 3)))
+    count = min(1 << max(rows // SHARE, 1).bit_length() - 1, 1 << (3 * most + 2).bit_length())
     every = torch.ones(k, dtype=torch.bool)
     degree = _largest(k, every, count, rows)
     if count < FEW or not degree:
