@@ -29,6 +29,7 @@ from .games import subset_masks
 
 MIN_SCRAMBLINGS = 16
 Evaluate = Callable[[Tensor, Tensor, Tensor], Tensor]
+Points = Callable[[int, int, int, int, int | None], Iterator[tuple[np.ndarray, np.ndarray]]]
 HALF_STEP = 2.0**-31  # the points lie on a grid of 2^-30 that contains 0; its cells' centres do not
 
 
@@ -176,6 +177,7 @@ def replicate(
     chunk: int,
     progress: bool = False,
     runs: int = 1,
+    sequence: Points | None = None,
 ) -> Replicates:
     """Return the averages of a plan within each scrambling.
 
@@ -190,6 +192,7 @@ def replicate(
         chunk: model rows a block may hold.
         progress: show a progress bar, which says how many rows there are and how long they will take.
         runs: runs like this one whose time is predicted together; 0 says nothing.
+        sequence: what makes the points, as ``scrambled_points`` does, which None means.
 
     Warns:
         UserWarning: after the first block, where all are predicted to take more than two minutes.
@@ -202,7 +205,7 @@ def replicate(
     # made by the first block, which knows shape and device
     sums, tails, shift, ends, unit = (torch.empty(0) for _ in range(5))
     rows = plan.num_mixtures * n * scramblings
-    blocks = scrambled_points(2 * k, n, scramblings, block, seed)
+    blocks = (sequence or scrambled_points)(2 * k, n, scramblings, block, seed)
     started = time.perf_counter()
     for u, index in progress_bar(blocks, f"pick-freeze, {rows:,} rows", progress, -(-n * scramblings // block)):
         points = torch.from_numpy(u)

@@ -7,13 +7,14 @@ With inputs U(0, 1), independent, the share of Var(Y) that a subset u explains i
 S_i = S_clo({i}) is the first-order index of i, T_i = 1 − S_clo(all but i) its total index, and the Shapley average of
 S_clo(u ∪ {i}) − S_clo(u) shares out the interactions. They are the intrinsic contributions of inputs without causes.
 ``scipy.stats.sobol_indices`` and SALib are not used because their errors come from resampling the points of a single
-Sobol' sequence, which are not independent; here they come from independent scramblings.
+Sobol' sequence, which are not independent; here they come from independent scramblings. A polynomial fitted to a few
+more model rows takes noise out of first-order and total indices where the output is smooth (``surrogate.py``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from .._saved import Result, check_entries, compact, plain, reading, rebuilt, sa
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
 from .graph import CausalGraph
+from .nets import scrambled_nets
 from .outcome import Outcome, outcome
-from .pickfreeze import Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
+from .pickfreeze import Evaluate, Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
 from .scm import StructuralModel
+from .surrogate import controlled, fit_surrogate
 from .tails import tails_said, warn_of_tails
 
 FORMAT = "acelib.sobol/1"
@@ -51,11 +54,11 @@ class SobolIndices(Result):
         variance: ``(outputs,)`` variance of the output.
         variance_stderr: its standard error.
         num_samples: base points over all scramblings.
-        num_rows: model rows evaluated, num_samples · (inputs + 2).
+        num_rows: model rows evaluated: num_samples · (inputs + 2), and at most an eighth more to fit a surrogate.
         scramblings: independent scramblings; their number minus 1 is the degrees of freedom.
         models: first and total ``(S, 2, inputs, outputs)`` for each model of a list; None for a single model.
         further: averages behind the Shapley effects and closed indices; None where they were not asked for.
-        kurtosis: ``(outputs,)`` kurtosis of the output over all rows; num_samples / kurtosis is the number of points
+        kurtosis: ``(outputs,)`` kurtosis of the output at the mixtures; num_samples / kurtosis is the number of points
             that carry its variance. With fewer than 30, the tails are too long for the error bars. None in old files.
     """
 
@@ -230,7 +233,8 @@ def sobol_indices(
         model: torch callable ``(batch, num_inputs) -> (batch, outputs)``, or a list of them (training seeds): then the
             indices are those of their mean, and ``models`` holds each one's.
         num_inputs: number of inputs.
-        num_samples: base points; the model is called on num_samples · (num_inputs + 2) rows. Rounded up, so that each
+        num_samples: base points; the model is called on num_samples · (num_inputs + 2) rows, and at most an eighth more
+            to fit a polynomial, which makes errors of smooth outputs many times smaller. Rounded up, so that each
             scrambling has a power of two.
         seed: seed of the scramblings; None means 0.
         scramblings: independent scramblings of the Sobol' sequence, at least 16.
@@ -247,7 +251,8 @@ def sobol_indices(
         ApproximationWarning: where an output has tails so long that fewer than 30 of the points carry its variance.
 
     References:
-        Sobol' (2001) and Jansen (1999) for the indices and estimators; Owen (1998) for scrambling.
+        Sobol' (2001) and Jansen (1999) for the indices and estimators; Owen (1998) and Matoušek (1998) for scrambling;
+        Sudret (2008) for indices of polynomials.
 
     Example:
         >>> r = sobol_indices(lambda x: x @ x.new_tensor([[2.0], [1.0]]), num_inputs=2, num_samples=1024, seed=0)
@@ -261,9 +266,9 @@ def sobol_indices(
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
-    def run(plan: Plan) -> Replicates:
+    def run(plan: Plan, evaluate: Evaluate) -> Replicates:
         return replicate(
-            what.mixed,
+            evaluate,
             plan,
             num_inputs,
             num_samples=num_samples,
@@ -271,17 +276,36 @@ def sobol_indices(
             seed=seed,
             chunk=chunk,
             progress=progress,
+            sequence=scrambled_nets,
         )
 
-    result = _present(run(first_total_plan(num_inputs)), what, num_inputs, scramblings)
+    samples = sizes(num_samples, scramblings) * scramblings
+    result = _present(_first_total(run, what, num_inputs, samples, seed), what, num_inputs, samples, scramblings)
     if result.kurtosis is not None:
         names = [f"output {i}" for i in range(len(result.kurtosis))]
         warn_of_tails(result.kurtosis.tolist(), names, result.num_samples)
     if not (num_inputs <= AT_ONCE if shapley is None else shapley):
         return result
     return replace(
-        result, further=run(subsets_plan(num_inputs) if num_inputs <= MAX_EXACT else permutation_plan(num_inputs))
+        result,
+        further=run(subsets_plan(num_inputs) if num_inputs <= MAX_EXACT else permutation_plan(num_inputs), what.mixed),
     )
+
+
+def _first_total(
+    run: Callable[[Plan, Evaluate], Replicates], what: Outcome, k: int, samples: int, seed: int | None
+) -> Replicates:
+    """Return the run of a ``first_total_plan``, with a surrogate as control variate where one is worth its while."""
+    plan = first_total_plan(k)
+    surrogate, rows = fit_surrogate(lambda u: what.outputs(what.noise(u)), k, samples * (k + 2), seed)
+
+    def both(a: Tensor, b: Tensor, masks: Tensor) -> Tensor:
+        outputs = what.mixed(a, b, masks)
+        return outputs if surrogate is None else torch.cat([outputs, surrogate.mixtures(a, b).to(outputs)], -1)
+
+    found = run(plan, both)
+    found = replace(found, num_rows=found.num_rows + rows)
+    return found if surrogate is None else controlled(found, surrogate)
 
 
 def shapley_values(run: Replicates, k: int) -> Tensor:
@@ -323,7 +347,7 @@ def closed_from_rest(variance: Tensor, rest: Tensor, everything: Tensor) -> Tens
     return plain + (1 - share).square() * (everything - variance)
 
 
-def _present(run: Replicates, what: Outcome, k: int, scramblings: int) -> SobolIndices:
+def _present(run: Replicates, what: Outcome, k: int, samples: int, scramblings: int) -> SobolIndices:
     """Return the indices of a run, the columns of a joint model split into the mean and the single models."""
     width = run.mean.shape[1] if what.count == 1 else run.mean.shape[1] // (what.count + 1)
     pairs = [ratio_and_stderr(part, run.variance[:, None]) for part in first_and_total(run, k)]
@@ -341,7 +365,7 @@ def _present(run: Replicates, what: Outcome, k: int, scramblings: int) -> SobolI
         mean=compact(run.mean.mean(0)[:width]),
         variance=compact(variance[:width]),
         variance_stderr=compact(variance_stderr[:width]),
-        num_samples=run.num_rows // (k + 2),
+        num_samples=samples,
         num_rows=run.num_rows,
         scramblings=scramblings,
         models=models,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from math import factorial, pi, prod
+from math import pi, prod
 
 import torch
 from torch import Tensor
 
 from acelib.intrinsic import sobol_indices
+from acelib.lab.contributions.sensitivity import known_functions
 from tools.coverage.case import Case, hits
 from tools.coverage.worlds import column
 
 quantity = "Sobol' indices"
+CLOSED = "Closed form of the parts of the variance."
 Parts = dict[tuple[int, ...], float]
 """Subset of inputs to the variance that it explains in interaction."""
 
@@ -59,15 +61,15 @@ def known(parts: Parts, k: int) -> dict[str, Tensor]:
     return {name: torch.tensor(values, dtype=torch.float64) / whole for name, values in found.items()}
 
 
-def world(model: Callable[[Tensor], Tensor], parts: Parts, k: int, samples: int) -> Case:
-    """Return the case of first, total and Shapley indices of all inputs together."""
-    truth = known(parts, k)
-    assert factorial(k) <= 24, "Shapley effects are evaluated up to 4 inputs"
+def world(model: Callable[[Tensor], Tensor], truth: dict[str, Tensor], samples: int, said: str = CLOSED) -> Case:
+    """Return the case of all these indices, first, total or Shapley ones, of all inputs together."""
+    k = len(truth["first"])
+    assert k <= 4 or "shapley" not in truth, "Shapley effects are evaluated up to 4 inputs"
 
     def run(seed: int) -> dict[str, Tensor]:
         r = sobol_indices(model, num_inputs=k, num_samples=samples, seed=seed)
-        values = {"first": r.first, "total": r.total, "shapley": r.shapley}
-        errors = {"first": r.first_stderr, "total": r.total_stderr, "shapley": r.shapley_stderr}
+        values = {name: getattr(r, name) for name in truth}
+        errors = {name: getattr(r, f"{name}_stderr") for name in truth}
         ends = [r.interval(name) for name in truth]
         return hits(
             torch.cat(list(truth.values())),
@@ -75,7 +77,7 @@ def world(model: Callable[[Tensor], Tensor], parts: Parts, k: int, samples: int)
             interval=(joined([low for low, _ in ends]), joined([high for _, high in ends])),
         )
 
-    return Case(run, "Closed form of the parts of the variance.")
+    return Case(run, said)
 
 
 def joined(tables: list[Tensor]) -> Tensor:
@@ -86,12 +88,18 @@ def cases() -> dict[str, Case]:
     """Return ``{world: case}``."""
     found = {}
     for samples in (1024, 4096):
-        found[f"Ishigami function, N = {samples}"] = world(ishigami, ISHIGAMI, 3, samples)
+        found[f"Ishigami function, N = {samples}"] = world(ishigami, known(ISHIGAMI, 3), samples)
         g_parts = product([1 / (3 * (1 + a) ** 2) for a in FLAT])
-        found[f"G function of Sobol', N = {samples}"] = world(g_function, g_parts, 4, samples)
+        found[f"G function of Sobol', N = {samples}"] = world(g_function, known(g_parts, 4), samples)
+    for name in ("wing weight", "borehole"):
+        function = known_functions()[name]
+        indices = {"first": torch.from_numpy(function.first), "total": torch.from_numpy(function.total)}
+        for samples in (256, 2048):
+            said = "Quadrature in one dimension for each input, or in six for the borehole."
+            found[f"{name} function, N = {samples}"] = world(function.of_uniform, indices, samples, said)
     for sigma in (0.5, 1.0):
         parts = product([torch.tensor(sigma**2).double().expm1().item()] * 3)
         for samples in (1024, 4096):
             said = f"product of three lognormals, σ = {sigma:g}, N = {samples}"
-            found[said] = world(lognormal(sigma), parts, 3, samples)
+            found[said] = world(lognormal(sigma), known(parts, 3), samples)
     return found

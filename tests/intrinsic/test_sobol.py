@@ -15,6 +15,7 @@ from torch import nn
 from acelib.intrinsic import sobol_indices
 from acelib.intrinsic.error_bars import interval, mean_and_stderr, ratio_and_stderr
 from acelib.intrinsic.games import allocate, subset_masks, subsets_needed
+from acelib.intrinsic.nets import scrambled_nets
 from acelib.intrinsic.pickfreeze import chain_plan, permutation_plan, scrambled_points, sizes, subsets_plan
 
 F64 = torch.float64
@@ -55,14 +56,15 @@ CASES = {"ishigami": (ishigami, ishigami_truth()), "g": (g_function(G), g_truth(
 
 @pytest.mark.parametrize("name", CASES)
 def test_closed_forms(name):
-    """Within 3 standard errors of the closed form, errors below 0.004, at 2^14 base points."""
+    """Within 3 standard errors of the closed form, errors below 0.004, at 2^14 base points; 1/8 more rows at most."""
     model, (first, total, variance) = CASES[name]
     r = sobol_indices(model, num_inputs=len(first), num_samples=2**14, seed=1)
     for truth, value, error in ((first, r.first, r.first_stderr), (total, r.total, r.total_stderr)):
         assert (abs(value[:, 0].numpy() - truth) < 3 * error[:, 0].numpy()).all()
         assert float(error.max()) < 0.004
     assert abs(float(r.variance) - variance) < 3 * float(r.variance_stderr)
-    assert r.num_rows == 2**14 * (len(first) + 2) and r.num_samples == 2**14
+    mixtures = 2**14 * (len(first) + 2)
+    assert mixtures <= r.num_rows <= mixtures * 9 / 8 and r.num_samples == 2**14
 
 
 def test_an_input_without_effect_has_none():
@@ -74,8 +76,8 @@ def test_an_input_without_effect_has_none():
 
 
 def test_agrees_with_scipy_and_salib_on_the_same_budget():
-    """All three estimate the Ishigami indices from 2^13 (d + 2) rows; they agree within 0.02, about three of our
-    standard errors plus theirs (SALib's published half-width is about 0.03 here).
+    """All three estimate the Ishigami indices from 2^13 (d + 2) rows, ours from at most 1/8 more; they agree within
+    0.02, about three of our standard errors plus theirs (SALib's published half-width is about 0.03 here).
     """
     n = 2**13
     ours = sobol_indices(ishigami, num_inputs=3, num_samples=n, seed=0)
@@ -87,7 +89,7 @@ def test_agrees_with_scipy_and_salib_on_the_same_budget():
     )
     problem = {"num_vars": 3, "names": ["a", "b", "c"], "bounds": [[0.0, 1.0]] * 3}
     points = salib_sample.sample(problem, n, calc_second_order=False, seed=0)
-    assert len(points) == ours.num_rows
+    assert len(points) <= ours.num_rows <= len(points) * 9 / 8
     outputs = ishigami(torch.from_numpy(points))[:, 0].numpy()
     third = salib_analysis.analyze(problem, outputs, calc_second_order=False, seed=0)
     for first, total in ((other.first_order, other.total_order), (third["S1"], third["ST"])):
@@ -176,11 +178,12 @@ def test_chain_and_permutation_statistics_equal_the_literal_loop():
             assert torch.equal(out[j, point], d[step - 1, point] - d[step, point])
 
 
-def test_scramblings_are_the_same_in_blocks_and_whole():
+@pytest.mark.parametrize("sequence", [scrambled_points, scrambled_nets])
+def test_scramblings_are_the_same_in_blocks_and_whole(sequence):
     """Blocks smaller or larger than a scrambling give the same points, in the open cube, in the same order."""
 
     def gather(block):
-        parts = list(scrambled_points(2, 8, 16, block, 5))
+        parts = list(sequence(2, 8, 16, block, 5))
         return np.concatenate([p for p, _ in parts]), np.concatenate([i for _, i in parts])
 
     whole, index = gather(2**10)

@@ -50,7 +50,9 @@ def told(call):
 @pytest.mark.parametrize("chunk", [None, 100])
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_the_kurtosis_is_that_of_all_rows(chunk, offset):
-    """Literal reference: scipy's kurtosis of every output that the model gave, to 1e-6, in one block or in many."""
+    """Literal reference: scipy's kurtosis of every output that the model gave after the pilot, to 1e-6, in one block or
+    in many.
+    """
     seen = []
 
     def model(u):
@@ -62,6 +64,7 @@ def test_the_kurtosis_is_that_of_all_rows(chunk, offset):
     r, _ = told(lambda: sobol_indices(model, num_inputs=3, num_samples=256, chunk_size=chunk, shapley=False))
     rows = torch.cat(seen)
     assert len(rows) == r.num_rows
+    rows = rows[r.num_rows - 256 * 5 :]
     assert float(r.kurtosis) == pytest.approx(kurtosis(rows.numpy(), fisher=False)[0], rel=1e-6)
 
 
