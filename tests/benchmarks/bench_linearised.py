@@ -1,6 +1,8 @@
 """What does a map of all inputs cost by linear steps, beside the average over 100 shared rows, and how far is each off?
 
-The network is the perceptron of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own
+Errors stand beside the times: of linear steps for the price of 44 rows, of 52 plain rows, which is their price with the
+slopes of a map of 784 pixels and 32 values, of the second-order expansion (52 rows too), and of scikit-learn's
+brute-force partial dependence on as many rows as take it the seconds of the linear steps. The network is the perceptron of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own
 statistics: mean and factor of the training images, clipped to [0, 1]. Forty pixels at 16 values each, all ten logits
 and probabilities, with error bars. The errors are those of the effects, the deviations from their mean over the values,
 relative to the averages over all 2,000 rows. One pass for the slopes serves all 784 pixels, so it is a case of its own.
@@ -8,10 +10,14 @@ relative to the averages over all 2,000 rows. One pass for the slopes serves all
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.inspection import partial_dependence
 from torch import Tensor
 
 from acelib import InputDistribution
@@ -71,10 +77,63 @@ def measured() -> dict[str, float]:
     found = {}
     for link, what in ((None, "logits"), ("softmax", "probabilities")):
         truth = sweep("monte_carlo", ROWS, link)
-        for method, rows, name in (("monte_carlo", 100, "100 shared rows"), ("linearised", 44, "linearised")):
+        for method, rows, name in (
+            ("monte_carlo", 52, "52 shared rows"),
+            ("monte_carlo", 100, "100 shared rows"),
+            ("linearised", 44, "linearised, the price of 52"),
+        ):
             errors = [error(sweep(method, rows, link, seed), truth) for seed in range(10)]
             found[f"error of {name}, {what}"] = sum(errors) / len(errors)
+        found[f"error of the expansion around the mean, {what}"] = error(expanded(link), truth)
+    found["error of scikit-learn in the same seconds, probabilities"] = by_sklearn(truth)
     return found
+
+
+def expanded(link: str | None) -> Tensor:
+    """Return the second-order expansion with the factor of rank 50, ``(pixels, values, outputs)``."""
+    net = load_pretrained("tanh")
+    moments = InputDistribution.from_moments(net.mean, net.factor, low=0, high=1, shape=(1, 28, 28))
+    networks = admitted(net.model, moments, derivatives=True, link=link)
+    return torch.stack([expectation_of(networks, p, VALUES, method="taylor", budget=1).values for p in PIXELS])
+
+
+def by_sklearn(truth: Tensor) -> float:
+    """Return the error of scikit-learn's brute force on so many rows as take it the seconds of the linear steps."""
+    net, rows = population()[0], population()[1].samples
+
+    class Classifier(ClassifierMixin, BaseEstimator):
+        """The network as scikit-learn takes it."""
+
+        classes_ = np.arange(10)
+        fitted_ = True
+
+        def fit(self, x: object, y: object = None) -> Classifier:
+            return self
+
+        def predict_proba(self, x: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return net(torch.from_numpy(x).reshape(-1, 1, 28, 28)).softmax(1).numpy()
+
+    def curves(count: int, seed: int) -> Tensor:
+        some = rows[torch.randperm(ROWS, generator=torch.Generator().manual_seed(seed))[:count]].numpy()
+        options = dict(method="brute", response_method="predict_proba")
+        found = (
+            partial_dependence(Classifier(), some, [p], custom_values={p: VALUES.numpy()}, **options) for p in PIXELS
+        )
+        return torch.stack([torch.from_numpy(one.average).T for one in found])
+
+    def seconds(call: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    sweep("linearised", 44, "softmax")
+    ours = min(seconds(lambda: sweep("linearised", 44, "softmax")) for _ in range(3))
+    count = 10
+    while count < ROWS and min(seconds(lambda: curves(count, 0)) for _ in range(3)) < ours:
+        count *= 2
+    errors = [error(curves(min(count, ROWS), seed), truth) for seed in range(5)]
+    return sum(errors) / len(errors)
 
 
 def cases() -> dict[str, Callable[[], object]]:
