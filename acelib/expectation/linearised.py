@@ -70,6 +70,7 @@ def linearised(
     """
     plan = Plan.of(expansion, answer.values, draws, trial)
     knots = plan.knots
+    few = answer.values if knots is None else answer.values[knots.places]
     chosen, worth, fair = expansion.drawn(plan.whole + plan.short + plan.far, seed)
     last, rest = slice(plan.whole), slice(0 if knots is None else plan.whole, plan.whole + plan.short)
     first = slice(plan.whole + plan.short, None)
@@ -83,35 +84,38 @@ def linearised(
     def linear(part: slice) -> Tensor:
         """Return what the linear step says of some of the draws."""
         distinct, place = chosen[part].unique(return_inverse=True)
-        found = expansion.predicted(local.columns, answer.values, distinct)
-        return double(_picked(found, expansion, columns))[:, place]
+        return double(_picked(expansion.predicted(local.columns, few, distinct), expansion, columns))[:, place]
 
     y, rows = known(answer, last)
     cost, fine = expansion.cost + len(answer) * rows, y
     if knots is not None:
-        few, rows = known(at_knots(answer.values[knots.places]), rest)
-        cost, fine = cost + len(knots.places) * rows, knots.between(few)
+        fine, rows = known(at_knots(few), rest)
+        cost += len(few) * rows
     steps, coarse = [], linear(first if plan.far else rest)
     if plan.far:
         distinct, place = chosen[rest.start :].unique(return_inverse=True)
-        at = answer.values if knots is None else answer.values[knots.places]
-        found = expansion.explained(plan.around(expansion, distinct).moved(local.columns, at))
-        found = double(_picked(found, expansion, columns))
-        found = (found if knots is None else knots.between(found))[:, place]
-        count = rest.stop - rest.start
+        found = expansion.explained(plan.around(expansion, distinct).moved(local.columns, few))
+        found, count = double(_picked(found, expansion, columns))[:, place], rest.stop - rest.start
         steps.append(Step(coarse, found[:, count:], worth[first]))
         coarse = found[:, :count]
-        cost += plan.around(expansion, distinct).cost + round(plan.price * len(at) * len(distinct))
+        cost += plan.around(expansion, distinct).cost + round(plan.price * len(few) * len(distinct))
     steps.append(Step(coarse, fine, worth[rest]))
-    if knots is not None:
-        steps.append(Step(knots.between(y[knots.places]), y, worth[last]))
-    level = _Level.of(expansion, local.columns, answer.values, groups, columns, chunk)
-    values, drawn = level.mean, []
+    level = _Level.of(expansion, local.columns, few, groups, columns, chunk)
+    values = level.mean
     for step in steps:
         values = step.taken(values)
-        drawn.append(step.covariance)
     more = torch.stack([step.more for step in steps]).sum(0)
     over_rows = _added(level.covariance, more, steps[0].own, level.size)
+    own = _added(level.own, more, steps[0].own)
+    drawn, aparts = [step.covariance for step in steps], [step.apart for step in steps]
+    if knots is not None:
+        steps.append(Step(knots.between(y[knots.places]), y, worth[last]))
+        values = steps[-1].taken(knots.between(values))
+        over_rows, own, *drawn = (knots.weights @ c @ knots.weights.mT for c in (over_rows, own, *drawn))
+        drawn.append(steps[-1].covariance)
+        aparts = [*(knots.weights @ apart for apart in aparts), steps[-1].apart]
+        wider = _wider(own, steps[-1].more)
+        over_rows, own = wider * over_rows, wider * own
     covariance = over_rows + sum(drawn)
     sizes = [part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, *drawn)]
     freedoms = level.freedom, *(step.draws - 1 for step in steps)
@@ -120,11 +124,22 @@ def linearised(
         covariance,
         cost,
         expansion.num_rows,
-        spread_of(_added(level.own, more, steps[0].own)),
+        spread_of(own),
         y[:, fair[last].nonzero()[:KEPT_ROWS, 0]],
         freedom=float(satterthwaite(list(zip(sizes, freedoms, strict=True))).min()),
-        skewness=_skewness(steps, covariance),
+        skewness=_skewness(aparts, covariance),
     )
+
+
+def _wider(own: Tensor, more: Tensor) -> Tensor:
+    """Return the factor ``(outputs, 1, 1)`` by which curves vary more over rows than the splines through their knots.
+
+    Args:
+        own: ``(outputs, m, m)`` covariance of the splines of single rows.
+        more: what the curves' exceeds it by, as drawn rows tell: good for a factor, too uncertain for a matrix.
+    """
+    whole, missed = (t.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] for t in (own, more))
+    return (1 + missed / whole.clamp_min(torch.finfo(own.dtype).tiny)).clamp(0.5, 2)
 
 
 class Step:
@@ -195,7 +210,7 @@ class _Level:
         n, m = expansion.num_rows, len(values)
         labels = None if groups is None else groups if expansion.index is None else groups[expansion.index]
         order = None if labels is None else labels.argsort(stable=True)
-        moments = RowMoments(n, keep=1)
+        moments = RowMoments(n, keep=1, skewed=False)
         straight = expansion.link is None  # then two curves hold all: the value at 0 and the slope
         basis = torch.cat([torch.ones_like(double(values[:, :1])), double(values)], 1) if straight else None
         size = max(1, chunk if straight else chunk // m)
@@ -235,18 +250,20 @@ def _coefficients(y: Tensor, h: Tensor, worth: Tensor) -> Tensor:
     """
     draws = y.shape[1]
     fold = torch.arange(draws, device=y.device) % FOLDS
-    found = y.new_ones(draws, y.shape[2])
-    for k in range(FOLDS):
-        other = fold != k
-        if int(other.sum()) < 8:
-            continue
-        a, b = (worth[other, None] * t[:, other] for t in (y, h))
-        a, b = (t - t.mean(1, keepdim=True) for t in (a, b))
-        left = (a - b).square().sum((0, 1))
-        least = (a * b).sum((0, 1)) / b.square().sum((0, 1)).clamp_min(torch.finfo(b.dtype).tiny)
-        enough = left <= EXPLAINED * a.square().sum((0, 1))
-        found[fold == k] = torch.where(enough, torch.ones_like(least), least.clamp(0, 1))
-    return found
+    inside = torch.nn.functional.one_hot(fold, FOLDS).to(y)  # (draws, folds)
+    others, count = 1 - inside, (1 - inside).sum(0)
+    a, b = (worth[:, None] * t for t in (y, h))
+    a, b = (t - t.mean(1, keepdim=True) for t in (a, b))  # against cancellation
+    means = [t.mT @ others for t in (a, b)]  # (m, outputs, folds)
+
+    def sums(one: Tensor, other: Tensor, firsts: Tensor, seconds: Tensor) -> Tensor:
+        """Return the sum of products about the means over the draws of the other folds, ``(outputs, folds)``."""
+        return (one * other).sum(0).mT @ others - (firsts * seconds).sum(0) / count.clamp_min(1)
+
+    aa, bb, ab = sums(a, a, means[0], means[0]), sums(b, b, means[1], means[1]), sums(a, b, *means)
+    least = ab / bb.clamp_min(torch.finfo(b.dtype).tiny)
+    enough = (aa - 2 * ab + bb <= EXPLAINED * aa) | (count < 8)
+    return torch.where(enough, torch.ones_like(least), least.clamp(0, 1)).T[fold]
 
 
 def _added(covariance: Tensor, more: Tensor, own: Tensor, size: Tensor | float = 1.0) -> Tensor:
@@ -267,14 +284,14 @@ def _added(covariance: Tensor, more: Tensor, own: Tensor, size: Tensor | float =
     return torch.where(whole[:, None, None], found, size * own)
 
 
-def _skewness(steps: Sequence[Step], covariance: Tensor) -> Tensor | None:
+def _skewness(aparts: Sequence[Tensor], covariance: Tensor) -> Tensor | None:
     """Return the ``(m, outputs)`` skewness of the estimate, None for little.
 
     Args:
-        steps: with the deviations of what each draw says.
+        aparts: ``(outputs, m, draws)`` for each step the deviations of what each draw says.
         covariance: ``(outputs, m, m)`` of the estimate.
     """
     variance = covariance.diagonal(dim1=1, dim2=2)
-    third = sum(step.apart.pow(3).sum(2) / step.draws**3 for step in steps)
+    third = torch.stack([apart.pow(3).sum(2) / apart.shape[2] ** 3 for apart in aparts]).sum(0)
     found = (third / variance.clamp_min(torch.finfo(variance.dtype).tiny).pow(1.5)).clamp(-1, 1).T
     return found if float(found.abs().max()) > NOTABLE else None

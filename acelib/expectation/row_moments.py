@@ -149,10 +149,11 @@ class RowMoments:
         total: number of rows to come.
         order: ``(total,)`` the row's number among all, for each row to come; default in their order.
         keep: most rows whose curves are remembered.
+        skewed: whether the skewness will be asked for.
     """
 
-    def __init__(self, total: int, *, order: Tensor | None = None, keep: int = KEPT_ROWS) -> None:
-        self.total, self.count = total, 0
+    def __init__(self, total: int, *, order: Tensor | None = None, keep: int = KEPT_ROWS, skewed: bool = True) -> None:
+        self.total, self.count, self.skewed = total, 0, skewed
         wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
         self.places: Tensor | None = None  # of the remembered rows, where they come in another order
         if order is not None:
@@ -214,7 +215,7 @@ class RowMoments:
             self.groups.add(labels, d, w)
         elif self.squares is None and not ones:
             self.squares = self.rows.copy()
-        if labels is None:
+        if labels is None and self.skewed:
             self.cubes.add(d if ones else d * w, None if ones else w, len(w) / self.total)
         self.rows.add(d, None if ones else w)
         if self.squares is not None:

@@ -2,9 +2,10 @@
 
 Errors stand beside the times: of linear steps for the price of 44 rows, of 52 plain rows, which is their price with the
 slopes of a map of 784 pixels and 32 values, of the second-order expansion (52 rows too), and of scikit-learn's
-brute-force partial dependence on as many rows as take it the seconds of the linear steps. The network is the perceptron of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own
-statistics: mean and factor of the training images, clipped to [0, 1]. Forty pixels at 16 values each, all ten logits
-and probabilities, with error bars. The errors are those of the effects, the deviations from their mean over the values,
+brute-force partial dependence on as many rows as take it the seconds of the linear steps. The network is the perceptron
+of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own statistics: mean and factor
+of the training images, clipped to [0, 1]. Forty pixels at 16 values each, all ten logits and probabilities, with error
+bars. The errors are those of the effects, the deviations from their mean over the values,
 relative to the averages over all 2,000 rows. One pass for the slopes serves all 784 pixels, so it is a case of its own.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -105,7 +106,9 @@ def by_sklearn(truth: Tensor) -> float:
         """The network as scikit-learn takes it."""
 
         classes_ = np.arange(10)
-        fitted_ = True
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
 
         def fit(self, x: object, y: object = None) -> Classifier:
             return self
@@ -117,9 +120,8 @@ def by_sklearn(truth: Tensor) -> float:
     def curves(count: int, seed: int) -> Tensor:
         some = rows[torch.randperm(ROWS, generator=torch.Generator().manual_seed(seed))[:count]].numpy()
         options = dict(method="brute", response_method="predict_proba")
-        found = (
-            partial_dependence(Classifier(), some, [p], custom_values={p: VALUES.numpy()}, **options) for p in PIXELS
-        )
+        at = VALUES.numpy()
+        found = (partial_dependence(Classifier(), some, [p], custom_values={p: at}, **options) for p in PIXELS)
         return torch.stack([torch.from_numpy(one.average).T for one in found])
 
     def seconds(call: Callable[[], object]) -> float:
@@ -130,7 +132,7 @@ def by_sklearn(truth: Tensor) -> float:
     sweep("linearised", 44, "softmax")
     ours = min(seconds(lambda: sweep("linearised", 44, "softmax")) for _ in range(3))
     count = 10
-    while count < ROWS and min(seconds(lambda: curves(count, 0)) for _ in range(3)) < ours:
+    while count < ROWS and min(seconds(partial(curves, count, 0)) for _ in range(3)) < ours:
         count *= 2
     errors = [error(curves(min(count, ROWS), seed), truth) for seed in range(5)]
     return sum(errors) / len(errors)
