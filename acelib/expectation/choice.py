@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._entrance import admit
-from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from .networks import Networks, probe_rows
 from .pilot import Pilot
@@ -46,18 +45,21 @@ def linear_rows(networks: Networks, local: Local, columns: int, rows: int, budge
     return int(rows * (1 - slopes / budget))
 
 
-def without_linear(networks: Networks, answer: Intervention, local: Local | None) -> str | None:
-    """Return why no linear step can be taken, or None where it can."""
+def without_linear(local: Local | None) -> str | None:
+    """Return why no linear step can be taken from these coordinates, or None where it can."""
     if local is None:
         return "setting it is not all that the intervention does to a row"
-    if not local.rows.is_floating_point():
-        return "the inputs are no floating numbers"
+    return None if local.rows.is_floating_point() else "the inputs are no floating numbers"
+
+
+def differentiable(networks: Networks) -> bool:
+    """Return whether the networks can be differentiated, each of them asked on two rows."""
     try:
         for model in networks.given:
             admit(model, probe_rows(networks.inputs), networks.inputs.shape, derivatives=True)
     except Exception:  # noqa: BLE001  (a network may refuse to be differentiated in any way it likes)
-        return "the network has no derivatives"
-    return None
+        return False
+    return True
 
 
 def choice(trial: Pilot, rows: int, left: int, every: int, *, effects: bool = False) -> Choice:

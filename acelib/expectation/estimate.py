@@ -23,7 +23,7 @@ from ..inputs.base import Feature, InputModel, check_input_model
 from ..inputs.intervention import Intervention
 from ..inputs.local import Local
 from ..inputs.support import Later
-from .choice import FEWEST, choice, linear_rows, without_linear
+from .choice import FEWEST, choice, differentiable, linear_rows, without_linear
 from .estimators import Estimate, cubature, row_average, taylor
 from .expansion import Expansion
 from .linearised import linearised
@@ -165,7 +165,7 @@ def expectation_of(
     if method == "linearised":
         local = answer.local()
         if local is None:
-            why = without_linear(networks, answer, local) if answer.num_rows else "there are no rows"
+            why = without_linear(local) if answer.num_rows else "there are no rows"
             raise ValueError(f"method must be 'auto' for do({answer.name}), got 'linearised': {why}")
     elif method == "auto" and answer.num_rows:
         method, rows, local, reason = _chosen(networks, answer, labels, outputs, rows, share, budget, seed, chunk)
@@ -221,12 +221,14 @@ def _chosen(
     if few is None or len(few) == int((answer.weights > 0).sum() if answer.weights is not None else answer.num_rows):
         return "monte_carlo", None, None, "all rows fit the budget"
     plain, local = len(few), answer.local()
-    if (why := without_linear(networks, answer, local)) or local is None:
+    if (why := without_linear(local)) or local is None:
         return "monte_carlo", plain, None, f"not all rows fit the budget, and {why}"
     left = linear_rows(networks, local, len(_expanded(networks, outputs)), plain, budget)
     if left < FEWEST:
         return "monte_carlo", plain, None, "not all rows fit the budget, and the slopes of a linear step cost too much"
     trial = _trial(networks, local, outputs, seed, chunk)
+    if trial is None:
+        return "monte_carlo", plain, None, "not all rows fit the budget, and the network has no derivatives"
     found = choice(trial, plain, left, answer.num_rows, effects=share is not None)
     linear = local if found.method == "linearised" else None
     return found.method, found.rows, linear, f"not all rows fit the budget, and {found.reason}"
@@ -237,13 +239,20 @@ def _expanded(networks: Networks, outputs: Sequence[int] | None) -> tuple[int, .
     return tuple(range(networks.bare[0].outputs) if outputs is None or networks.link is not None else outputs)
 
 
-def _trial(networks: Networks, local: Local, outputs: Sequence[int] | None, seed: int | None, chunk: int) -> Pilot:
-    """Return what a pilot says of the networks at these rows, once for all answers to the same rows."""
+def _trial(
+    networks: Networks, local: Local, outputs: Sequence[int] | None, seed: int | None, chunk: int
+) -> Pilot | None:
+    """Return what a pilot says of the networks at these rows, once for all answers to the same rows.
+
+    None where they have no derivatives.
+    """
     columns = _expanded(networks, outputs)
     for (where, *what), found in networks.trials:
         if what == [columns, seed] and where.same(local):
             return found
-    found = pilot(networks.bare, local, columns, networks.link, seed, chunk)
+    found = None
+    if differentiable(networks):
+        found = pilot(networks.bare, local, columns, networks.link, seed, chunk)
     networks.trials.append(((local, columns, seed), found))
     return found
 

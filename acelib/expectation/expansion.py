@@ -188,6 +188,10 @@ class Expansion:
         """What further levels have computed around some of these rows: one answer after the other needs the same."""
         return {}
 
+    def shaped(self, some: Tensor | slice) -> Tensor:
+        """Return some of the n rows in the shape of the networks' input, where that is known."""
+        return self.own[some].reshape(-1, *(self.local.shape or self.own.shape[1:]))
+
     def numbers(self, some: Tensor) -> Tensor:
         """Return the numbers of some of the n rows among all rows of the input model."""
         return some if self.index is None else self.index[some]

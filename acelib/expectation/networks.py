@@ -39,7 +39,7 @@ class Networks(NamedTuple):
     bare: list[Admitted]
     link: Link | None
     expansions: list[Expansion]
-    trials: list[tuple[Any, Pilot]]
+    trials: list[tuple[Any, Pilot | None]]
 
     @property
     def answers(self) -> Tensor:

@@ -119,7 +119,7 @@ def pilot(
     effects = sum(_variance(y - y.mean(0), None, worth) for y in known.values())
     ways = [Way((), 1.0, 0.0, sum(_variance(known[column], linear[column], worth) for column in inputs))]
     for cut in places(models, local):
-        around = Followed.build(cut, _shaped(expansion, chosen), expansion.columns, chunk)
+        around = Followed.build(cut, expansion.shaped(chosen), expansion.columns, chunk)
         price = _price(expansion, around, grids)
         if price > DEAR:
             break  # and so are those behind it
@@ -145,11 +145,6 @@ def _price(expansion: Expansion, around: Followed, grids: dict[int, Tensor]) -> 
         for model in expansion.models:
             whole += work(partial(shared_rows, model, rows, (column,), grid, shape=expansion.local.shape))
     return own / max(1, whole)
-
-
-def _shaped(expansion: Expansion, some: Tensor) -> Tensor:
-    """Return some of the rows in the shape of the networks' input."""
-    return expansion.own[some].reshape(len(some), *(expansion.local.shape or (-1,)))
 
 
 def _values(expansion: Expansion, column: int) -> Tensor:

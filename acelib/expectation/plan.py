@@ -69,15 +69,14 @@ class Plan:
         """Return the networks that are linear behind their first layers, around some of the n rows."""
         known = expansion.kept.get("followed")
         if known is None or not torch.equal(known[0], chosen):
-            rows = expansion.own[chosen].reshape(len(chosen), *(expansion.local.shape or (-1,)))
-            known = chosen, Followed.build(self.cuts, rows, expansion.columns, expansion.chunk)
+            known = chosen, Followed.build(self.cuts, expansion.shaped(chosen), expansion.columns, expansion.chunk)
             expansion.kept["followed"] = known
         return known[1]
 
 
 def _held(expansion: Expansion, cuts: Sequence[Cut]) -> int:
     """Return of how many rows the slopes behind the first layers can be kept."""
-    row = expansion.own[:1].reshape(1, *(expansion.local.shape or (-1,)))
+    row = expansion.shaped(slice(1))
     with torch.no_grad():
         units = sum(cut.block(row.clone()).numel() for cut in cuts)
     return SLOPES // (2 * units * len(expansion.columns) * row.element_size())

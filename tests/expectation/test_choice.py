@@ -128,3 +128,13 @@ def test_very_many_inputs_are_not_all_looked_at(monkeypatch):
     found = torch.stack([expectation_of(networks, 1, VALUES, seed=s, **options).values for s in range(200)])
     assert int((networks.expansions[0].importance > 0).sum()) == 3
     assert ((found.mean(0) - exact) / (found.std(0) / 200**0.5)).abs().max() < 3.5
+
+
+@pytest.mark.parametrize("net", [perceptron(), black_box])
+def test_the_trial_is_made_once_for_all_features(net, monkeypatch):
+    from acelib.expectation import estimate
+
+    asked, ask = [], estimate.differentiable
+    monkeypatch.setattr(estimate, "differentiable", lambda networks: asked.append(1) or ask(networks))
+    AverageCausalEffect(net, inputs(), budget=150_000).regress(num=20)
+    assert len(asked) == 1
