@@ -7,10 +7,12 @@ from torch import nn
 from acelib import InputDistribution
 from acelib.expectation import estimate
 from acelib.expectation.estimate import expectation_of
+from acelib.expectation.expansion import Expansion
 from acelib.expectation.followed import Followed
 from acelib.expectation.layers import cuts
 from acelib.expectation.networks import admitted
 from acelib.expectation.pilot import Pilot, Way, pilot
+from acelib.expectation.plan import Plan
 
 SHAPE = (2, 9, 8)
 
@@ -103,3 +105,17 @@ def test_a_trial_cuts_a_network_whose_rest_is_nearly_linear():
     networks = admitted(net, InputDistribution.fit(rows), derivatives=True)
     found = pilot(networks.bare, local, range(3), None, 0, 4096)
     assert found.best.cuts and found.best.price < 0.5 and found.best.rest < 1e-20 < found.ways[0].rest
+
+
+@pytest.mark.parametrize("count", [4, 20])
+def test_the_levels_together_cost_the_price(count):
+    """Rows at all values, at the knots and followed are worth 40 rows at all values, or a little less."""
+    net, inputs = convolutional(3, linear=False), InputDistribution.fit(images(300), domain=(0.0, 1.0))
+    local, values = inputs.do(0, [0.0]).local(), torch.linspace(0, 1, count)[:, None]
+    networks = admitted(net, inputs, derivatives=True)
+    expansion = Expansion.build(networks.bare, local, range(3), link=None, seed=0, chunk=4096)
+    way = Way((cuts(net)[0],), 0.1, 1.0, 0.04)
+    plan = Plan.of(expansion, values, 40, Pilot(1.0, 1.0, (Way((), 1.0, 0.0, 1.0), way)))
+    each = count if plan.knots is None else len(plan.knots.places)
+    price = plan.whole * count + plan.short * each + plan.far * plan.price * each
+    assert plan.far and 0.95 * 40 * count < price <= 40 * count

@@ -7,6 +7,7 @@ from torch import nn
 from acelib import InputDistribution, interventional_expectation
 from acelib.expectation.estimate import expectation_of
 from acelib.expectation.knots import KNOTS, Knots
+from acelib.expectation.linearised import _coefficients
 from acelib.expectation.networks import admitted
 
 
@@ -80,3 +81,20 @@ def test_results_do_not_depend_on_the_size_of_calls():
     one = interventional_expectation(net, inputs, 0, torch.linspace(-2, 2, 18), **options)
     other = interventional_expectation(net, inputs, 0, torch.linspace(-2, 2, 18), chunk_size=13, **options)
     assert torch.allclose(one.values, other.values, atol=1e-12) and torch.allclose(one.stderr, other.stderr, atol=1e-12)
+
+
+def test_what_the_spline_misses_in_every_row_alike_is_put_back_in_full():
+    """|α| for each row: all draws say the same, so the average is exact, though no spline has the kink."""
+    exact = torch.linspace(-2, 2, 18, dtype=torch.float64)
+    found = interventional_expectation(
+        lambda x: x[:, :1].abs(), InputDistribution.fit(draw()), 0, exact, method="linearised", rows=48
+    )
+    assert torch.allclose(found.values[:, 0], exact.abs(), atol=1e-12)
+
+
+def test_few_draws_leave_the_coefficient_at_1():
+    """Fewer than eight draws in the other folds say nothing of it, however little the linear step explains."""
+    y, h = torch.randn(2, 3, 9, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(_coefficients(y, h, torch.ones(9).double()), torch.ones(9, 2).double())
+    y, h = torch.randn(2, 3, 90, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert (_coefficients(y, h, torch.ones(90).double()) < 0.5).all()

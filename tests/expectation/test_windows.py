@@ -71,3 +71,10 @@ def test_reaches_by_hand():
     (one,) = reaches(nn.MaxPool1d(3, stride=2, padding=1), [7])
     assert one.results == 4 and [one.read((o, o)) for o in range(4)] == [(-1, 1), (1, 3), (3, 5), (5, 7)]
     assert one.reached((3, 3)) == (1, 2) and one.reached((4, 4)) == (2, 2)
+
+
+def test_reaches_with_more_padding_behind_than_before():
+    """Kernel 4 with "same" padding has 1 before and 2 behind, so o reads o - 1 .. o + 2, and 4 reaches 2 .. 5."""
+    (one,) = reaches(nn.Conv1d(1, 1, 4, padding="same"), [10])
+    assert (one.before, one.after, one.results) == (1, 2, 10)
+    assert one.read((3, 3)) == (2, 5) and one.reached((4, 4)) == (2, 5)
