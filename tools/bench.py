@@ -192,9 +192,14 @@ QUOTED = (
     (
         "linearised",
         "100 shared rows / linearised, logits",
-        "a pixel's effect from 100 shared rows against linear steps at 2,000, with a fraction of the error",
+        "a pixel's effect from 100 shared rows against linear steps at 2,000, with an eighth of the error",
     ),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
+    (
+        "sobol_errors",
+        "SALib / acelib at the error of N = 2^12, borehole, total",
+        "the same to the same error, borehole, total indices",
+    ),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
 

@@ -4,7 +4,7 @@ Errors stand beside the times: of linear steps for the price of 44 rows, of 52 p
 slopes of a map of 784 pixels and 32 values, of the second-order expansion (52 rows too), and of scikit-learn's
 brute-force partial dependence on as many rows as take it the seconds of the linear steps. The network is the perceptron
 of the MNIST chapters (784-512-256-128-64-10, tanh, float32) on 2,000 rows made of its own statistics: mean and factor
-of the training images, clipped to [0, 1]. Forty pixels at 16 values each, all ten logits and probabilities, with error
+of the training images, clipped to [0, 1]. Forty pixels at 32 values each, all ten logits and probabilities, with error
 bars. The errors are those of the effects, the deviations from their mean over the values,
 relative to the averages over all 2,000 rows. One pass for the slopes serves all 784 pixels, so it is a case of its own.
 """
@@ -28,8 +28,9 @@ from acelib.expectation.networks import Networks, admitted
 from acelib.lab.mnist import load_pretrained
 
 PIXELS = range(205, 605, 10)
-VALUES = torch.linspace(0, 1, 16)
+VALUES = torch.linspace(0, 1, 32)
 ROWS = 2_000
+DRAWS = 44
 
 ratios = {
     "100 shared rows / linearised, logits": ("100 rows, logits", "linearised, logits"),
@@ -81,7 +82,7 @@ def measured() -> dict[str, float]:
         for method, rows, name in (
             ("monte_carlo", 52, "52 shared rows"),
             ("monte_carlo", 100, "100 shared rows"),
-            ("linearised", 44, "linearised, the price of 52"),
+            ("linearised", DRAWS, "linearised, the price of 52"),
         ):
             errors = [error(sweep(method, rows, link, seed), truth) for seed in range(10)]
             found[f"error of {name}, {what}"] = sum(errors) / len(errors)
@@ -129,8 +130,8 @@ def by_sklearn(truth: Tensor) -> float:
         call()
         return time.perf_counter() - start
 
-    sweep("linearised", 44, "softmax")
-    ours = min(seconds(lambda: sweep("linearised", 44, "softmax")) for _ in range(3))
+    sweep("linearised", DRAWS, "softmax")
+    ours = min(seconds(lambda: sweep("linearised", DRAWS, "softmax")) for _ in range(3))
     count = 10
     while count < ROWS and min(seconds(partial(curves, count, 0)) for _ in range(3)) < ours:
         count *= 2
@@ -143,5 +144,5 @@ def cases() -> dict[str, Callable[[], object]]:
     return {"slopes of all rows": slopes} | {
         f"{name}, {what}": lambda method=method, rows=rows, link=link: sweep(method, rows, link)
         for link, what in ((None, "logits"), ("softmax", "probabilities"))
-        for name, method, rows in (("100 rows", "monte_carlo", 100), ("linearised", "linearised", 44))
+        for name, method, rows in (("100 rows", "monte_carlo", 100), ("linearised", "linearised", DRAWS))
     }
