@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
     from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .mediation import CausalGraphInputs
     from .quantus import quantus_explain
     from .recurrent import FeedbackSequences
     from .regressors import CausalRegressor, CausalTable, SplineRegressor
@@ -27,6 +28,7 @@ __all__ = [
     "ApproximationWarning",
     "Attribution",
     "AverageCausalEffect",
+    "CausalGraphInputs",
     "CausalRegressor",
     "CausalRegressors",
     "CausalTable",
@@ -50,13 +52,16 @@ __all__ = [
     "quantus_explain",
 ]
 
-_ROOMS = "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic plots"
+_ROOMS = (
+    "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation plots"
+)
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",
     "attribution": "AverageCausalEffect",
     "curvature": "UnsupportedOperation half_trace",
     "expectation": "Check Expectation interventional_expectation",
     "inputs": "FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
+    "mediation": "CausalGraphInputs",
     "quantus": "quantus_explain",
     "recurrent": "FeedbackSequences",
     "regressors": "CausalRegressor CausalTable SplineRegressor",

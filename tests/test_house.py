@@ -27,12 +27,18 @@ BASE = (
     "_process _saved _tables _waiting _warnings"
 )
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
-BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "plots": ""}
+BESIDE = {
+    "recurrent": "inputs",
+    "paths": "",
+    "intrinsic": "",
+    "mediation": "inputs jets curvature expectation intrinsic",
+    "plots": "",
+}
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
-    "": {*BASE.split(), *COLUMN, "recurrent"},
+    "": {*BASE.split(), *COLUMN, "recurrent", "mediation"},
 }
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
@@ -47,6 +53,7 @@ PUBLIC = {
     "treatment_effects",
     "acelib.intrinsic": "CausalGraph CausalModel EmpiricalNoise FiniteNoise FlowModel IntrinsicContributions "
     "LinearModel SobolIndices StructuralModel intrinsic_contributions sobol_indices",
+    "acelib.mediation": "CausalGraphInputs TotalAndDirect total_and_direct",
     "acelib.jets": "Jet MissingRule check collapsed composite constant linear multilinear pointwise propagate register "
     "supported",
     "acelib.plots": "BAND COLORS LINESTYLES OFF_SUPPORT STYLE label_line own_axes plot_attribution plot_expectation "

@@ -39,11 +39,12 @@ from acelib._intervals import student
 from acelib._saved import Result, compact, same
 from acelib.intrinsic import IntrinsicContributions, SobolIndices, StructuralModel, intrinsic_contributions
 from acelib.intrinsic import sobol_indices as sobol
+from acelib.mediation import CausalGraphInputs, total_and_direct
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
 from acelib.recurrent import time_lag
 
-NO_RESULTS = """AverageCausalEffect CausalGraph CausalModel EmpiricalNoise FeedbackSequences FiniteNoise FiniteSet
-FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention LatentPrior LinearModel Recurrent
+NO_RESULTS = """AverageCausalEffect CausalGraph CausalGraphInputs CausalModel EmpiricalNoise FeedbackSequences
+FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention LatentPrior LinearModel Recurrent
 Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing."""
 
@@ -110,6 +111,11 @@ def contributions():
     return intrinsic_contributions(scm, None, target="b", num_samples=256)
 
 
+def both_effects(rows):
+    scm = StructuralModel({name: [] for name in "acd"} | {"b": ["a"]}, {"b": lambda a, n: a + n})
+    return total_and_direct(net(), CausalGraphInputs(scm, num_rows=rows), "a", torch.linspace(0, 1, 50))
+
+
 MADE = {
     "Attribution": lambda rows: AverageCausalEffect(net(), table(rows)).attribute(table(50).samples, [0, 1] * 25),
     "CausalRegressor": lambda rows: curves(rows)["a", 0],
@@ -126,6 +132,7 @@ MADE = {
     "SobolIndices": lambda rows: sobol(lambda u: u[:, :3].sin(), num_inputs=5, num_samples=256, shapley=True),
     "SplineRegressor": spline,
     "TimeLag": lambda rows: time_lag(sequence_network("gru", 2, 2), draw(20, 6, 2)),
+    "TotalAndDirect": lambda rows: both_effects(rows),
     "TreatmentEffects": lambda rows: images()[2].layers[0],
 }
 NAMES = sorted(MADE)

@@ -26,6 +26,7 @@ from ..inputs.support import Later
 from .choice import FEWEST, choice, differentiable, linear_rows, without_linear
 from .estimators import Estimate, cubature, row_average, taylor
 from .expansion import Expansion
+from .learned import with_learning
 from .linearised import linearised
 from .moment_errors import Known, enough_rows
 from .networks import Networks, admitted
@@ -200,6 +201,9 @@ def expectation_of(
             few = subset(answer, budget, seed, labels, enough_rows(answer, width))
             known = Known(few, labels if labels is None or few is None else labels[few], width, budget)
         estimate = (taylor if method == "taylor" else cubature)(call, answer, chunk=chunk, known=known)
+    if answer.variants:
+        options = dict(chunk=chunk, index=index, columns=outputs, link=networks.link)
+        estimate = with_learning(estimate, call, answer, **options)
     return _present(answer, estimate, check, method, len(networks.models), reason)
 
 

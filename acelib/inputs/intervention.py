@@ -8,7 +8,7 @@ every value, feature and target, so differences between values carry little nois
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -49,6 +49,8 @@ class Intervention(ABC):
             truncation cut off; None where nothing was.
         groups: ``(num_rows,)`` labels of rows that are not independent draws (one draw with each of its classes); None
             where every row is a draw of its own.
+        variants: the same rows and values under other causal models, whose spread is the error of learning; or none.
+        pooled: whether the expectation is the mean over the variants.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Intervention(ABC):
     weights: Tensor | None = None
     residual: tuple[Tensor, Tensor] | None = None
     groups: Tensor | None = None
+    variants: Sequence[Intervention] = ()
+    pooled: bool = False
 
     @abstractmethod
     def rows(self, chunk: int, index: Tensor | None = None) -> Iterator[Block]:
@@ -260,6 +264,8 @@ class SimulatedIntervention(Intervention):
     simulate: Callable[[Tensor, Tensor], Tensor]
     observed: Tensor | None = None
     fixed: tuple[int, ...] = ()
+    variants: Sequence[Intervention] = ()
+    pooled: bool = False
 
     def __repr__(self) -> str:
         return f"SimulatedIntervention(do({self.name}), {len(self)} values, {self.num_rows} rows)"

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from .._checks import as_generator
@@ -150,6 +149,8 @@ class _Conditional:
         self.what, self.label, self.groups, self.rows = what, label, groups, 0
         k = len(what.scm.graph)
         self.outer, self.inner = outer, inner
+
+        from scipy.stats import qmc  # takes long to import
 
         def noise(count: int) -> Tensor:
             points = qmc.Sobol(k, scramble=True, rng=rng).random(count) + HALF_STEP

@@ -103,6 +103,17 @@ class CausalGraph:
             waiting += [p for p in self._parents[waiting.pop()] if p not in found]
         return found
 
+    def descendants(self, columns: Iterable[int]) -> list[int]:
+        """Return in causal order the columns that have a directed path from one of ``columns``, without these.
+
+        Example:
+            >>> assert CausalGraph({"Z": ["Y"], "X": [], "Y": ["X"]}).descendants([1]) == [2, 0]
+        """
+        chosen = set(columns)
+        roots = {self.nodes[column] for column in chosen}
+        places = [self.index(node) for node in self.order if self.ancestors(node) & roots]
+        return [place for place in places if place not in chosen]
+
     def adjacency(self) -> Tensor:
         """Return the ``(nodes, nodes)`` bool matrix of direct dependence: row = child, column = parent, true diagonal.
 

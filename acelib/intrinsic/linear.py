@@ -7,7 +7,7 @@ is ``w_j² s_j²``, in every context.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import log, pi
 from typing import Any
@@ -188,6 +188,19 @@ class LinearModel(CausalModel):
         """Return the standardised noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``."""
         residual = X - X @ self.matrix.to(X).T - self.intercepts.to(X)
         return residual / self.scales.to(X)
+
+    def counterfactual(
+        self, X: Tensor, columns: Sequence[int], values: Tensor, *, noise: Tensor | None = None
+    ) -> Tensor:
+        """Return rows ``(batch, nodes)`` as they would be, had some nodes been set; see ``CausalModel``.
+
+        What the set nodes move by is passed on along the edges that are left, (I - A)^-1 without those into them; the
+        noises, ``noise`` or not, stay what they are, also where they do not vary.
+        """
+        columns, left = list(columns), self.matrix.clone()
+        left[columns] = 0
+        passed = torch.linalg.inv(torch.eye(len(self.graph), dtype=torch.float64) - left)[:, columns].to(X)
+        return self._put(X, columns, values, X + (values - X[:, columns]) @ passed.T)
 
     @property
     def mixing(self) -> Tensor:

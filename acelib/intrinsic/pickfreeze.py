@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from .._checks import as_generator
@@ -156,6 +155,8 @@ def scrambled_points(
         block: most points at a time, a power of two.
         seed: seed of the scramblings; None means 0.
     """
+    from scipy.stats import qmc  # takes long to import
+
     rng = np.random.default_rng(as_generator(seed).initial_seed())
     pieces, together = max(1, n // block), max(1, block // n)
     for start in range(0, scramblings, together):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from .graph import CausalGraph
 from .noise import drive, inverse_cdf
 
 Mechanism = Callable[..., Tensor]
+_TRIED = (-1.5, 0.3, 2.25)  # noises between which a mechanism may bend
 
 
 class CausalModel(ABC):
@@ -80,6 +81,56 @@ class CausalModel(ABC):
         generator = as_generator(seed)
         return self.push(self.noise(torch.rand(n, len(self.graph), generator=generator, dtype=dtype)))
 
+    def abduct(self, X: Tensor) -> Tensor:
+        """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``; here an error, for a model without.
+
+        Raises:
+            ValueError: if the noises of a row are not known from it.
+        """
+        raise ValueError(
+            f"model must tell the noises behind a row by abduct, got {type(self).__name__} without; write it, or draw "
+            "the rows from the model"
+        )
+
+    def counterfactual(
+        self, X: Tensor, columns: Sequence[int], values: Tensor, *, noise: Tensor | None = None
+    ) -> Tensor:
+        """Return rows ``(batch, nodes)`` as they would be, had some nodes been set: abduction, action, prediction.
+
+        What is no descendant of these nodes stays as it is in the row, bit by bit.
+
+        Args:
+            X: ``(batch, nodes)`` rows.
+            columns: which nodes are set, w of them.
+            values: ``(batch, w)`` what they are set to.
+            noise: ``(batch, nodes)`` the noises behind the rows, where they are known; default ``abduct(X)``.
+
+        References:
+            Pearl (2009), Sec. 7.1: the three steps.
+
+        Example:
+            >>> chain = StructuralModel({"X": [], "Y": ["X"]}, {"Y": lambda X, n: X**2 + n})
+            >>> row, two = torch.tensor([[1.0, 1.5]]), torch.tensor([[2.0]])  # the noise of Y is 0.5
+            >>> assert chain.counterfactual(row, [0], two).tolist() == [[2.0, 4.5]]
+        """
+        noise = (self.abduct(X) if noise is None else noise).clone()
+        rows = X
+        places = [self.graph.index(node) for node in self.graph.order]
+        for column in sorted(columns, key=places.index):  # the noise under which the node has its value by itself
+            rows = rows.clone()
+            rows[:, column] = values[:, list(columns).index(column)]
+            noise[:, column] = self.abduct(rows)[:, column]
+            rows = self.push(noise)
+        return self._put(X, columns, values, rows)
+
+    def _put(self, X: Tensor, columns: Sequence[int], values: Tensor, rows: Tensor) -> Tensor:
+        """Return the row itself with the set columns at their values and what descends from them as in ``rows``."""
+        moved = self.graph.descendants(columns)
+        result = X.clone()
+        result[:, moved] = rows[:, moved]
+        result[:, list(columns)] = values
+        return result
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({dict(self.graph.parents)})"
 
@@ -135,13 +186,53 @@ class StructuralModel(CausalModel):
         """
         values: dict[str, Tensor] = {}
         for node in self.graph.order:
-            own = noise[:, self.graph.index(node)]
-            out = self.mechanisms[node](*(values[p] for p in self.graph.parents[node]), own)
-            if not isinstance(out, Tensor) or out.shape != own.shape:
-                got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-                raise ValueError(f"mechanism of {node!r} must return a tensor of shape (batch,), got {got}")
-            values[node] = out
+            values[node] = self._made(node, values, noise[:, self.graph.index(node)])
         return torch.stack([values[n] for n in self.graph.nodes], dim=1)
+
+    def _made(self, node: str, values: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        """Return a node ``(batch,)`` from its parents and its noise ``(batch,)``."""
+        out = self.mechanisms[node](*(values[p] for p in self.graph.parents[node]), noise)
+        if not isinstance(out, Tensor) or out.shape != noise.shape:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(f"mechanism of {node!r} must return a tensor of shape (batch,), got {got}")
+        return out
+
+    def abduct(self, X: Tensor) -> Tensor:
+        """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, for x_j = a_j(pa) + b_j(pa) n_j.
+
+        Whether a mechanism has this form is tried at a few other noises, in every row.
+
+        Raises:
+            ValueError: if a mechanism has another form, or b_j is 0 somewhere: then a row does not tell its noise.
+        """
+        values = {node: X[:, column] for column, node in enumerate(self.nodes)}
+        found = torch.empty_like(X)
+        for column, node in enumerate(self.nodes):
+            own = X[:, column]
+            at = {n: self._made(node, values, torch.full_like(own, n)) for n in (0.0, 1.0, *_TRIED)}
+            start, slope = at[0.0], at[1.0] - at[0.0]
+            size = torch.stack([one.abs() for one in at.values()]).amax() + 1
+            rounding = 1e3 * torch.finfo(X.dtype).eps * size
+            straight = all(bool(((at[n] - start - n * slope).abs() <= rounding).all()) for n in _TRIED)
+            if not straight or bool((slope.abs() <= rounding).any()):
+                raise ValueError(
+                    f"mechanism of {node!r} must be a(parents) + b(parents) * noise with b other than 0 where rows "
+                    "are to tell their noise, got another form; draw the rows from the model"
+                )
+            found[:, column] = (own - start) / slope
+        return found
+
+    def counterfactual(
+        self, X: Tensor, columns: Sequence[int], values: Tensor, *, noise: Tensor | None = None
+    ) -> Tensor:
+        """Return rows ``(batch, nodes)`` as they would be, had some nodes been set; see ``CausalModel``."""
+        noise = self.abduct(X) if noise is None else noise
+        rows = X.clone()
+        rows[:, list(columns)] = values
+        for column in self.graph.descendants(columns):
+            given = {node: rows[:, place] for place, node in enumerate(self.nodes)}
+            rows[:, column] = self._made(self.nodes[column], given, noise[:, column])
+        return rows
 
 
 def _check_signature(function: Mechanism, node: str, parents: tuple[str, ...], nodes: tuple[str, ...]) -> None:

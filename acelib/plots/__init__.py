@@ -31,6 +31,7 @@ from .house_style import (
     use_style,
     warn_off_support,
 )
+from .mediation import plot_total_and_direct
 
 __all__ = [
     "AMBER",
@@ -60,6 +61,7 @@ __all__ = [
     "plot_reliability",
     "plot_repair",
     "plot_sobol",
+    "plot_total_and_direct",
     "shade_off_support",
     "style",
     "use_style",

@@ -19,6 +19,7 @@ from acelib.intrinsic import (
     intrinsic_contributions,
     sobol_indices,
 )
+from acelib.mediation import CausalGraphInputs, total_and_direct
 from acelib.recurrent import FeedbackSequences, Recurrent, time_lag, unfold
 
 RECURRENT = filled(Recurrent(nn.GRU(2, 4, batch_first=True), nn.Linear(4, 2)))
@@ -173,6 +174,24 @@ def flows(on: Place):
     model = FlowModel.fit(on.tensor(X), GRAPH, epochs=1, hidden=(8,), bins=4)
     found = intrinsic_contributions(model, on.network(NET), num_samples=64, scramblings=16)
     return found.contributions, model.log_prob(on.tensor(X[:5]))
+
+
+@asks("CausalGraphInputs", "mediation.CausalGraphInputs", "interventional_expectation")
+@asks("mediation.total_and_direct", "mediation.TotalAndDirect", "plot_total_and_direct")
+def inputs_that_cause_each_other(on: Place):
+    given = StructuralModel(
+        GRAPH, {"x1": lambda a, n: a**2 + n, "x2": lambda b, n: b - n, "x3": lambda a, n: a.sin() + n}
+    )
+    X = given.sample(60, dtype=on.dtype if on.dtype == torch.float64 else torch.float32)
+    inputs = CausalGraphInputs(given, X.to(on.dtype).to(on.device))
+    learned = CausalGraphInputs(LinearModel.fit(X, GRAPH), X).to(on.dtype).to(on.device)
+    net = on.network(NET)
+    found = total_and_direct(net, inputs, "x0", ALPHAS)
+    assert found.total.values.device == found.mediated.stderr.device == on.results
+    shown(found)
+    world = inputs.do({"x1": 0.2})
+    fitted = interventional_expectation(net, learned, "x1", ALPHAS)
+    return found.total, found.direct, found.mediated, fitted, world.samples, world.direct.mean
 
 
 @asks("intrinsic.sobol_indices", "intrinsic.SobolIndices", "plot_sobol")

@@ -12,6 +12,7 @@ from device.structures import GRAPH, LATENT, RECURRENT, SEQUENCES
 import acelib
 from acelib import AverageCausalEffect, InputDistribution, LatentPrior, half_trace, interventional_expectation, paths
 from acelib.intrinsic import LinearModel, intrinsic_contributions, sobol_indices
+from acelib.mediation import CausalGraphInputs
 from acelib.recurrent import FeedbackSequences, time_lag, unfold
 
 LABELS = torch.zeros(len(X), dtype=torch.long)
@@ -61,6 +62,9 @@ CALLS = {
     ),
     "contributions": lambda net, x: intrinsic_contributions(
         LinearModel.fit(X, GRAPH), [x.network(NET), net.network(NET)], num_samples=64
+    ),
+    "causal graph": lambda net, x: interventional_expectation(
+        net.network(NET), CausalGraphInputs(LinearModel.fit(X, GRAPH), x.tensor(X)), 0, [0.1]
     ),
     "sobol_indices": lambda net, x: sobol_indices([x.network(NET), net.network(NET)], num_inputs=4, num_samples=64),
     "quantus": lambda net, x: acelib.quantus_explain(

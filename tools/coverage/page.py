@@ -18,9 +18,10 @@ KINDS = {  # kind -> (sign, words, background): white text on each has a contras
     "said": ("!", "low, and says so", "#8a4500"),
     "silent": ("✗", "low, in silence", "#a4262c"),
 }
-ORDER = (
-    "expectation linearised groups effects regressors domains seeds feedback horizon sobol contributions paths".split()
-)
+ORDER = [
+    *"expectation linearised groups effects regressors domains seeds feedback horizon".split(),
+    *"causal_graph sobol contributions paths".split(),
+]
 """The subjects as the method builds on them; others follow in the order of the record."""
 
 SPOKEN = 0.5  # share of the repetitions from which a warning counts as said
