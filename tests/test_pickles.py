@@ -44,8 +44,8 @@ from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_map
 from acelib.recurrent import time_lag
 
 NO_RESULTS = """AverageCausalEffect CausalGraph CausalGraphInputs CausalModel EmpiricalNoise FeedbackSequences
-FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention LatentPrior LinearModel Recurrent
-Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
+FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention
+LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing."""
 
 
