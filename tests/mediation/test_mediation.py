@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr, t
 from torch import nn
 
 from acelib import ApproximationWarning, AverageCausalEffect, CausalGraphInputs, interventional_expectation
@@ -209,6 +210,7 @@ def test_a_world_with_pinned_nodes():
     alone = literal(X, noise, {"b": 0.4})
     alone[:, 0] = 0.3
     direct = interventional_expectation(bent, world.direct, "a", [0.3])
+    assert torch.equal(world.direct.observed, X) and world.direct.fixed == (1,)
     assert torch.allclose(direct.values[0], bent(alone).mean(0), atol=1e-12)
     assert torch.allclose(total_and_direct(bent, world, "a", [0.3]).mediated.values, e.values - direct.values)
     with pytest.raises(ValueError, match="pinned by an earlier do"):
@@ -328,3 +330,45 @@ def test_descendants_against_a_search_on_random_graphs():
         found = graph.descendants(start)
         assert set(found) == reached - start
         assert found == sorted(found, key=lambda c: graph.order.index(str(c)))
+
+
+def test_what_the_band_of_the_difference_and_the_skewness_hold_of_learning():
+    """y = b: nothing is direct, so the mediated curve is the total one, with the error of learning as well.
+
+    A symmetric error beside a skewed one of variance v and third moment s v^1.5 leaves the skewness s (v / total)^1.5.
+    """
+    chain = LinearModel({"a": [], "b": ["a"]}, {"b": {"a": 2.0}}, noise={"b": torch.distributions.Gumbel(0.0, 3.0)})
+    X = chain.sample(40, seed=6)
+    fit = LinearModel.fit(X, chain.graph)
+    known = LinearModel(chain.graph, {"b": {"a": float(fit.matrix[1, 0])}})
+    model = lambda x: x[:, 1:].exp()  # noqa: E731
+    given = interventional_expectation(model, CausalGraphInputs(known, X), "a", [-2.0, 2.0])
+    found = total_and_direct(model, CausalGraphInputs(fit, X), "a", [-2.0, 2.0])
+    learned = found.total.stderr**2 - given.stderr**2
+    pairs = total_and_direct(model, CausalGraphInputs(known, X), "a", [-2.0, 2.0]).mediated
+    assert bool((learned > 0).all())
+    assert torch.allclose(found.mediated.stderr**2 - pairs.stderr**2, learned, rtol=1e-6)
+    shrunk = given.skewness * (given.stderr / found.total.stderr) ** 3
+    assert torch.allclose(found.total.skewness, shrunk, rtol=1e-9)
+
+
+def test_a_list_is_averaged_over_all_rows_however_many():
+    """Beyond the 500 rows on which refits are compared, against each model alone."""
+    X = LINEAR.sample(700, seed=14)
+    models = [LinearModel(GRAPH, LINES), LinearModel(GRAPH, {**LINES, "b": {"a": 1.0}})]
+    together = interventional_expectation(bent, CausalGraphInputs(models, X), "a", ALPHAS)
+    alone = [interventional_expectation(bent, CausalGraphInputs(m, X), "a", ALPHAS).values for m in models]
+    assert torch.allclose(together.values, sum(alone) / 2, atol=1e-12)
+
+
+def test_pairs_share_the_chance_of_a_warning():
+    """Independent columns whose closest pair has p = 5e-4 alone, but 5e-3 among ten pairs, are no reason to warn."""
+    apart = LinearModel({name: [] for name in GRAPH}, {})
+    for seed in range(1000):
+        X = apart.sample(60, seed=seed)
+        found = np.abs(np.triu(spearmanr(X.numpy()).statistic, 1)).max()
+        if 2e-4 < 2 * t.sf(found * math.sqrt(58 / (1 - found**2)), 58) < 9e-4:
+            break
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ApproximationWarning)
+        CausalGraphInputs(apart, X, domain=(-9.0, 9.0))
