@@ -69,7 +69,7 @@ def literal(rows, noise, sets):
     return torch.tensor(found, dtype=F64)
 
 
-@pytest.mark.parametrize("sets", [{"a": 0.7}, {"b": -1.2}, {"c": 0.1}, {"a": 0.5, "c": 2.0}, {"d": 1.0, "b": 0.2}])
+@pytest.mark.parametrize("sets", [{"a": 0.7}, {"b": -1.2}, {"c": 0.1}, {"c": 2.0, "a": 0.5}, {"d": 1.0, "b": 0.2}])
 @pytest.mark.parametrize("model", [CURVED, Given(GRAPH)], ids=["mechanisms", "noises alone"])
 def test_rows_under_an_intervention_are_those_of_a_literal_loop(model, sets):
     """Abduction finds the noises that drew the rows; then every descendant is computed again, number by number."""
@@ -148,7 +148,8 @@ def test_effects_in_a_curved_system_are_those_of_quadrature(node):
     total, direct = quadrature(node)
     for e, truth in ((found.total, total), (found.direct, direct), (found.mediated, total - direct)):
         assert bool(((e.values - truth).abs() <= 3 * e.stderr + 1e-9).all())
-    assert float((total - direct).abs().max()) > 0.1 or node == "c"
+    assert float((total - direct).abs().max()) > 0.03
+    assert not found.mediated.support.isnan().any()
 
 
 def test_the_difference_has_the_error_of_the_pairs():
