@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .attribution import AverageCausalEffect
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
-    from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .inputs import Categories, FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
     from .quantus import quantus_explain
     from .recurrent import FeedbackSequences
     from .regressors import CausalRegressor, CausalTable, SplineRegressor
@@ -27,6 +27,7 @@ __all__ = [
     "ApproximationWarning",
     "Attribution",
     "AverageCausalEffect",
+    "Categories",
     "CausalRegressor",
     "CausalRegressors",
     "CausalTable",
@@ -56,7 +57,7 @@ _HOMES = {
     "attribution": "AverageCausalEffect",
     "curvature": "UnsupportedOperation half_trace",
     "expectation": "Check Expectation interventional_expectation",
-    "inputs": "FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
+    "inputs": "Categories FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
     "quantus": "quantus_explain",
     "recurrent": "FeedbackSequences",
     "regressors": "CausalRegressor CausalTable SplineRegressor",

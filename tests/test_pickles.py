@@ -42,9 +42,9 @@ from acelib.intrinsic import sobol_indices as sobol
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
 from acelib.recurrent import time_lag
 
-NO_RESULTS = """AverageCausalEffect CausalGraph CausalModel EmpiricalNoise FeedbackSequences FiniteNoise FiniteSet
-FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention LatentPrior LinearModel Recurrent
-Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
+NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalModel EmpiricalNoise FeedbackSequences
+FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention
+LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing."""
 
 
