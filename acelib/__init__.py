@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .attribution import AverageCausalEffect
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
-    from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .inputs import Categories, FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
     from .mediation import CausalGraphInputs
     from .quantus import quantus_explain
     from .recurrent import FeedbackSequences
@@ -29,6 +29,7 @@ __all__ = [
     "Attribution",
     "AverageCausalEffect",
     "CausalGraphInputs",
+    "Categories",
     "CausalRegressor",
     "CausalRegressors",
     "CausalTable",
@@ -60,8 +61,8 @@ _HOMES = {
     "attribution": "AverageCausalEffect",
     "curvature": "UnsupportedOperation half_trace",
     "expectation": "Check Expectation interventional_expectation",
-    "inputs": "FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
     "mediation": "CausalGraphInputs",
+    "inputs": "Categories FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
     "quantus": "quantus_explain",
     "recurrent": "FeedbackSequences",
     "regressors": "CausalRegressor CausalTable SplineRegressor",

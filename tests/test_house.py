@@ -43,10 +43,10 @@ MAY_IMPORT = {
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
 PUBLIC = {
-    "acelib": "ApproximationWarning Attribution AverageCausalEffect CausalRegressor CausalRegressors CausalTable Check "
-    "ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet InputDistribution Interval "
-    "Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation half_trace "
-    "interventional_expectation jets quantus_explain",
+    "acelib": "ApproximationWarning Attribution AverageCausalEffect Categories CausalRegressor CausalRegressors "
+    "CausalTable Check ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet "
+    "InputDistribution Interval Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation "
+    "half_trace interventional_expectation jets quantus_explain",
     "acelib.recurrent": "FeedbackSequences Recurrent TimeLag Unfolded time_lag unfold",
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "

@@ -43,7 +43,7 @@ from acelib.mediation import CausalGraphInputs, total_and_direct
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
 from acelib.recurrent import time_lag
 
-NO_RESULTS = """AverageCausalEffect CausalGraph CausalGraphInputs CausalModel EmpiricalNoise FeedbackSequences
+NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalGraphInputs CausalModel EmpiricalNoise FeedbackSequences
 FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention
 LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing."""

@@ -68,6 +68,18 @@ def finite_domain_and_names(on: Place):
     return interventional_expectation(on.network(NET), d, "d", [0.0, 1.0])
 
 
+@asks("Categories", "inputs.Categories")
+def columns_of_categories(on: Place):
+    """A column of three levels, which the network reads as three columns beside one number."""
+    categories = acelib.Categories.of_one_hot(["x", "a", "b", "c"], {"place": ["a", "b", "c"]})
+    codes = torch.stack([X[:, 0], (X[:, 1] * 3).floor().clamp(0, 2)], 1)
+    inputs = InputDistribution.fit(on.tensor(codes), feature_names=categories.names, domain=categories.domain)
+    net = categories.before(on.network(NET))
+    back = categories.code(categories.one_hot(on.tensor(codes)))
+    assert back.device == on.device
+    return interventional_expectation(net, inputs, "place", [0.0, 2.0]), back
+
+
 @asks("interventional_expectation")
 def budget_and_groups(on: Place):
     d, net, groups = InputDistribution.fit(on.tensor(X)), on.network(NET), torch.arange(len(X)) // 3
