@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
     from .inputs import FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .interactions import EffectSurface, RegionalEffects, effect_surface, regional_effects
     from .quantus import quantus_explain
     from .recurrent import FeedbackSequences
     from .regressors import CausalRegressor, CausalTable, SplineRegressor
@@ -32,6 +33,7 @@ __all__ = [
     "CausalTable",
     "Check",
     "ConstantFeatureWarning",
+    "EffectSurface",
     "Expectation",
     "ExtrapolationWarning",
     "FeedbackSequences",
@@ -41,22 +43,29 @@ __all__ = [
     "Interval",
     "Intervention",
     "LatentPrior",
+    "RegionalEffects",
     "SplineRegressor",
     "SupportWarning",
     "UnsupportedOperation",
+    "effect_surface",
     "half_trace",
     "interventional_expectation",
     "jets",
     "quantus_explain",
+    "regional_effects",
 ]
 
-_ROOMS = "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic plots"
+_ROOMS = (
+    "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic interactions "
+    "plots"
+)
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",
     "attribution": "AverageCausalEffect",
     "curvature": "UnsupportedOperation half_trace",
     "expectation": "Check Expectation interventional_expectation",
     "inputs": "FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
+    "interactions": "EffectSurface RegionalEffects effect_surface regional_effects",
     "quantus": "quantus_explain",
     "recurrent": "FeedbackSequences",
     "regressors": "CausalRegressor CausalTable SplineRegressor",

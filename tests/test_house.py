@@ -27,20 +27,20 @@ BASE = (
     "_process _saved _tables _waiting _warnings"
 )
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
-BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "plots": ""}
+BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
-    "": {*BASE.split(), *COLUMN, "recurrent"},
+    "": {*BASE.split(), *COLUMN, "recurrent", "interactions"},
 }
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
 PUBLIC = {
     "acelib": "ApproximationWarning Attribution AverageCausalEffect CausalRegressor CausalRegressors CausalTable Check "
     "ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet InputDistribution Interval "
-    "Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation half_trace "
-    "interventional_expectation jets quantus_explain",
+    "Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation effect_surface half_trace "
+    "interventional_expectation jets quantus_explain regional_effects",
     "acelib.recurrent": "FeedbackSequences Recurrent TimeLag Unfolded time_lag unfold",
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "

@@ -31,6 +31,7 @@ from .house_style import (
     use_style,
     warn_off_support,
 )
+from .interactions import plot_regions, plot_surface
 
 __all__ = [
     "AMBER",
@@ -55,11 +56,13 @@ __all__ = [
     "plot_graph",
     "plot_heat",
     "plot_maps",
+    "plot_regions",
     "plot_regressor",
     "plot_regressors",
     "plot_reliability",
     "plot_repair",
     "plot_sobol",
+    "plot_surface",
     "shade_off_support",
     "style",
     "use_style",
