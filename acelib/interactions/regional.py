@@ -26,7 +26,7 @@ from .search import Curves, best_splits, centred_curves, crossed, permuted_best
 from .splits import Splits, splits_of
 
 NUM = 25  # values of the input
-FEWEST = 20  # rows or groups: halves of fewer tell nothing
+FEWEST = 20  # rows or groups: fifths of fewer tell nothing
 SMALLEST = 0.1  # share of the rows that a region holds at least
 
 
@@ -69,8 +69,8 @@ def regional_effects(
             cost twice as much again.
         rows: at most so many rows are searched.
         chunk_size: most model rows in one call; bounds memory. Default 16384.
-        seed: seed of the subset, the halves and the permutations; None means 0.
-        groups: ``(n,)`` labels of dependent rows: halves and permutations are of whole groups, and errors are
+        seed: seed of the subset, the fifths and the permutations; None means 0.
+        groups: ``(n,)`` labels of dependent rows: fifths and permutations are of whole groups, and errors are
             cluster-robust.
         link: what is explained of the outputs, see ``interventional_expectation``.
 
@@ -90,7 +90,7 @@ def regional_effects(
     References:
         Herbinger, Wright, Nagler, Bischl, Casalicchio, Decomposing global feature effects based on feature
         interactions, JMLR 25, 2024 (regions by the spread within them; its permutations are of the outcome, before the
-        model is fitted again). Gkolemis et al., Effector: a Python package for regional explanations, 2024. The halves,
+        model is fitted again). Gkolemis et al., Effector: a Python package for regional explanations, 2024. The fifths,
         the errors and these permutations are ours.
 
     Example:
@@ -123,9 +123,15 @@ def regional_effects(
     curves = _curves(networks, answer, index, part, output, as_chunk(chunk_size))
     splits = _allowed(splits, curves, part, least)
     average = partial(_average, networks, answer, output, labels, chunk_size, seed)
-    found = _found(answer.name, output, splits, curves, index, least, permutations, as_generator(seed), average)
+    found = _found(answer.name, output, splits, curves, index, least, permutations, _generator(seed), average)
     Doubts([found.overall, *found.regions]).warn(bands=True)
     return found
+
+
+def _generator(seed: int | None) -> torch.Generator:
+    """Return a stream of its own for a seed: the data may have been drawn from that of the seed itself."""
+    other = torch.randint(2**62, (), generator=as_generator(seed))
+    return torch.Generator().manual_seed(int(other))
 
 
 def _single(inputs: InputModel, feature: Feature) -> tuple[int, ...]:
@@ -240,7 +246,7 @@ def _found(
     known |= dict(num_rows=len(index))
     if not curves.scores.shape[1]:
         none = curves.scores.new_zeros(3, len(splits))
-        known |= dict(by=None, conditions=(), regions=(), halves=(), share=0.0, stderr=0.0, freedom=len(index) - 2.0)
+        known |= dict(by=None, conditions=(), regions=(), folds=(), share=0.0, stderr=0.0, freedom=len(index) - 2.0)
         known |= dict(best=none[0].clone(), shares=none[1].clone(), shares_stderr=none[2].clone(), spreads=(0.0,))
         return RegionalEffects(**known, null=none.new_zeros(0), cost=2 * cost)
     best, which = best_splits(splits, curves, least)
@@ -258,7 +264,7 @@ def _found(
         share=float(judged.shares[-1]),
         stderr=float(judged.stderr[-1]),
         freedom=judged.freedom,
-        halves=tuple(names[one] for one in judged.chosen),
+        folds=tuple({names[one]: splits[one].conditions[number][0]} for one, number in judged.chosen),
         best=best,
         shares=judged.shares[:-1].clone(),
         shares_stderr=judged.stderr[:-1].clone(),

@@ -25,15 +25,15 @@ class RegionalEffects(Result):
         conditions: what the rows of either region satisfy, as ``inputs.where`` takes it; ``()`` without a split.
         overall: E[y | do(feature = value)] over all rows that were searched.
         regions: the same over the rows of either region, with errors of the rows for this split.
-        share: share of the spread that a split found on one half of the rows explains on the other, about 0 where
-            there is nothing to find.
+        share: share of the spread that a split found on four fifths of the rows explains on the last fifth, in turn:
+            about 0 where there is nothing to find, and below that of the best split by what it takes to find it.
         stderr: its standard error.
         freedom: its degrees of freedom.
-        halves: names of the inputs that the two halves chose.
+        folds: the condition of the first side of the split that each four fifths chose.
         candidates: names of the K inputs that could split.
         best: ``(K,)`` largest share that a split of each explains in the very rows that chose it; it grows with the
             number of splits, and is for comparison with ``line``.
-        shares: ``(K,)`` share of each candidate's own split, chosen on one half and judged on the other.
+        shares: ``(K,)`` share of each candidate's own split, chosen on four fifths and judged on the last.
         shares_stderr: ``(K,)`` their standard errors.
         null: ``(B,)`` largest share over all candidates after each permutation of their values.
         spreads: standard deviation of the centred curves, averaged over the values in squares: of all rows, and within
@@ -63,7 +63,7 @@ class RegionalEffects(Result):
     share: float
     stderr: float
     freedom: float
-    halves: tuple[str, ...]
+    folds: tuple[dict[str, Any], ...]
     candidates: tuple[str, ...]
     best: Tensor
     shares: Tensor
@@ -120,7 +120,8 @@ class RegionalEffects(Result):
         head = f"RegionalEffects(do({self.feature}) on output {self.target}, {self.num_rows} rows"
         if self.by is None:
             return f"{head}: all rows have the same curve, so no input splits it)"
-        disagreed = "" if len(set(self.halves)) == 1 else f", the halves chose {' and '.join(self.halves)}"
+        others = [name for name in {next(iter(fold)): 0 for fold in self.folds} if name != self.by]
+        disagreed = f", parts of the rows chose {' and '.join(others)}" if others else ""
         return (
             f"{head}: {' against '.join(self.sides)}, which explains {self.share:.1%} ± {self.stderr:.1%} of the "
             f"spread of {self.spreads[0]:.3g}, p = {self.p_value:.3g} for {len(self.candidates)} candidates{disagreed})"

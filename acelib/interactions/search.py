@@ -9,7 +9,7 @@ References:
     Herbinger, Wright, Nagler, Bischl, Casalicchio, Decomposing global feature effects based on feature interactions,
     JMLR 25, 2024.
     Chernozhukov et al., Double/debiased machine learning for treatment and structural parameters, The Econometrics
-    Journal 21, 2018 (sample splitting with exchanged roles).
+    Journal 21, 2018 (cross-fitting).
     Westfall, Young, Resampling-based multiple testing, 1993 (the maximum over all candidates).
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from .splits import Splits
 
 TOGETHER = 2**21  # numbers of the permuted tables that are held at a time: 16 MB in float64
 NEGLIGIBLE = 1e-14  # of the largest variance along an axis of the curves: rounding
+FOLDS = 5  # parts of the rows that judge in turn
 ROUNDED = 64  # units of the outputs' last place within which curves are the same
 
 
@@ -111,49 +113,47 @@ class Crossed:
         shares: ``(K + 1,)``; the last entry is that of the whole search.
         stderr: ``(K + 1,)`` their standard errors.
         freedom: degrees of freedom.
-        chosen: number of the candidate that each half chose.
+        chosen: numbers of the candidate and of its split that each four fifths of the rows chose.
     """
 
     shares: Tensor
     stderr: Tensor
     freedom: float
-    chosen: tuple[int, ...]
+    chosen: tuple[tuple[int, int], ...]
 
 
 def crossed(candidates: Sequence[Splits], curves: Curves, least: float, generator: torch.Generator) -> Crossed:
-    """Return the shares of splits that are chosen on one half of the rows and judged on the other, averaged.
+    """Return the shares of splits that are chosen on four fifths of the rows and judged on the last fifth, in turn.
 
-    Halves are of whole groups. Errors are those of two averages over independent rows (or groups): to first order
-    neither depends on which split near the best was chosen, since the share is largest there.
+    Fifths are of whole groups. Spread and explained spread of all fifths are added up before they are divided. To first
+    order the error does not depend on which split near the best was chosen, since the share is largest there.
     """
-    halves = halved(curves.labels, generator)
-    shares, variances, chosen, units = [], [], [], 0.0
-    for choose, judge in (halves, halves[::-1]):
+    fifths = folds(curves.labels, generator)
+    parts: list[list[Judged]] = []
+    chosen, units = [], 0.0
+    for fold in fifths.unique().tolist():
+        choose, judge = ((fifths != fold).nonzero()[:, 0], (fifths == fold).nonzero()[:, 0])
         here, there = curves.at(choose), curves.at(judge)
         best, which = best_splits([one.at(choose) for one in candidates], here, least)
-        winner = int(best.argmax())
         judged = [
-            judged_share(one.at(judge).first(int(split)), there) for one, split in zip(candidates, which, strict=True)
+            judged_split(one.at(judge).first(int(split)), there) for one, split in zip(candidates, which, strict=True)
         ]
-        judged.append(judged[winner])
-        shares.append([share for share, _ in judged])
-        variances.append([variance for _, variance in judged])
-        chosen.append(winner)
+        winner = int(best.argmax())
+        chosen.append((winner, int(which[winner])))
+        parts.append([*judged, judged[winner]])
         units += independent(there)
-    like = curves.scores
-    stderr = like.new_tensor(variances).sum(0).sqrt() / 2
-    return Crossed(like.new_tensor(shares).mean(0), stderr, units - 2, tuple(chosen))
+    pooled = curves.scores.new_tensor([pooled_share(each) for each in zip(*parts, strict=True)])
+    return Crossed(pooled[:, 0], pooled[:, 1], units - len(parts), tuple(chosen))
 
 
-def halved(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return the numbers of the rows of two halves, of whole groups drawn at random."""
+def folds(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a number from 0 to 4 for each row ``(n,)``, the same for a whole group, drawn at random."""
     sizes = labels.bincount().cpu()
     order = torch.randperm(len(sizes), generator=generator)
     before = sizes[order].cumsum(0) - sizes[order] / 2  # rows up to the middle of each group
-    first = torch.zeros(len(sizes), dtype=torch.bool)
-    first[order[before <= len(labels) / 2]] = True
-    inside = first.to(labels.device)[labels]
-    return inside.nonzero()[:, 0], (~inside).nonzero()[:, 0]
+    fold = torch.empty(len(sizes), dtype=torch.long)
+    fold[order] = (before * FOLDS / len(labels)).long().clamp_max(FOLDS - 1)
+    return fold.to(labels.device)[labels]
 
 
 def independent(curves: Curves) -> float:
@@ -162,31 +162,63 @@ def independent(curves: Curves) -> float:
     return float(each.sum() ** 2 / each.square().sum())
 
 
-def judged_share(first: Tensor, curves: Curves) -> tuple[float, float]:
-    """Return the share that a given split explains, and the variance of its error.
+class Judged(NamedTuple):
+    """What a given split leaves unexplained in rows that did not choose it.
 
-    What two means differ by is noise in part, whose expected square is taken off. The error is that of the influence
-    function, −(d_side² − (1 − share) d²) / total, with d the distance of a curve from the mean of all or of its side.
+    Attributes:
+        apart: ``(n,)`` squared distances of the curves from the mean of their side,
+        squares: ``(n,)`` and from the mean of all; both as from a mean of the other rows (or groups).
+        curves: of these rows.
+    """
+
+    apart: Tensor
+    squares: Tensor
+    curves: Curves
+
+
+def judged_split(first: Tensor, curves: Curves) -> Judged:
+    """Return how far the curves are from the means of the sides of a split.
 
     Args:
         first: ``(n,)`` whether a row is on the first side.
         curves: of rows that did not choose the split.
     """
-    w, c = curves.weights / curves.weights.sum(), curves.scores
-    inside = first.to(c)
-    p = float(w @ inside)
-    if not 0 < p < 1 or curves.total == 0:
+    squares = _distances(curves)
+    if bool(first.all()) or not bool(first.any()):
+        return Judged(squares, squares, curves)
+    apart = torch.empty_like(squares)
+    for side in (first, ~first):
+        apart[side] = _distances(curves.at(side.nonzero()[:, 0]))
+    return Judged(apart, squares, curves)
+
+
+def _distances(curves: Curves) -> Tensor:
+    """Return squared distances ``(n,)`` from the mean, without the part of it that is the row's or group's own.
+
+    A row pulls the mean towards itself by its share h of the weight; d² / (1 − h) averages to the variance.
+    """
+    own = curves.weights / curves.weights.sum()
+    pull = _grouped(own, curves.labels)[curves.labels]
+    return curves.scores.square().sum(1) / (1 - pull).clamp_min(0.5)
+
+
+def pooled_share(parts: Sequence[Judged]) -> tuple[float, float]:
+    """Return the share over several sets of rows, and its standard error.
+
+    The error is that of the influence function, −(d_side² − (1 − share) d²) / total, with d the distance of a curve
+    from the mean of all or of its side.
+    """
+    total = sum(float(part.curves.weights @ part.squares) for part in parts)
+    if total <= 0:
         return 0.0, 0.0
-    left, right = (w * inside) @ c / p, (w * (1 - inside)) @ c / (1 - p)
-    side = torch.where(first[:, None], left, right)
-    apart = c - side
-    noise = _variance(w[:, None] * apart * (inside / p - (1 - inside) / (1 - p))[:, None], curves.labels)
-    squares = c.square().sum(1)
-    total = float(w @ squares) + _variance(w[:, None] * c, curves.labels)
-    share = p * (1 - p) * (float((left - right).square().sum()) - noise) / total
-    influence = -(apart.square().sum(1) - (1 - share) * squares) / total
-    influence = influence - w @ influence
-    return share, _variance((w * influence)[:, None], curves.labels)
+    share = 1 - sum(float(part.curves.weights @ part.apart) for part in parts) / total
+    variance = 0.0
+    for part in parts:
+        influence = part.apart - (1 - share) * part.squares
+        w = part.curves.weights
+        influence = influence - w @ influence / w.sum()
+        variance += _variance((w * influence / total)[:, None], part.curves.labels)
+    return share, variance**0.5
 
 
 def _variance(parts: Tensor, labels: Tensor) -> float:

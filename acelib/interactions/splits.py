@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..inputs.domain import Domain, FiniteSet
 
-MOST_THRESHOLDS = 50  # of a quantity, at quantiles of the rows
+MOST_THRESHOLDS = 100  # of a quantity, at quantiles of the rows
 EVERY_SUBSET = 8  # values up to which all subsets of a finite set are tried, 127 at most; beyond, see ``splits_of``
 LONE = 12  # values up to which each is also tried against the rest
 
@@ -76,7 +76,7 @@ class Splits:
 def splits_of(name: str, x: Tensor, domain: Domain) -> Splits | None:
     """Return the splits of rows by their values of one input, or None where these are all the same.
 
-    A quantity has at most 50 thresholds, midway between neighbouring values. A finite set of up to 8 values has all
+    A quantity has at most 100 thresholds, midway between neighbouring values. A finite set of up to 8 values has all
     subsets; of more values, thresholds, and each of up to 12 against the rest.
 
     Args:
