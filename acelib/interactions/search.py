@@ -184,11 +184,10 @@ def judged_split(first: Tensor, curves: Curves) -> Judged:
         curves: of rows that did not choose the split.
     """
     squares = _distances(curves)
-    if bool(first.all()) or not bool(first.any()):
-        return Judged(squares, squares, curves)
-    apart = torch.empty_like(squares)
+    apart = squares.clone()
     for side in (first, ~first):
-        apart[side] = _distances(curves.at(side.nonzero()[:, 0]))
+        if len(curves.labels[side].unique()) > 1:  # a side of one row (or group) is its own mean, and tells nothing
+            apart[side] = _distances(curves.at(side.nonzero()[:, 0]))
     return Judged(apart, squares, curves)
 
 

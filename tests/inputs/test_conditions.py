@@ -126,9 +126,7 @@ def test_a_truncated_factor_keeps_its_rank_and_images_their_shape():
     assert fitted(rank=2).where({"b": (0.3, None)}).factor.shape == (3, 2)
     images = torch.rand(20, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     region = InputDistribution.fit(images).where(lambda x: x.mean((1, 2, 3)) > 0.5)
-    assert region.shape == (1, 3, 3) and torch.equal(
-        region.samples, images[images.mean((1, 2, 3)) > 0.5].flatten(1)
-    )
+    assert region.shape == (1, 3, 3) and torch.equal(region.samples, images[images.mean((1, 2, 3)) > 0.5].flatten(1))
 
 
 def test_values_as_they_are_typed_are_found_in_single_precision():

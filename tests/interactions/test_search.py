@@ -129,10 +129,11 @@ def test_judged_shares_have_no_bias_and_honest_errors(grouped):
     assert float(errors.mean() / shares.std()) == pytest.approx(1, abs=0.12)
 
 
-def test_a_split_without_a_side_explains_nothing():
+def test_a_side_of_no_row_or_one_explains_nothing():
     _, _, curves, _ = drawn()
-    none = judged_split(torch.ones(40, dtype=torch.bool), curves)
+    none, one = judged_split(torch.ones(40, dtype=torch.bool), curves), judged_split(torch.arange(40) == 3, curves)
     assert isinstance(none, Judged) and pooled_share([none])[0] == 0
+    assert one.apart[3] == one.squares[3]
 
 
 def test_the_whole_search_explains_nothing_of_noise_on_rows_that_did_not_choose():
