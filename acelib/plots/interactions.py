@@ -51,6 +51,7 @@ def plot_regions(r: RegionalEffects, *, ice: int = 25, most: int = MOST_BARS) ->
         left.plot(x, overall - overall.mean(), color=BLACK, ls="--", lw=1.2, label="all rows")
     left.legend(fontsize="small")
     left.axhline(0, color="0.4", lw=0.8, zorder=0)
+    left.locator_params(axis="x", nbins=5)
     left.set(xlabel=as_text(r.feature), ylabel="effect, from its mean over the values")
     _shares(right, r, most)
     return figure
@@ -81,16 +82,16 @@ def _shares(ax: Axes, r: RegionalEffects, most: int) -> None:
         ax.axvline(r.line, color=ORANGE, ls="--", lw=1.2)
         ax.annotate(
             "95 % of\npermutations",
-            (r.line, 1),
+            (r.line, 0),
             xycoords=("data", "axes fraction"),
-            xytext=(3, -2),
+            xytext=(3, 2),
             textcoords="offset points",
-            va="top",
+            va="bottom",
             color=ORANGE,
             fontsize="small",
         )
     ax.set_yticks(places, [as_text(r.candidates[i]) for i in drawn])
-    ax.invert_yaxis()
+    ax.set_ylim(len(drawn) - 0.1, -0.6)  # room for the words at the line
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_xlabel("share of the spread explained")
     if len(drawn) < len(best):
