@@ -132,6 +132,8 @@ def test_a_truncated_factor_keeps_its_rank_and_images_their_shape():
 def test_values_as_they_are_typed_are_found_in_single_precision():
     rows = torch.tensor([[0.1, 0.0], [0.1, 1.0], [0.7, 2.0]])
     inputs = InputDistribution.fit(rows)
+    sums = InputDistribution.fit(torch.tensor([[0.3], [0.3], [0.4]], dtype=torch.float64))
+    assert sums.row_numbers({"x0": 0.1 + 0.2}).tolist() == [0, 1]
     assert inputs.row_numbers({"x0": 0.1}).tolist() == inputs.row_numbers({"x0": (None, 0.1)}).tolist() == [0, 1]
 
 

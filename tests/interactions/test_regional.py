@@ -182,11 +182,14 @@ def test_groups_stay_whole():
 
 
 def test_a_list_of_networks_is_split_by_its_mean_and_keeps_its_spread():
-    nets = [lambda x, s=s: product(x) + s * x[:, :1] for s in (-1.0, 0.0, 1.0)]
+    """Each network has an interaction of its own with x2, which the mean has not."""
+    nets = [lambda x, s=s: product(x) + s * x[:, :1] * (1 + x[:, 2:3]) for s in (-1.0, 0.0, 1.0)]
     found = regional_effects(nets, fitted(uniform()), "x0")
     alone = regional_effects(product, fitted(uniform()), "x0")
     assert found.conditions == alone.conditions and found.share == pytest.approx(alone.share)
-    assert found.regions[0].model_spread.max() == pytest.approx(1) and alone.regions[0].model_spread is None
+    assert float(found.p_values[1]) > 0.05 and alone.regions[0].model_spread is None
+    held = fitted(uniform()).where(found.conditions[0]).samples
+    assert float(found.regions[0].model_spread[-1]) == pytest.approx(float(1 + held[:, 2].mean()))
 
 
 def test_one_of_several_outputs_and_links():
