@@ -51,8 +51,9 @@ def regional_effects(
 
     An average over rows hides an interaction: where the effect is +1 for one half of the rows and −1 for the other, it
     is 0. The search takes the curve of every row, centred at its own mean over the values, and for every candidate the
-    threshold (or the subset of a finite set) that leaves least spread within its two sides. For further regions, ask
-    again with ``inputs.where(found.conditions[0])``; p-values there hold for regions that other data have chosen.
+    threshold (of up to 100 between the rows' quantiles; of a finite set the subset) that leaves least spread within its
+    two sides. For further regions, ask again with ``inputs.where(found.conditions[0])``; p-values there hold for
+    regions that other data have chosen.
 
     Args:
         model: torch callable ``(batch, *shape) -> (batch, outputs)``, or a list of them: then the curves of their mean
