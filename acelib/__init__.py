@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
     from .inputs import Categories, FiniteSet, InputDistribution, InputModel, Interval, Intervention, LatentPrior
+    from .interactions import EffectSurface, RegionalEffects, effect_surface, regional_effects
     from .mediation import CausalGraphInputs
     from .quantus import quantus_explain
     from .recurrent import FeedbackSequences
@@ -35,6 +36,7 @@ __all__ = [
     "CausalTable",
     "Check",
     "ConstantFeatureWarning",
+    "EffectSurface",
     "Expectation",
     "ExtrapolationWarning",
     "FeedbackSequences",
@@ -44,17 +46,21 @@ __all__ = [
     "Interval",
     "Intervention",
     "LatentPrior",
+    "RegionalEffects",
     "SplineRegressor",
     "SupportWarning",
     "UnsupportedOperation",
+    "effect_surface",
     "half_trace",
     "interventional_expectation",
     "jets",
     "quantus_explain",
+    "regional_effects",
 ]
 
 _ROOMS = (
-    "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation plots"
+    "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation "
+    "interactions plots"
 )
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",
@@ -63,6 +69,7 @@ _HOMES = {
     "expectation": "Check Expectation interventional_expectation",
     "mediation": "CausalGraphInputs",
     "inputs": "Categories FiniteSet InputDistribution InputModel Interval Intervention LatentPrior",
+    "interactions": "EffectSurface RegionalEffects effect_surface regional_effects",
     "quantus": "quantus_explain",
     "recurrent": "FeedbackSequences",
     "regressors": "CausalRegressor CausalTable SplineRegressor",

@@ -32,13 +32,14 @@ BESIDE = {
     "paths": "",
     "intrinsic": "",
     "mediation": "inputs jets curvature expectation intrinsic",
+    "interactions": "inputs expectation",
     "plots": "",
 }
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
-    "": {*BASE.split(), *COLUMN, "recurrent", "mediation"},
+    "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions"},
 }
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
@@ -46,7 +47,7 @@ PUBLIC = {
     "acelib": "ApproximationWarning Attribution AverageCausalEffect Categories CausalRegressor CausalRegressors "
     "CausalTable Check ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet "
     "InputDistribution Interval Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation "
-    "half_trace interventional_expectation jets quantus_explain",
+    "effect_surface half_trace interventional_expectation jets quantus_explain regional_effects",
     "acelib.recurrent": "FeedbackSequences Recurrent TimeLag Unfolded time_lag unfold",
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "

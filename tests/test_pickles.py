@@ -32,8 +32,10 @@ from acelib import (
     InputDistribution,
     Interval,
     LatentPrior,
+    effect_surface,
     half_trace,
     interventional_expectation,
+    regional_effects,
 )
 from acelib._intervals import student
 from acelib._saved import Result, compact, same
@@ -43,9 +45,10 @@ from acelib.mediation import CausalGraphInputs, total_and_direct
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
 from acelib.recurrent import time_lag
 
-NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalGraphInputs CausalModel EmpiricalNoise FeedbackSequences
-FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet LatentIntervention
-LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel TableIntervention Unfolded""".split()
+NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalGraphInputs CausalModel EmpiricalNoise
+FeedbackSequences FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet
+LatentIntervention LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel
+TableIntervention Unfolded""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing."""
 
 
@@ -122,11 +125,13 @@ MADE = {
     "CausalRegressors": curves,
     "CausalTable": lambda rows: curves(rows)["d", 1],
     "Check": lambda rows: checked(rows).check,
+    "EffectSurface": lambda rows: effect_surface(net(), table(rows), ("a", "b"), [0.0, 0.5, 1.0], [0.0, 1.0]),
     "Expectation": expectation,
     "ExplanatoryGraph": lambda rows: images()[2],
     "Fidelity": lambda rows: studies("Fidelity"),
     "IntrinsicContributions": lambda rows: contributions(),
     "NodeMaps": lambda rows: studies("NodeMaps"),
+    "RegionalEffects": lambda rows: regional_effects(net(), table(rows), "a", target=0, permutations=19),
     "Reliability": lambda rows: studies("Reliability"),
     "Repair": lambda rows: studies("Repair"),
     "SobolIndices": lambda rows: sobol(lambda u: u[:, :3].sin(), num_inputs=5, num_samples=256, shapley=True),

@@ -57,6 +57,7 @@ def interventional_expectation(
     outputs: Sequence[int] | None = None,
     rows: int | None = None,
     link: Any = None,
+    where: Any = None,
 ) -> Expectation:
     """Return E[y | do(feature = value)] for every value and output, with standard errors.
 
@@ -90,6 +91,8 @@ def interventional_expectation(
         link: what is explained of the outputs: None for themselves, "softmax" or "sigmoid" for probabilities of logits,
             or a torch function ``(batch, outputs) -> (batch, explained)``. By any method the link comes before the
             average.
+        where: a condition on the rows: the average is over a region of the inputs, as by ``inputs.where(where)``, which
+            says what a condition is. ``groups`` still holds a label for every row.
 
     Raises:
         TypeError: for inputs that are no causal input model, or a model that is no callable.
@@ -106,6 +109,11 @@ def interventional_expectation(
     """
     check_method(method, budget)
     check_input_model(inputs)
+    if where is not None:
+        index = inputs.row_numbers(where)
+        if groups is not None and inputs.samples is not None:
+            groups = as_labels(groups, len(inputs.samples)).to(index.device)[index]
+        inputs = inputs.keep_rows(index)
     networks = admitted(model, inputs, derivatives=method in DIFFERENTIATED, link=link)
     found = expectation_of(
         networks,

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from .._checks import as_index, as_values
 from .._tables import by_name, is_frame
 from .._warnings import ExtrapolationWarning, warn_caller
+from .conditions import rows_of
 from .domain import Domain, FiniteSet
 from .intervention import Intervention
 
@@ -29,8 +30,9 @@ class InputModel(ABC):
 
     To make one of your own, set the attributes below and write ``answer`` and ``pin``; names, indices, the reading of
     values and the warning of extrapolation are here. ``answer`` returns an ``Intervention``, most easily a
-    ``SimulatedIntervention`` or a ``TableIntervention`` of ``acelib.inputs``. Two more methods may be overridden:
-    ``check_values``, to refuse values that have no meaning, and ``read_values``, where ``mean`` is costly to ask.
+    ``SimulatedIntervention`` or a ``TableIntervention`` of ``acelib.inputs``. Three more methods may be overridden:
+    ``check_values``, to refuse values that have no meaning, ``read_values``, where ``mean`` is costly to ask, and
+    ``keep_rows``, behind ``where``.
 
     Attributes:
         feature_names: k names of the flattened coordinates.
@@ -118,6 +120,22 @@ class InputModel(ABC):
                     ExtrapolationWarning,
                 )
 
+    def keep_rows(self, index: Tensor) -> Self:
+        """Return an input model of the same kind with these rows alone.
+
+        Called by ``where`` after all checks. Names, shape, domain, and the data that intervened rows are compared with
+        stay; moments are those of these rows.
+
+        Args:
+            index: ``(b,)`` ascending numbers of at least two of the rows.
+
+        Raises:
+            ValueError: here, where a subclass has no such answer.
+        """
+        raise ValueError(
+            f"inputs must have rows that can be chosen for a condition, got {type(self).__name__}; override keep_rows"
+        )
+
     def quick_support(self, column: int, values: Tensor) -> Tensor | None:
         """Return about the share of rows that leave the data with a coordinate at each of a few values, or None.
 
@@ -181,6 +199,35 @@ class InputModel(ABC):
     def label(self, feature: Feature) -> str:
         """Return the feature's name, names joined by a comma for several."""
         return ", ".join(self.feature_names[c] for c in self.feature(feature))
+
+    def row_numbers(self, condition: Any) -> Tensor:
+        """Return the ascending numbers ``(b,)`` of the rows that satisfy a condition, see ``where``."""
+        return rows_of(condition, self)
+
+    def where(self, condition: Any) -> Self:
+        """Return the input model of the rows that satisfy a condition: a region of the inputs.
+
+        Names, domain and the data that intervened rows are compared with stay, so that curves over different regions
+        compare; moments and averages are those of these rows. It is a choice of rows that were observed, not an
+        intervention: inputs that go with the condition differ between regions too.
+
+        Args:
+            condition: a mapping from features to pairs (low, high), both included and None for an open end, or to sets
+                of values or a value, which must all hold; or truth values ``(n,)``, one for each row; or numbers of
+                rows; or a function ``(n, *shape) -> (n,)`` of the rows.
+
+        Raises:
+            TypeError: for a condition of another kind.
+            ValueError: for fewer than two such rows, an input that ``do`` has pinned, or an input model whose rows
+                cannot be chosen.
+
+        Example:
+            >>> from acelib import InputDistribution
+            >>> X = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 2.0]], dtype=torch.float64)
+            >>> high = InputDistribution.fit(X).where({"x1": (2.0, None)})
+            >>> assert high.samples.tolist() == X[1:].tolist() and high.domain[0].low == 0
+        """
+        return self.keep_rows(self.row_numbers(condition))
 
     @overload
     def do(self, feature: Mapping[Any, Any], values: None = None) -> Self: ...

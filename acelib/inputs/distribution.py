@@ -269,6 +269,25 @@ class InputDistribution(InputModel):
             samples[:, index] = values
         return replace(self, mean=mean, factor=factor, samples=samples, fixed=self.fixed + tuple(pins))
 
+    def keep_rows(self, index: Tensor) -> InputDistribution:
+        """Return the distribution of these rows, with their moments; weights are scaled to a mean of 1 again."""
+        assert self.samples is not None, "where() has asked"
+        rows = self.samples[index]
+        weights = None if self.weights is None else as_weights(self.weights[index], None, rows)
+        rank = self.factor.shape[1] if self.explained <= 1 - 1e-9 else None
+        parts = factorise_rows(rows.reshape(-1, *self.shape), rank=rank, weights=weights)
+        held = list(self.fixed)
+        parts.mean[held], parts.factor[held] = self.mean[held], 0  # exactly: an average of equal numbers may round
+        return replace(
+            self,
+            mean=parts.mean,
+            factor=parts.factor,
+            samples=parts.rows,
+            num_observed=parts.count,
+            explained=parts.explained,
+            weights=None if weights is None else _beside(parts.rows, weights),
+        )
+
 
 def _beside(rows: Tensor, weights: Tensor) -> Tensor:
     """Return weights on the device of the rows, in their dtype, but float32 for those in half precision."""

@@ -31,6 +31,7 @@ from .house_style import (
     use_style,
     warn_off_support,
 )
+from .interactions import plot_regions, plot_surface
 from .mediation import plot_total_and_direct
 
 __all__ = [
@@ -56,12 +57,14 @@ __all__ = [
     "plot_graph",
     "plot_heat",
     "plot_maps",
+    "plot_regions",
     "plot_regressor",
     "plot_regressors",
     "plot_reliability",
     "plot_repair",
     "plot_sobol",
     "plot_total_and_direct",
+    "plot_surface",
     "shade_off_support",
     "style",
     "use_style",

@@ -117,7 +117,8 @@ class FeedbackSequences(InputModel):
         self.kept, self.num_sequences = kept, len(x)
         self.feature_names, self.fixed = self.model.feature_names, ()
         self.domain = _domains(rows, self.feature_names, names, domain)
-        self._data, self._pins = rows, rows.new_zeros(0)
+        self._data = self._reference = rows
+        self._pins = rows.new_zeros(0)
         self._mean = double(rows.flatten(1)).mean(0).to(rows)
         few = rows[:64].flatten(1)
         admit(self.model, two_rows(few, few[0]), self.model.shape)
@@ -160,7 +161,15 @@ class FeedbackSequences(InputModel):
         moved = copy.copy(self)
         vars(moved).pop("_space", None)
         moved._data, moved._pins, moved._mean = (t.to(target) for t in (self._data, self._pins, self._mean))
+        moved._reference = moved._data if self._reference is self._data else self._reference.to(target)
         return moved
+
+    def keep_rows(self, index: Tensor) -> FeedbackSequences:
+        """Return these sequences alone; intervened ones are still compared with all of them."""
+        chosen = copy.copy(self)
+        chosen._data, chosen.kept = self._data[index], self.kept[index.to(self.kept.device)]
+        chosen._mean = double(chosen._data.flatten(1)).mean(0).to(self._mean)
+        return chosen
 
     def feature(self, feature: Feature) -> tuple[int, ...]:
         """Return the flattened coordinates of a pair (step, channel), a name, an index, or a list of them.
@@ -214,7 +223,7 @@ class FeedbackSequences(InputModel):
     @cached_property
     def _space(self) -> Neighbourhood:
         """What all answers compare their sequences with."""
-        flat = self._data.flatten(1)
+        flat = self._reference.flatten(1)
         return Neighbourhood(flat, flat[:1])
 
 

@@ -130,6 +130,44 @@ def images_with_a_shared_first_layer(on: Place):
     ]
 
 
+# Interactions
+
+
+@asks("InputDistribution", "interventional_expectation", "InputModel")
+def regions_of_the_inputs(on: Place):
+    d, net = InputDistribution.fit(on.tensor(X), weights=on.tensor(1 + torch.arange(len(X)) % 3)), on.network(NET)
+    held = on.tensor(X)[:, 1] > 0.5
+    found = [
+        d.where(one) for one in ({"x1": (0.5, None)}, held, held.cpu(), held.nonzero()[:, 0], lambda x: x[:, 1] > 0.5)
+    ]
+    assert all(one.samples.device == one.mean.device == on.device for one in found)
+    groups = torch.arange(len(X)) // 3
+    e = interventional_expectation(net, d, 0, ALPHAS, where=held, groups=on.tensor(groups))
+    return [one.covariance for one in found], [one.weights for one in found], e, e.support
+
+
+@asks("regional_effects", "RegionalEffects", "plot_regions")
+def regional(on: Place):
+    d, net, groups = InputDistribution.fit(on.tensor(X)), on.network(NET), torch.arange(len(X)) // 3
+    found = acelib.regional_effects(net, d, 0, ALPHAS, target=1, permutations=19)
+    assert found.best.device == found.overall.values.device == on.results
+    shown(found)
+    grouped = acelib.regional_effects(net, d, 0, ALPHAS, target=1, permutations=19, groups=on.tensor(groups))
+    flat = acelib.regional_effects(lambda x: x.sum(1, keepdim=True), d, 0, ALPHAS)
+    assert flat.by is None
+    frame = found.to_frame().select_dtypes("number").to_numpy(dtype=float)
+    return found, found.p_values, found.conditions[0][found.by][1], frame, grouped, flat.best
+
+
+@asks("effect_surface", "EffectSurface", "plot_surface")
+def surface(on: Place):
+    d, nets = InputDistribution.fit(on.tensor(X)), [on.network(filled(copy.deepcopy(NET), seed=s)) for s in (0, 1)]
+    found = acelib.effect_surface(nets, d, (0, 2), ALPHAS, on.tensor(torch.tensor(ALPHAS)))
+    assert found.mean.device == found.share.device == found.interaction_stderr.device == on.results
+    shown(found, output=1)
+    return found, found.interval(), found.to_frame().select_dtypes("number").to_numpy(dtype=float)
+
+
 # Curves and attributions
 
 
