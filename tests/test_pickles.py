@@ -37,7 +37,7 @@ from acelib import (
 )
 from acelib._intervals import student
 from acelib._saved import Result, compact, same
-from acelib.intrinsic import IntrinsicContributions, SobolIndices, StructuralModel, intrinsic_contributions
+from acelib.intrinsic import IntrinsicContributions, SobolIndices, StructuralModel, intrinsic_contributions, rank_test
 from acelib.intrinsic import sobol_indices as sobol
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
 from acelib.recurrent import time_lag
@@ -119,6 +119,7 @@ MADE = {
     "Expectation": expectation,
     "ExplanatoryGraph": lambda rows: images()[2],
     "Fidelity": lambda rows: studies("Fidelity"),
+    "Independence": lambda rows: rank_test(*draw(2, rows, seed=3), permutations=19),
     "IntrinsicContributions": lambda rows: contributions(),
     "NodeMaps": lambda rows: studies("NodeMaps"),
     "Reliability": lambda rows: studies("Reliability"),

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from .._checks import as_count, as_generator
+from .._saved import Result
 
 CHUNK = 2**21  # numbers sorted at a time
 
 
-@dataclass(frozen=True, eq=False)
-class Independence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Independence(Result):
     """What a test of independence found, for every table that it was given.
 
     Attributes:
