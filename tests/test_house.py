@@ -52,9 +52,10 @@ PUBLIC = {
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "
     "treatment_effects",
-    "acelib.intrinsic": "CausalGraph CausalModel EmpiricalNoise FiniteNoise FlowModel IntrinsicContributions "
-    "LinearModel SobolIndices StructuralModel intrinsic_contributions sobol_indices",
     "acelib.mediation": "CausalGraphInputs TotalAndDirect total_and_direct",
+    "acelib.intrinsic": "CausalGraph CausalModel EmpiricalNoise FiniteNoise FlowModel Independence "
+    "IntrinsicContributions LinearModel SobolIndices StructuralModel correlation_test intrinsic_contributions "
+    "network_as_model rank_test sobol_indices",
     "acelib.jets": "Jet MissingRule check collapsed composite constant linear multilinear pointwise propagate register "
     "supported",
     "acelib.plots": "BAND COLORS LINESTYLES OFF_SUPPORT STYLE label_line own_axes plot_attribution plot_expectation "

@@ -39,7 +39,7 @@ from acelib import (
 )
 from acelib._intervals import student
 from acelib._saved import Result, compact, same
-from acelib.intrinsic import IntrinsicContributions, SobolIndices, StructuralModel, intrinsic_contributions
+from acelib.intrinsic import IntrinsicContributions, SobolIndices, StructuralModel, intrinsic_contributions, rank_test
 from acelib.intrinsic import sobol_indices as sobol
 from acelib.mediation import CausalGraphInputs, total_and_direct
 from acelib.paths import ExplanatoryGraph, explanatory_graph, fidelity, node_maps, reliability, repair
@@ -129,6 +129,7 @@ MADE = {
     "Expectation": expectation,
     "ExplanatoryGraph": lambda rows: images()[2],
     "Fidelity": lambda rows: studies("Fidelity"),
+    "Independence": lambda rows: rank_test(*draw(2, rows, seed=3), permutations=19),
     "IntrinsicContributions": lambda rows: contributions(),
     "NodeMaps": lambda rows: studies("NodeMaps"),
     "RegionalEffects": lambda rows: regional_effects(net(), table(rows), "a", target=0, permutations=19),

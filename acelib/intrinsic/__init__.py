@@ -3,11 +3,13 @@
 from .contributions import intrinsic_contributions
 from .flow import FlowModel
 from .graph import CausalGraph
+from .independence import Independence, correlation_test, rank_test
 from .linear import LinearModel
 from .noise import EmpiricalNoise, FiniteNoise
 from .results import IntrinsicContributions
 from .scm import CausalModel, StructuralModel
 from .sobol import SobolIndices, sobol_indices
+from .units import network_as_model
 
 __all__ = [
     "CausalGraph",
@@ -15,10 +17,14 @@ __all__ = [
     "EmpiricalNoise",
     "FiniteNoise",
     "FlowModel",
+    "Independence",
     "IntrinsicContributions",
     "LinearModel",
     "SobolIndices",
     "StructuralModel",
+    "correlation_test",
     "intrinsic_contributions",
+    "network_as_model",
+    "rank_test",
     "sobol_indices",
 ]

@@ -114,6 +114,64 @@ class CausalGraph:
         places = [self.index(node) for node in self.order if self.ancestors(node) & roots]
         return [place for place in places if place not in chosen]
 
+    def do(self, nodes: str | Iterable[str]) -> CausalGraph:
+        """Return the graph after these nodes have been set: every arrow into them is cut, all others stay.
+
+        Raises:
+            ValueError: if one of them is no node.
+
+        References:
+            Pearl (2009), Sec. 1.3.
+
+        Example:
+            >>> graph = CausalGraph({"U": [], "X": ["U"], "Y": ["X", "U"]})
+            >>> assert graph.do("X").parents["X"] == () and graph.do("X").parents["Y"] == ("X", "U")
+        """
+        cut = self._names(nodes, "nodes")
+        return CausalGraph({n: () if n in cut else parents for n, parents in self._parents.items()})
+
+    def d_separated(self, a: str | Iterable[str], b: str | Iterable[str], given: str | Iterable[str] = ()) -> bool:
+        """Return whether ``given`` blocks every path between ``a`` and ``b``: then they are independent given it.
+
+        Args:
+            a: a node, or several.
+            b: a node, or several.
+            given: the nodes that are known; none where empty.
+
+        Raises:
+            ValueError: for an unknown node, no node in ``a`` or ``b``, or a node in two of the three sets.
+
+        References:
+            Pearl (2009), Def. 1.2.3 and Theorem 1.2.4; networkx's ``is_d_separator`` does the search.
+
+        Example:
+            >>> graph = CausalGraph({"U": [], "X": ["U"], "Y": ["U"]})
+            >>> assert not graph.d_separated("X", "Y") and graph.d_separated("X", "Y", given="U")
+        """
+        sets = [self._names(given_set, name) for given_set, name in ((a, "a"), (b, "b"), (given, "given"))]
+        if not sets[0] or not sets[1]:
+            raise ValueError(f"a and b must each hold a node, got {sorted(sets[0])} and {sorted(sets[1])}")
+        twice = (sets[0] & sets[1]) | (sets[0] & sets[2]) | (sets[1] & sets[2])
+        if twice:
+            raise ValueError(f"a, b and given must have no node in common, got {sorted(twice)} in two of them")
+        from networkx import DiGraph, is_d_separator  # when the first path is asked for: it takes long to import
+
+        arrows = DiGraph([(parent, child) for child, parents in self._parents.items() for parent in parents])
+        arrows.add_nodes_from(self._parents)
+        return bool(is_d_separator(arrows, *sets))
+
+    def _names(self, nodes: str | Iterable[str], what: str) -> set[str]:
+        """Return one name or several as a set of nodes, or raise a ValueError where one is unknown."""
+        names = [nodes] if isinstance(nodes, str) else list(nodes)
+        self.check_known(names, what)
+        return {str(n) for n in names}
+
+    def plot(self, **options: Any) -> Any:
+        """Draw nodes and arrows and return the axes; options as for ``acelib.plots.plot_causal_graph``."""
+        from ..plots import plot_causal_graph
+
+        return plot_causal_graph(self, **options)
+
     def adjacency(self) -> Tensor:
         """Return the ``(nodes, nodes)`` bool matrix of direct dependence: row = child, column = parent, true diagonal.
 

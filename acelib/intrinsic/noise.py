@@ -46,8 +46,8 @@ class FiniteNoise:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return the noise at uniform points ``u``, in u's shape."""
-        edges = self.probabilities.cumsum(0)[:-1].to(u.device)
-        return self.values.to(u)[torch.bucketize(u.contiguous(), edges.to(u.dtype), right=True)]
+        edges = self.probabilities.cumsum(0)[:-1].to(u)
+        return self.values.to(u)[torch.bucketize(u.contiguous(), edges, right=True)]
 
     @property
     def variance(self) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from .._checks import as_generator
 from .fitted import FittedRows
 from .graph import CausalGraph
-from .noise import drive, inverse_cdf
+from .noise import FiniteNoise, drive, inverse_cdf
 
 Mechanism = Callable[..., Tensor]
 _TRIED = (-1.5, 0.3, 2.25)  # noises between which a mechanism may bend
@@ -145,6 +146,10 @@ class StructuralModel(CausalModel):
         noise: what drives each node: "normal" (standard, the default), "uniform", a FiniteNoise, a distribution with
             ``icdf`` (torch) or ``ppf`` (scipy), or a function of uniform points. One for all, or a mapping by node.
 
+    Attributes:
+        mechanisms: the function of each node.
+        held: the nodes that ``do`` has set.
+
     Raises:
         ValueError: for a cycle, an unknown node, a node with parents but no mechanism, or a mechanism whose parameters
             do not fit its parents.
@@ -166,6 +171,7 @@ class StructuralModel(CausalModel):
         noise: Any = "normal",
     ) -> None:
         super().__init__(graph, noise)
+        self.held: tuple[str, ...] = ()
         self.mechanisms = {str(node): function for node, function in (mechanisms or {}).items()}
         self.graph.check_known(self.mechanisms, "mechanisms")
         for node, parents in self.graph.parents.items():
@@ -200,15 +206,19 @@ class StructuralModel(CausalModel):
     def abduct(self, X: Tensor) -> Tensor:
         """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, for x_j = a_j(pa) + b_j(pa) n_j.
 
-        Whether a mechanism has this form is tried at a few other noises, in every row.
+        Whether a mechanism has this form is tried at a few other noises, in every row. A node without a noise of its own has
+        the only value of its noise.
 
         Raises:
             ValueError: if a mechanism has another form, or b_j is 0 somewhere: then a row does not tell its noise.
         """
-        values = {node: X[:, column] for column, node in enumerate(self.nodes)}
+        values, silent = {node: X[:, column] for column, node in enumerate(self.nodes)}, self.silent
         found = torch.empty_like(X)
         for column, node in enumerate(self.nodes):
             own = X[:, column]
+            if node in silent:
+                found[:, column] = self.noises[node](torch.full_like(own, 0.5))
+                continue
             at = {n: self._made(node, values, torch.full_like(own, n)) for n in (0.0, 1.0, *_TRIED)}
             start, slope = at[0.0], at[1.0] - at[0.0]
             size = torch.stack([one.abs() for one in at.values()]).amax() + 1
@@ -233,6 +243,123 @@ class StructuralModel(CausalModel):
             given = {node: rows[:, place] for place, node in enumerate(self.nodes)}
             rows[:, column] = self._made(self.nodes[column], given, noise[:, column])
         return rows
+
+    def do(self, values: Mapping[str, Any]) -> StructuralModel:
+        """Return the model after an intervention: these nodes no longer listen to their causes.
+
+        Args:
+            values: what each node is set to: a number, or a noise (as in the constructor) from which it is drawn at
+                random, as in an experiment. Noises that are given to ``push`` do not move a node set to a number.
+
+        Raises:
+            ValueError: for a name that is no node, or an unknown noise.
+
+        References:
+            Pearl (2009), Def. 7.1.2.
+
+        Example:
+            >>> pair = StructuralModel({"a": [], "b": ["a"]}, {"b": lambda a, n: 2 * a + n})
+            >>> assert pair.do({"a": 3.0}).push(torch.ones(1, 2)).tolist() == [[3.0, 7.0]]
+            >>> assert pair.do({"b": 3.0}).push(torch.ones(1, 2)).tolist() == [[1.0, 3.0]]
+        """
+        self.graph.check_known(values, "values")
+        mechanisms, noises = dict(self.mechanisms), dict[str, Any](self.noises)
+        for name, value in values.items():
+            node, number = str(name), isinstance(value, Real) or (isinstance(value, Tensor) and value.ndim == 0)
+            mechanisms[node] = _constant(float(value)) if number else lambda n: n
+            noises[node] = FiniteNoise([float(value)]) if number else value
+        changed = StructuralModel(self.graph.do(map(str, values)), mechanisms, noises)
+        changed.held = (*self.held, *(str(n) for n in values if str(n) not in self.held))
+        return changed
+
+    def without(self, nodes: Iterable[str]) -> StructuralModel:
+        """Return the model with these nodes substituted away: their mechanisms move into those that read them.
+
+        A node that stays has for parents the nodes from which it could be reached through the ones that left. So the
+        joint law of what stays is the same, also after an intervention on it; the nodes that left can no longer be set.
+
+        Args:
+            nodes: nodes without a noise of their own, such as the hidden units of a network.
+
+        Raises:
+            ValueError: for an unknown node, a node with a noise, or where none would stay.
+
+        References:
+            Chattopadhyay et al. (2019), Cor. 1.1.
+
+        Example:
+            >>> still = FiniteNoise([0.0])
+            >>> equations = {"h": lambda x, n: 2 * x, "y": lambda h, n: h + 1}
+            >>> whole = StructuralModel({"x": [], "h": ["x"], "y": ["h"]}, equations, {"h": still, "y": still})
+            >>> reduced = whole.without(["h"])
+            >>> assert reduced.graph.parents["y"] == ("x",)
+            >>> assert reduced.push(torch.tensor([[3.0, 0.0]])).tolist() == [[3.0, 7.0]]
+        """
+        gone = [str(n) for n in ([nodes] if isinstance(nodes, str) else nodes)]
+        self.graph.check_known(gone, "nodes")
+        noisy = [n for n in gone if n not in self.silent]
+        if noisy:
+            raise ValueError(
+                f"nodes must have no noise of their own, got {noisy}; keep them, for what they add would be lost"
+            )
+        stay = [n for n in self.nodes if n not in gone]
+        if not stay:
+            raise ValueError(f"nodes must leave at least one node in the model, got all {len(gone)}")
+        reached = {n: self._behind(n, set(gone)) for n in stay}
+        parents = {n: stayed for n, (stayed, _) in reached.items()}
+        mechanisms = {
+            n: _Composed(self, n, stayed, between) if between else self.mechanisms[n]
+            for n, (stayed, between) in reached.items()
+        }
+        reduced = StructuralModel(parents, mechanisms, {n: self.noises[n] for n in stay})
+        reduced.held = tuple(n for n in self.held if n not in gone)
+        return reduced
+
+    def _behind(self, node: str, gone: set[str]) -> tuple[list[str], list[str]]:
+        """Return from where ``node`` is reached at once or through ``gone``, and what of ``gone`` lies between."""
+        found, waiting = set(), list(self.graph.parents[node])
+        while waiting:
+            parent = waiting.pop()
+            if parent not in found:
+                found.add(parent)
+                waiting += self.graph.parents[parent] if parent in gone else ()
+        between = [n for n in self.graph.order if n in found and n in gone]
+        # a mechanism that swallowed nothing keeps the order of its arguments
+        return [n for n in self.nodes if n in found - gone] if between else list(self.graph.parents[node]), between
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The nodes without a noise of their own: functions of their causes, or constants."""
+        points = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+        return frozenset(n for n, noise in self.noises.items() if bool((noise(points) == noise(points)[0]).all()))
+
+    def plot(self, **options: Any) -> Any:
+        """Draw nodes and arrows and return the axes; nodes without noise are square, nodes that were set are filled.
+
+        Options as for ``acelib.plots.plot_causal_graph``.
+        """
+        return self.graph.plot(**{"silent": self.silent, "held": self.held, **options})
+
+
+def _constant(value: float) -> Mechanism:
+    """Return the mechanism of a node that is set to a number."""
+    return lambda n: torch.full_like(n, value)
+
+
+class _Composed:
+    """The mechanism of a node into which those of nodes between it and its new parents were substituted."""
+
+    def __init__(self, model: StructuralModel, node: str, parents: list[str], between: list[str]) -> None:
+        self.model, self.node, self.parents, self.between = model, node, parents, between
+
+    def __call__(self, *_values: Tensor) -> Tensor:
+        """Return the node ``(batch,)`` from its parents and its noise, each ``(batch,)``."""
+        *given, noise = _values
+        known, graph = dict(zip(self.parents, given, strict=True)), self.model.graph
+        for node in self.between:  # causes first
+            still = self.model.noises[node](torch.full_like(noise, 0.5))
+            known[node] = self.model.mechanisms[node](*(known[p] for p in graph.parents[node]), still)
+        return self.model.mechanisms[self.node](*(known[p] for p in graph.parents[self.node]), noise)
 
 
 def _check_signature(function: Mechanism, node: str, parents: tuple[str, ...], nodes: tuple[str, ...]) -> None:

@@ -167,6 +167,13 @@ class CausalGraphInputs(InputModel):
         moved._noise = [None if noise is None else noise.to(target) for noise in self._noise]
         return moved
 
+    def keep_rows(self, index: Tensor) -> CausalGraphInputs:
+        """Return these rows alone, with the noises behind them; causal models and refits stay as they are."""
+        kept = copy.copy(self)
+        kept._base = self._base.keep_rows(index)
+        kept._noise = [None if noise is None else noise[index] for noise in self._noise]
+        return kept
+
     def answer(self, columns: tuple[int, ...], values: Tensor, name: str) -> SimulatedIntervention:
         """Return the rows as they would be under each of m values, beside them those under every refit or model."""
 
@@ -178,7 +185,7 @@ class CausalGraphInputs(InputModel):
                 shape=self.shape,
                 num_rows=len(self._rows),
                 simulate=partial(_simulated, model, self._rows, noise, self.fixed + columns, self._pins),
-                observed=self._rows,
+                observed=self._base.observed,
                 fixed=self.fixed,
                 **further,
             )

@@ -1,6 +1,7 @@
 """Every picture of causal effects, in one house style: white background, colour-blind-safe, labelled directly."""
 
 from .bars import plot_contributions, plot_sobol
+from .causal_graphs import place_nodes, plot_causal_graph
 from .curves import plot_attribution, plot_expectation, plot_regressor, plot_regressors
 from .graphs import (
     plot_effects,
@@ -49,7 +50,9 @@ __all__ = [
     "STYLE",
     "label_line",
     "own_axes",
+    "place_nodes",
     "plot_attribution",
+    "plot_causal_graph",
     "plot_contributions",
     "plot_effects",
     "plot_expectation",

@@ -16,7 +16,10 @@ from acelib.intrinsic import (
     FlowModel,
     LinearModel,
     StructuralModel,
+    correlation_test,
     intrinsic_contributions,
+    network_as_model,
+    rank_test,
     sobol_indices,
 )
 from acelib.mediation import CausalGraphInputs, total_and_direct
@@ -167,6 +170,24 @@ def structural_systems(on: Place):
         for model in (finite, data)
         for measure in ("variance", "entropy")
     ]
+
+
+@asks("intrinsic.network_as_model", "intrinsic.StructuralModel", "plot_causal_graph")
+def networks_as_models(on: Place):
+    inputs = StructuralModel({"a": [], "b": ["a"]}, {"b": lambda a, n: 2 * a - n})
+    net = on.network(filled(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))))
+    model = network_as_model(net, inputs).do({"b": 0.5})
+    shown(model)
+    reduced = model.without(["h1.1", "h1.2", "h1.3"])
+    return model.push(on.tensor(drawn(20, 6))), reduced.push(on.tensor(drawn(20, 3)))
+
+
+@asks("intrinsic.Independence", "intrinsic.correlation_test", "intrinsic.rank_test")
+def independence(on: Place):
+    x, y, u = on.tensor(drawn(3, 5, 40))
+    strata = (3 * u).floor()
+    linear, ranks = correlation_test(x, y, given=u[..., None]), rank_test(x, y + x, strata=strata, permutations=19)
+    return linear.statistic, linear.p, ranks.statistic, ranks.p, ranks.rejected()
 
 
 @asks("intrinsic.FlowModel")

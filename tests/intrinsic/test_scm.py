@@ -276,3 +276,20 @@ def test_tables_that_cannot_be_fitted():
         LinearModel.fit(rows, graph, noise="cauchy")
     with pytest.raises(ValueError, match="NaN or Inf"):
         LinearModel.fit(rows * math.nan, graph)
+
+
+def test_descendants_against_a_search_on_random_graphs():
+    """Along directed edges, by repeated expansion; in causal order."""
+    generator = np.random.default_rng(0)
+    for _ in range(30):
+        count = int(generator.integers(2, 9))
+        order = generator.permutation(count)
+        before = [[p for p in range(count) if order[p] < order[c] and generator.random() < 0.4] for c in range(count)]
+        graph = CausalGraph({str(c): [str(p) for p in before[c]] for c in range(count)})
+        start = {int(generator.integers(count))}
+        reached = set(start)
+        for _ in range(count):
+            reached |= {c for c in range(count) if any(int(p) in reached for p in graph.parents[str(c)])}
+        found = graph.descendants(start)
+        assert set(found) == reached - start
+        assert found == sorted(found, key=lambda c: graph.order.index(str(c)))

@@ -11,8 +11,14 @@ import torch
 from scipy.stats import spearmanr, t
 from torch import nn
 
-from acelib import ApproximationWarning, AverageCausalEffect, CausalGraphInputs, interventional_expectation
-from acelib.intrinsic import CausalGraph, CausalModel, FlowModel, LinearModel, StructuralModel
+from acelib import (
+    ApproximationWarning,
+    AverageCausalEffect,
+    CausalGraphInputs,
+    interventional_expectation,
+    regional_effects,
+)
+from acelib.intrinsic import CausalModel, FiniteNoise, FlowModel, LinearModel, StructuralModel
 from acelib.mediation import total_and_direct
 
 F64 = torch.float64
@@ -218,6 +224,28 @@ def test_a_world_with_pinned_nodes():
         world.do("b", [1.0])
 
 
+def test_a_region_of_the_rows_and_what_splits_the_effects():
+    """``where`` takes rows with their noises; the direct effect x0·x1 is found to depend on x1, whoever causes whom."""
+    X = CURVED.sample(300, seed=15)
+    inputs = CausalGraphInputs(CURVED, X, domain=(-9.0, 9.0))
+    some = inputs.where({"b": (0.0, None)})
+    kept, noise = X[:, 1] >= 0, CURVED.abduct(X)
+    assert torch.equal(some.samples, X[kept]) and torch.equal(some.direct.samples, X[kept])
+    e = interventional_expectation(bent, some, "a", [0.3])
+    assert torch.allclose(e.values[0], bent(literal(X[kept], noise[kept], {"a": 0.3})).mean(0), atol=1e-12)
+    assert torch.equal(interventional_expectation(bent, inputs, "a", [0.3], where={"b": (0.0, None)}).values, e.values)
+    found = regional_effects(lambda x: (x[:, 2] * x[:, 4])[:, None], inputs, "c", permutations=99, seed=0)
+    assert found.by == "e" and found.found()
+
+
+def test_a_node_without_noise_needs_none():
+    """y = 2 x exactly: abduction gives its noise the only value it has, and y follows x."""
+    still = StructuralModel({"x": [], "y": ["x"]}, {"y": lambda x, n: 2 * x + n}, {"y": FiniteNoise([0.0])})
+    inputs = CausalGraphInputs(still, still.sample(20))
+    e = interventional_expectation(lambda x: x[:, 1:], inputs, "x", [1.0, 2.0])
+    assert e.values[:, 0].tolist() == [2.0, 4.0]
+
+
 def test_rows_can_be_drawn_from_a_model_whose_rows_do_not_tell_their_noise():
     """b = a + n² has the same row for n and -n, so that abduction refuses; drawn rows know their noises."""
     model = StructuralModel({"a": [], "b": ["a"]}, {"b": lambda a, n: a + n**2})
@@ -314,23 +342,6 @@ class Blind(CausalModel):
 
 def direct(X):
     return CausalGraphInputs(LINEAR, X).direct
-
-
-def test_descendants_against_a_search_on_random_graphs():
-    """Along directed edges, by repeated expansion; in causal order."""
-    generator = np.random.default_rng(0)
-    for _ in range(30):
-        count = int(generator.integers(2, 9))
-        order = generator.permutation(count)
-        before = [[p for p in range(count) if order[p] < order[c] and generator.random() < 0.4] for c in range(count)]
-        graph = CausalGraph({str(c): [str(p) for p in before[c]] for c in range(count)})
-        start = {int(generator.integers(count))}
-        reached = set(start)
-        for _ in range(count):
-            reached |= {c for c in range(count) if any(int(p) in reached for p in graph.parents[str(c)])}
-        found = graph.descendants(start)
-        assert set(found) == reached - start
-        assert found == sorted(found, key=lambda c: graph.order.index(str(c)))
 
 
 def test_what_the_band_of_the_difference_and_the_skewness_hold_of_learning():

@@ -198,7 +198,9 @@ def test_the_style_is_white_and_leaves_nothing_behind():
 
 def test_the_package_offers_every_picture():
     """Each public ``plot_*`` of the modules is offered, in alphabetical order, constants first."""
-    modules = [importlib.import_module(f"acelib.plots.{name}") for name in ("bars", "curves", "graphs")]
+    modules = [
+        importlib.import_module(f"acelib.plots.{name}") for name in ("bars", "causal_graphs", "curves", "graphs")
+    ]
     pictures = {name for module in modules for name in vars(module) if name.startswith("plot_")}
     assert pictures == {name for name in plots.__all__ if name.startswith("plot_")}
     assert plots.__all__ == sorted(plots.__all__) and all(hasattr(plots, name) for name in plots.__all__)
@@ -210,7 +212,7 @@ def test_pictures_do_not_import_what_they_draw():
     code += "import acelib.plots; print(*sorted(n for n in sys.modules if n.startswith('acelib.')))"
     folder = str(pathlib.Path(plots.__file__).parents[1])
     loaded = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
-    mine = {f"acelib.plots{end}" for end in ("", ".bars", ".curves", ".graphs", ".house_style")}
+    mine = {f"acelib.plots{end}" for end in ("", ".bars", ".causal_graphs", ".curves", ".graphs", ".house_style")}
     assert set(loaded.split()) == mine | {"acelib._off_support", "acelib._warnings"}
 
 
