@@ -60,7 +60,8 @@ def test_dummy_implementation_and_symmetry_on_slopes():
     twin = nn.Sequential(linear(torch.tensor([[0.0, 0.5]]), torch.zeros(1)))
     assert dummy_gap(slopes, net, ROWS, ROWS, 0) == 0 and dummy_gap(slopes, net, ROWS, ROWS, 1) == 3
     assert implementation_gap(slopes, net, twin, ROWS, ROWS) == 2.5
-    assert symmetry_gap(slopes, net, ROWS[:1], ROWS, (0, 1)) == 3
+    uneven = nn.Sequential(linear(torch.tensor([[1.0, 3.0]]), torch.zeros(1)))
+    assert symmetry_gap(slopes, uneven, ROWS[:1], ROWS, (0, 1)) == 2
     with pytest.raises(ValueError, match="equal values"):
         symmetry_gap(slopes, net, ROWS, ROWS, (0, 1))
 
