@@ -206,8 +206,8 @@ class StructuralModel(CausalModel):
     def abduct(self, X: Tensor) -> Tensor:
         """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, for x_j = a_j(pa) + b_j(pa) n_j.
 
-        Whether a mechanism has this form is tried at a few other noises, in every row. The noise of a node without one is
-        the only value that it has.
+        Whether a mechanism has this form is tried at a few other noises, in every row. A node without noise has the
+        only value that its noise has.
 
         Raises:
             ValueError: if a mechanism has another form, or b_j is 0 somewhere: then a row does not tell its noise.
