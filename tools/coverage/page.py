@@ -20,7 +20,7 @@ KINDS = {  # kind -> (sign, words, background): white text on each has a contras
 }
 ORDER = [
     *"expectation linearised groups effects regressors domains seeds feedback horizon".split(),
-    *"causal_graph sobol contributions paths".split(),
+    *"causal_graph regional sobol contributions paths".split(),
 ]
 """The subjects as the method builds on them; others follow in the order of the record."""
 
