@@ -196,24 +196,25 @@ def test_the_style_is_white_and_leaves_nothing_behind():
         assert matplotlib.rcParams["axes.titlelocation"] == "left"
 
 
+PICTURES = "bars causal_graphs curves graphs interactions mediation".split()
+
+
 def test_the_package_offers_every_picture():
     """Each public ``plot_*`` of the modules is offered, in alphabetical order, constants first."""
-    modules = [
-        importlib.import_module(f"acelib.plots.{name}") for name in ("bars", "causal_graphs", "curves", "graphs")
-    ]
+    modules = [importlib.import_module(f"acelib.plots.{name}") for name in PICTURES]
     pictures = {name for module in modules for name in vars(module) if name.startswith("plot_")}
     assert pictures == {name for name in plots.__all__ if name.startswith("plot_")}
     assert plots.__all__ == sorted(plots.__all__) and all(hasattr(plots, name) for name in plots.__all__)
 
 
 def test_pictures_do_not_import_what_they_draw():
-    """The classes stand in annotations only: the pictures load no method but the warnings they give."""
+    """The classes stand in annotations only: the pictures load no method but warnings and intervals."""
     code = "import sys, types; sys.modules['acelib'] = m = types.ModuleType('acelib'); m.__path__ = [sys.argv[1]]\n"
     code += "import acelib.plots; print(*sorted(n for n in sys.modules if n.startswith('acelib.')))"
     folder = str(pathlib.Path(plots.__file__).parents[1])
     loaded = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True).stdout
-    mine = {f"acelib.plots{end}" for end in ("", ".bars", ".causal_graphs", ".curves", ".graphs", ".house_style")}
-    assert set(loaded.split()) == mine | {"acelib._off_support", "acelib._warnings"}
+    mine = {"acelib.plots", "acelib.plots.house_style", *(f"acelib.plots.{name}" for name in PICTURES)}
+    assert set(loaded.split()) == mine | {"acelib._intervals", "acelib._off_support", "acelib._warnings"}
 
 
 def test_labels_stand_at_the_end_or_above_a_point():
