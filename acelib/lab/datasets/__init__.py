@@ -14,6 +14,7 @@ from .loaders import (
     train_test_split,
 )
 from .registry import DataError
+from .tables import load_gapminder, load_penguins
 
 __all__ = [
     "DataError",
@@ -23,8 +24,10 @@ __all__ = [
     "load_cifar10",
     "load_dashlink",
     "load_digits8",
+    "load_gapminder",
     "load_iris",
     "load_mnist",
+    "load_penguins",
     "read_cifar",
     "read_idx",
     "train_test_split",
