@@ -210,6 +210,7 @@ def test_a_decoder_is_explained_where_it_is_and_the_effects_come_back():
 # These take what they are given where it is: arrays of numbers, or tensors that are copied into a module.
 WHERE_IT_IS = {"train_test_split", "load_dashlink", "load_state", "load_weights", "load_shipped"}
 WHERE_IT_IS |= {"train_by_recipe", "load_recipe"}  # fourteen numbers a network, a step at a time
+WHERE_IT_IS |= {"load_penguins", "load_gapminder"}  # data frames
 
 
 def trainings_and_loadings():
