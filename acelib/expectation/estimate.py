@@ -160,7 +160,7 @@ def expectation_of(
     budget = check_method(method, budget)
     chunk = as_chunk(chunk_size)
     as_generator(seed)  # for its checks
-    answer = networks.inputs.do(feature, values)
+    answer = networks.do(feature, values)
     answer.check_models(networks.given)
     call = joint(networks.models, outputs)
     if rows is None and method in ("monte_carlo", "linearised"):
@@ -200,7 +200,7 @@ def expectation_of(
         options: dict[str, Any] = dict(draws=rows or DRAWN, seed=seed, chunk=chunk, groups=labels, columns=outputs)
         if len(local.shape or ()) > 1:
             options["trial"] = _trial(networks, local, outputs, seed, chunk)
-        estimate = linearised(call, answer, local, expansion, at_knots=partial(networks.inputs.do, feature), **options)
+        estimate = linearised(call, answer, local, expansion, at_knots=partial(networks.do, feature), **options)
     else:
         known = None
         if answer.num_rows:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .._entrance import Admitted, admit, two_rows
 from .._models import Model, as_models, parameter_dtype
-from ..inputs.base import InputModel
+from ..inputs.base import Feature, InputModel
+from ..inputs.intervention import Intervention
 from .expansion import Expansion
 from .links import Link, Linked, as_link
 from .pilot import Pilot
@@ -30,6 +31,7 @@ class Networks(NamedTuple):
         link: what is applied to their outputs, or None.
         expansions: the networks linearised around rows, as far as this call has come; none at first.
         trials: what pilots have said in this call, beside what they depend on.
+        known: what answers of this call keep for each other, see ``Intervention.sharing``.
     """
 
     models: list[Admitted]
@@ -40,6 +42,11 @@ class Networks(NamedTuple):
     link: Link | None
     expansions: list[Expansion]
     trials: list[tuple[Any, Pilot | None]]
+    known: dict[str, Any]
+
+    def do(self, feature: Feature, values: Any) -> Intervention:
+        """Return the answer of the input model, which shares what it computes with the other answers of this call."""
+        return self.inputs.do(feature, values).sharing(self.known)
 
     @property
     def answers(self) -> Tensor:
@@ -75,7 +82,7 @@ def admitted(
     counts = [one.outputs for one in found]
     if len(set(counts)) > 1:
         raise ValueError(f"model must be a list with equally many outputs each, got {counts}")
-    return Networks(found, models, inputs, counts[0], bare, link, [], [])
+    return Networks(found, models, inputs, counts[0], bare, link, [], [], {})
 
 
 def _linked(model: Admitted, link: Link, rows: Tensor, inputs: InputModel, derivatives: bool) -> Admitted:

@@ -98,6 +98,14 @@ class Intervention(ABC):
         """
         yield self
 
+    def sharing(self, known: dict[str, Any]) -> Intervention:
+        """Return this answer, with what other answers of the same call have computed already; here there is nothing.
+
+        Args:
+            known: what the answers of one call keep for each other, in which no network changes; empty at first.
+        """
+        return self
+
     def check_models(self, models: list[Any]) -> None:  # noqa: B027  (a subclass may refuse models)
         """Raise a ValueError where the rows belong to another model; rows of data serve any."""
 

@@ -36,7 +36,7 @@ from .networks import (
     repeat_state,
     unfold,
 )
-from .rollout import Feed, RollOut, Simulator
+from .rollout import Feed, RollOut, Simulator, some_of
 
 
 class FeedbackSequences(InputModel):
@@ -159,7 +159,8 @@ class FeedbackSequences(InputModel):
     def to(self, target: str | torch.device | torch.dtype) -> FeedbackSequences:
         """Return the same sequences on another device or in another dtype; the network stays where it is."""
         moved = copy.copy(self)
-        vars(moved).pop("_space", None)
+        for kept in ("_space", "_few"):
+            vars(moved).pop(kept, None)
         moved._data, moved._pins, moved._mean = (t.to(target) for t in (self._data, self._pins, self._mean))
         moved._reference = moved._data if self._reference is self._data else self._reference.to(target)
         return moved
@@ -167,6 +168,7 @@ class FeedbackSequences(InputModel):
     def keep_rows(self, index: Tensor) -> FeedbackSequences:
         """Return these sequences alone; intervened ones are still compared with all of them."""
         chosen = copy.copy(self)
+        vars(chosen).pop("_few", None)
         chosen._data, chosen.kept = self._data[index], self.kept[index.to(self.kept.device)]
         chosen._mean = double(chosen._data.flatten(1)).mean(0).to(self._mean)
         return chosen
@@ -218,7 +220,13 @@ class FeedbackSequences(InputModel):
             fixed=fixed,
             fixed_values=self._pins if fixed else self._pins[:0],
             space=self._space,
+            few=self._few,
         )
+
+    @cached_property
+    def _few(self) -> Tensor:
+        """The sequences whose support stands for that of all."""
+        return some_of(self._data)
 
     @cached_property
     def _space(self) -> Neighbourhood:

@@ -7,8 +7,8 @@ is the outcome, so a row average needs no second pass over the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,7 +53,7 @@ class Simulator:
                 the inputs, ``(v, b, steps - first, d)``.
         """
         (b, steps, d), v = block.shape, len(pins[first][1])
-        state = None if state is None else repeat_state(state, v, b)
+        state = None if state is None else _own(repeat_state(state, v, b))
         inputs, y = [], None
         with torch.no_grad():
             for step in range(first, steps):
@@ -69,20 +69,52 @@ class Simulator:
                     y = y[:, 0]
         return torch.stack(inputs, dim=2) if y is None or not outputs else y.view(v, b, -1)
 
-    def outcome(self, block: Tensor, x: Tensor, first: int) -> Tensor:
+    def outcome(self, block: Tensor, state: Any, x: Tensor, first: int) -> Tensor:
         """Return the output at the last step ``(b, outputs)`` from given inputs at one step, with gradients.
 
         Args:
             block: ``(b, steps, d)`` data.
+            state: after the steps before ``first``.
             x: ``(b, d)`` the inputs at step ``first``, in place of those of the data.
             first: the step from which the network goes on by itself.
         """
-        state, y = self.past(block, first), None
+        state, y = _own(state), None
         for step in range(first, block.shape[1]):
             x = x if y is None else self.feed(y, block[:, step])
             y, state = predictions(self.model.source, x[:, None].clone(), state)
             y = y[:, 0]
         return x if y is None else y
+
+
+@dataclass
+class Pasts:
+    """The states after the steps before an intervention, kept while one call asks about the channels of one step.
+
+    A map over steps and channels asks for the same past once for each channel. Only those of the last step asked for
+    are kept, and only within one call, in which the network may not change.
+
+    Attributes:
+        first: the step that is set.
+        kept: the states of blocks of sequences, by the numbers of these.
+    """
+
+    first: int = -1
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    def of(self, simulator: Simulator, block: Tensor, first: int, key: Hashable) -> Any:
+        """Return ``simulator.past(block, first)``, computed at most once for each ``key`` of a block."""
+        if first != self.first:
+            self.first, self.kept = first, {}
+        if key not in self.kept:
+            self.kept[key] = simulator.past(block, first)
+        return self.kept[key]
+
+
+def _own(tree: Any) -> Any:
+    """Return a state that the network may write into: a copy, since the past serves several roll-outs."""
+    if isinstance(tree, tuple | list):
+        return tuple(_own(item) for item in tree)
+    return tree.clone() if isinstance(tree, Tensor) else tree
 
 
 def _detached(tree: Any) -> Any:
@@ -106,6 +138,8 @@ class RollOut(Intervention):
         fixed: coordinates that earlier interventions have pinned.
         fixed_values: ``(len(fixed),)`` their values.
         space: the data that ``support`` compares with, where several answers share it.
+        few: at most 500 of the sequences, which ``keep_support`` simulates, where several answers share them.
+        pasts: the states before the step that is set, where several answers of one call share them.
     """
 
     simulator: Simulator
@@ -116,6 +150,8 @@ class RollOut(Intervention):
     fixed: tuple[int, ...]
     fixed_values: Tensor
     space: Neighbourhood | None = None
+    few: Tensor | None = None
+    pasts: Pasts | None = None
 
     def __repr__(self) -> str:
         return f"RollOut(do({self.name}), {len(self)} values, {self.num_rows} sequences, from step {self.first})"
@@ -165,6 +201,10 @@ class RollOut(Intervention):
         """Yield the answers to some of the values after the other, see ``Intervention.parts``."""
         return parts_of_values(self, most)
 
+    def sharing(self, known: dict[str, Any]) -> RollOut:
+        """Return this answer with the states before the step that is set kept, see ``Intervention.sharing``."""
+        return replace(self, pasts=known.setdefault("pasts", Pasts()))
+
     def check_models(self, models: list[Any]) -> None:
         """Raise a ValueError unless the one model is the network that simulates these rows."""
         if len(models) != 1 or not self.simulator.model.same(models[0]):
@@ -181,7 +221,8 @@ class RollOut(Intervention):
             return None
 
         def follow(_: Any, x: Tensor, numbers: Tensor) -> Tensor:
-            return self.simulator.outcome(self.data[numbers], x, first)
+            block, state = self._before(numbers, self.pasts or Pasts())
+            return self.simulator.outcome(block, state, x, first)
 
         return Local(self.data[:, first], tuple(column % d for column in self.columns), follow, key=first)
 
@@ -205,12 +246,18 @@ class RollOut(Intervention):
             yield which, y, torch.ones(len(block), dtype=y.dtype, device=y.device)
 
     def _blocks(self, chunk: int, index: Tensor | None, *, outputs: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        data = self.data if index is None else self.data[index]
-        for block in data.split(max(1, chunk // len(self))):
-            state = self.simulator.past(block, self.first)
-            for which in torch.arange(len(self), device=data.device).split(max(1, chunk // len(block))):
+        pasts = self.pasts or Pasts()
+        numbers = torch.arange(self.num_rows, device=self.data.device) if index is None else index
+        for part in numbers.split(max(1, chunk // len(self))):
+            block, state = self._before(part, pasts)
+            for which in torch.arange(len(self), device=block.device).split(max(1, chunk // len(block))):
                 pins = self._pins(which)
                 yield which, block, self.simulator.run(block, state, pins, first=self.first, outputs=outputs)
+
+    def _before(self, numbers: Tensor, pasts: Pasts) -> tuple[Tensor, Any]:
+        """Return some of the sequences ``(b, steps, d)`` and the states before the step that is set."""
+        block = self.data[numbers]
+        return block, pasts.of(self.simulator, block, self.first, numbers.cpu().numpy().tobytes())
 
     def _pins(self, which: Tensor) -> dict[int, tuple[list[int], Tensor]]:
         """Return for each step that is set its channels and their values ``(v, channels)``."""
@@ -231,13 +278,18 @@ class RollOut(Intervention):
 
     def keep_support(self) -> KeptSupport:
         """Return what simulates and compares at most 500 sequences later, unless the network has changed by then."""
-        some = self.data[seeded_subset(self.num_rows, seed=1).to(self.data.device)]
-        answer = replace(self, data=some, values=self.values.clone(), space=self._near())
+        few = some_of(self.data) if self.few is None else self.few
+        answer = replace(self, data=few, values=self.values.clone(), space=self._near(), few=few, pasts=None)
         return KeptSupport(answer, fingerprint(self.simulator))
 
     def _near(self) -> Neighbourhood:
         flat = self.data.flatten(1)
         return self.space or Neighbourhood(flat, flat[:1])
+
+
+def some_of(data: Tensor) -> Tensor:
+    """Return a copy of at most 500 of the sequences ``(n, steps, d)``, whose support stands for that of all."""
+    return data[seeded_subset(len(data), seed=1).to(data.device)]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
