@@ -5,7 +5,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tools.exercises import HEADING, IMPORT
 from tools.stored import KERNELSPEC
 
-CONVERTED = ("01-attribution-bias", "02-causal-models")
+CONVERTED = ("01-attribution-bias", "02-causal-models", "03-interventional-expectation")
 """The chapters whose exercises have the form of ``tools.exercises``."""
 
 STARTERS = {
