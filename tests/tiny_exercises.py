@@ -1,11 +1,13 @@
-"""A tiny chapter with three exercises of chapter 1, whose judges it borrows."""
+"""A tiny chapter with three exercises of chapter 1, whose judges it borrows; and the chapters of the book."""
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from tools.chapters import ROOT
 from tools.exercises import HEADING, IMPORT
 from tools.stored import KERNELSPEC
 
-CONVERTED = ("01-attribution-bias", "02-causal-models", "03-interventional-expectation")
+EVERY = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
+CONVERTED = [path for path in EVERY if path.stem[:2] in ("01", "02", "03")]
 """The chapters whose exercises have the form of ``tools.exercises``."""
 
 STARTERS = {
