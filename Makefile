@@ -9,10 +9,10 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage lab lint address clean
+.PHONY: help book test refresh full bench coverage student instructor lab lint address clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: $(READY) ## execute the chapters that changed and render the pages into _build/html
 	@$(BIN)/python .ci/loopback.py
@@ -45,6 +45,12 @@ bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 
 coverage: $(READY) ## count how often 95 % intervals hold known truths (CASES="groups sobol" for some, REPS=100)
 	@$(BIN)/python -m tools.coverage $(CASES) $(if $(REPS),--reps $(REPS))
+
+student: $(READY) ## write the chapters without solutions, ready for nbgrader, into _build/student
+	@$(BIN)/python -m tools.editions student
+
+instructor: $(READY) ## write the chapters with solutions, ready for nbgrader, into _build/instructor
+	@$(BIN)/python -m tools.editions instructor
 
 lab: $(READY) ## open the chapters in JupyterLab
 	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab

@@ -1,0 +1,1 @@
+"""The judges of each chapter's exercises, one module per chapter."""
