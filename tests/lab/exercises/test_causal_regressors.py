@@ -43,7 +43,10 @@ UNIFORM = curve(2) - np.trapezoid(curve(FINE), FINE) / 2
 @pytest.mark.parametrize(
     ("name", "answer", "says"),
     [
-        ("ex-reg-hand", hand(regressor=lambda a: 4 * a), "average the two products"),
+        ("ex-reg-hand", hand(regressor=lambda a: a + 4 * a), "average the two products"),
+        ("ex-reg-hand", hand(regressor=lambda a: 1 * a + 3 * a), "the sum over the rows"),
+        ("ex-reg-hand", hand(regressor=lambda a: 2 * a - 1), "That is the effect"),
+        ("ex-reg-hand", hand(regressor=lambda a: 3 * a), "the second row alone"),
         ("ex-reg-hand", hand(baseline=0), "not its value at the lower end"),
         ("ex-reg-hand", hand(baseline=2), "at the upper end"),
         ("ex-reg-hand", hand(ACE_at_1=2), "measured from the baseline"),

@@ -44,9 +44,12 @@ def test_the_right_answers_pass():
         ("ex-flight-wide", WIDE | {"exponent": -3.75}, "whatever the units"),
         ("ex-flight-wide", WIDE | {"exponent": -10}, "How many singular values"),
         ("ex-flight-wide", WIDE | {"exponent": 8.82}, "the sign is not"),
-        ("ex-flight-line", lambda b, c, x: b * (x - 0.5), "Right for 2 of 4"),
-        ("ex-flight-line", lambda b, c, x: abs(x - 0.5) * b, "Right for 2 of 4"),
-        ("ex-flight-line", lambda b, c, x: size(b, 0, x) + c, "Right for 2 of 4"),
+        ("ex-flight-line", lambda b, c, x: b * (x - 0.5), "Its size has no sign"),
+        ("ex-flight-line", lambda b, c, x: abs(x - 0.5) * b, "Of which sign"),
+        ("ex-flight-line", lambda b, c, x: size(b, c, x) if b > 0 else 0.0, "Right for 2 of 4"),
+        ("ex-flight-line", lambda b, c, x: abs(c + b * x), "the curve itself"),
+        ("ex-flight-line", lambda b, c, x: abs(b * x), "the curve at zero"),
+        ("ex-flight-line", lambda b, c, x: abs(c + b * (x - 0.5)), "Is c a part of it"),
         ("ex-flight-design", DESIGN | {"channel": "ROLL"}, "Compare the curves"),
         ("ex-flight-design", DESIGN | {"place": "middle"}, "at its baseline"),
         ("ex-flight-design", DESIGN | {"strip": "yes"}, "how a reading came about"),
@@ -57,6 +60,6 @@ def test_a_slip_is_named(name, answer, says):
     assert reply.verdict == "nearly" and says in reply.hint
 
 
-def test_the_curve_itself_is_no_effect():
-    reply = check("ex-flight-line", lambda b, c, x: c + b * x)
+def test_a_line_that_is_none_of_these_is_wrong():
+    reply = check("ex-flight-line", lambda b, c, x: 7.0)
     assert reply.verdict == "wrong" and "What becomes of c" in reply.hint

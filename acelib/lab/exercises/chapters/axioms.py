@@ -8,6 +8,7 @@ import torch
 
 from acelib.lab.exercises.judges import Choice, Function, Judge, Members, Number, Parts
 from acelib.lab.exercises.replies import NEARLY, RIGHT, WRONG, Reply
+from acelib.lab.exercises.slips import Slips
 
 
 def tell_apart(answer: Any) -> Reply:
@@ -91,10 +92,22 @@ ANSWERS: dict[str, Judge] = {
         }
     ),
     "ex-axiom-cancel": Parts(
-        largest=Function(
-            lambda p: abs(p * 1 + (1 - p) * -1),
-            [(0.5,), (0.75,), (1.0,), (0.1,)],
-            hint="Write the function for b = 1 and for b = −1, weigh them by p and 1 − p, and subtract the baseline.",
+        largest=Slips(
+            Function(
+                lambda p: abs(p * 1 + (1 - p) * -1),
+                [(0.5,), (0.75,), (1.0,), (0.1,)],
+                hint="Write the function for b = 1 and for b = −1, weigh them by p and 1 − p, subtract the baseline.",
+            ),
+            {
+                lambda p: p * 1 + (1 - p) * -1: "A size is asked for. What does yours give for small p?",
+                lambda p: (
+                    2 * abs(2 * p - 1)
+                ): "That is the largest expectation; an effect is measured from the baseline.",
+                lambda p: (
+                    2 * (2 * p - 1)
+                ): "That is the expectation at the upper end; subtract the baseline, take the size.",
+                lambda p: p: "That is for the rows with b = 1 alone; the others pull the other way.",
+            },
         ),
         zero_at=Number(
             1 / 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from acelib.lab.exercises.judges import Choice, Function, Judge, Number, Parts
+from acelib.lab.exercises.slips import Slips
 
 VALUES, ORDER = 21, 1
 """Of the exercise on the floor: how many expectations there are, and the order of the line on which they lie."""
@@ -25,10 +26,18 @@ OVER_DATA = sum(map(parabola, (0, 1, 2))) / 3
 
 ANSWERS: dict[str, Judge] = {
     "ex-reg-hand": Parts(
-        regressor=Function(
-            lambda alpha: MEAN_B * alpha,
-            [(0.25,), (0.5,), (1.0,)],
-            hint="Set a to α in both rows, each with its own b, and average the two products.",
+        regressor=Slips(
+            Function(
+                lambda alpha: MEAN_B * alpha,
+                [(0.25,), (0.5,), (0.75,)],
+                hint="Set a to α in both rows, each with its own b, and average the two products.",
+            ),
+            {
+                lambda alpha: 2 * MEAN_B * alpha: "That is the sum over the rows; the expectation is their mean.",
+                lambda alpha: MEAN_B * (alpha - 1 / 2): "That is the effect; the regressor is the curve before it.",
+                lambda alpha: alpha * 1: "That is the first row alone.",
+                lambda alpha: alpha * 3: "That is the second row alone.",
+            },
         ),
         baseline=Number(
             MEAN_B * (0 + 1) / 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from acelib.lab.exercises.judges import Choice, Function, Judge, Number, Parts
+from acelib.lab.exercises.slips import Slips
 
 
 def run_on(*read: float, until: int) -> float:
@@ -60,11 +61,20 @@ ANSWERS: dict[str, Judge] = {
             hint="The size of a determinant is the product of the singular values. How many are there?",
         ),
     ),
-    "ex-flight-line": Function(
-        lambda b, c, x: abs(b * x - b / 2),
-        [(0.8, 0.1, 1.0), (0.8, 0.0, 0.2), (-0.5, 0.3, 0.9), (-0.5, 0.0, 0.1)],
-        tol=1e-4,
-        hint="Subtract from the curve at x its mean over [0, 1], then take the size. What becomes of c?",
+    "ex-flight-line": Slips(
+        Function(
+            lambda b, c, x: abs(b * x - b / 2),
+            [(0.8, 0.1, 1.0), (0.8, 0.05, 0.2), (-0.5, 0.3, 0.9), (-0.5, 0.2, 0.1)],
+            tol=1e-4,
+            hint="Subtract from the curve at x its mean over [0, 1], then take the size. What becomes of c?",
+        ),
+        {
+            lambda b, c, x: b * (x - 1 / 2): "That is the effect. Its size has no sign.",
+            lambda b, c, x: b * abs(x - 1 / 2): "Of which sign may the slope be?",
+            lambda b, c, x: abs(c + b * x): "That is the curve itself; an effect is measured from the baseline.",
+            lambda b, c, x: abs(b * x): "Measured from the curve at zero. Where does the paper's baseline lie?",
+            lambda b, c, x: abs(c + b * x - b / 2): "The baseline is a mean of the whole curve. Is c a part of it?",
+        },
     ),
     "ex-flight-design": Parts(
         channel=Choice(

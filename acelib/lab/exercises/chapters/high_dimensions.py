@@ -10,6 +10,7 @@ from torch import Tensor
 
 from acelib.lab.exercises.judges import Function, Judge, Number, Parts
 from acelib.lab.exercises.replies import WRONG, Reply
+from acelib.lab.exercises.slips import Slips
 
 H = torch.tensor([[2.0, 1, 0], [1, 0, 1], [0, 1, 4]], dtype=torch.float64)
 S = torch.tensor([[1.0, 0], [1, 1], [0, 1]], dtype=torch.float64)
@@ -81,10 +82,19 @@ ANSWERS: dict[str, Judge] = {
             hint="What is S'S'ᵀ, if QQᵀ is the identity?",
         ),
     ),
-    "ex-scale-sine": Function(
-        _bend_of_sine,
-        [(U, T, 0 * OLD), (U, 0 * T, OLD), (U, T, OLD), (2 * U, T[:1], -OLD)],
-        hint="Take φ' and φ'' of the sine, each at u, and put them into the rule for h.",
+    "ex-scale-sine": Slips(
+        Function(
+            _bend_of_sine,
+            [(U, T, 0 * OLD), (U, 0 * T, OLD), (U, T, OLD), (2 * U, T[:1], -OLD)],
+            hint="Take φ' and φ'' of the sine, each at u, and put them into the rule for h.",
+        ),
+        {
+            lambda u, t, h: -torch.sin(u) * t.square().sum(0): "The bend that comes in passes on too, with the slope.",
+            lambda u, t, h: torch.cos(u) * h: "The sine bends by itself: where are the slopes?",
+            lambda u, t, h: torch.cos(u) * h + torch.sin(u) * t.square().sum(0): "Look at the sign of φ''.",
+            lambda u, t, h: torch.cos(u) * h - torch.sin(u) * t.sum(0) ** 2: "Square each slope, then add them up.",
+            lambda u, t, h: _bend_of_sine(u, t, h) / 2: "The half comes once, at the end, not in the rule.",
+        },
     ),
     "ex-scale-step": Parts(float32=_step(6e-8), float64=_step(1.1e-16)),
     "ex-scale-rows": Parts(
