@@ -47,7 +47,9 @@ def write_notebooks(book: Book, out: Path) -> list[Path]:
 
 
 def commit(paths: list[Path], out: Path, branch: str, root: Path = ROOT) -> bool:
-    """Store notebooks in a commit as all that a branch holds, and return whether it changed; index and files stay untouched.
+    """Store notebooks in a commit as all that a branch holds, and return whether it changed.
+
+    Neither the index nor the files of the branch that is checked out are touched.
 
     Args:
         paths: the notebooks.

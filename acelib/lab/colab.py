@@ -16,7 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = "torch numpy scipy matplotlib networkx tqdm pandas".split()
-INSTALLED = "scikit-learn captum pooch platformdirs safetensors zuko SALib multiprocess dill quantus".split()
+INSTALLED = "scikit-learn captum pooch safetensors zuko SALib quantus".split()
+THEIRS = {
+    **{"joblib": "1.4", "cloudpickle": "0", "narwhals": "2.0.1", "threadpoolctl": "3.5"},  # scikit-learn's
+    **{"platformdirs": "2.5", "multiprocess": "0", "dill": "0", "cachetools": "0"},  # pooch's, SALib's, Quantus's
+}
+"""What those need in turn and pip is told not to look for, with the lowest version that they take."""
 
 
 def equip(root: Path = ROOT) -> None:
@@ -33,7 +38,7 @@ def equip(root: Path = ROOT) -> None:
     if old:
         wanted = ", ".join(f"{name} {bounds[name]} or later (here: {_found(name) or 'none'})" for name in old)
         raise SystemExit(f"This chapter needs {wanted}; choose a newer runtime, or run the book at home.")
-    missing = [name for name in INSTALLED if too_old(name, bounds.get(name, "0"))]
+    missing = [name for name in (*INSTALLED, *THEIRS) if too_old(name, (THEIRS | bounds).get(name, "0"))]
     if missing:
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "-c", str(root / "constraints.txt")]
         run = subprocess.run([*command, *missing], capture_output=True, text=True)

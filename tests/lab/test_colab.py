@@ -9,6 +9,7 @@ import tomllib
 
 import nbformat
 import pytest
+from packaging.requirements import Requirement
 
 from acelib.lab import colab
 from tools.chapters import ROOT, find_chapters
@@ -17,7 +18,7 @@ from tools.chapters import ROOT, find_chapters
 @pytest.fixture
 def session(monkeypatch):
     """A session with these versions; pip only notes what it is asked for and fails with what ``says`` holds."""
-    found = {name: "99.0" for name in (*colab.KEPT, *colab.INSTALLED)}
+    found = {name: "99.0" for name in (*colab.KEPT, *colab.INSTALLED, *colab.THEIRS)}
     asked, says = [], []
 
     def version(name):
@@ -45,7 +46,7 @@ def test_only_what_is_missing_or_too_old_is_installed_as_pinned(session, capsys)
     pins = ["-c", str(ROOT / "constraints.txt")]
     assert asked == [[sys.executable, "-m", "pip", "install", "-q", "--no-deps", *pins, "scikit-learn", "captum"]]
     assert "installed: scikit-learn, captum." in capsys.readouterr().out
-    assert not set(colab.KEPT) & set(colab.INSTALLED) and {"torch", "numpy"} <= set(colab.KEPT)
+    assert not set(colab.KEPT) & {*colab.INSTALLED, *colab.THEIRS} and {"torch", "numpy"} <= set(colab.KEPT)
 
 
 @pytest.mark.parametrize(("version", "here"), [("2.4.1+cu121", "2.4.1+cu121"), (None, "none")])
@@ -76,6 +77,19 @@ def test_bounds_are_those_of_the_package():
     for name in (*colab.KEPT, "scikit-learn", "captum", "zuko"):
         assert f"{name}>={bounds[name]}" in needs
     assert colab.lower_bounds()["scikit-learn"] == "1.7", "partial_dependence takes custom_values from there on"
+
+
+def test_what_is_installed_finds_all_that_it_needs():
+    """Reference: the needs that the installed packages declare; what Colab brings itself is listed here."""
+    brought = {"packaging", "requests", "opencv-python", "scikit-image"}
+    known = {name.lower() for name in (*colab.KEPT, *colab.INSTALLED, *colab.THEIRS)} | brought
+    for name in (*colab.INSTALLED, *colab.THEIRS):
+        needs = [Requirement(text) for text in colab.metadata.requires(name) or []]
+        here = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+        assert {need.name.lower() for need in here} <= known, name
+        for need in here:
+            if need.name in colab.THEIRS:
+                assert need.specifier.contains(colab.THEIRS[need.name]) or colab.THEIRS[need.name] == "0", need
 
 
 @pytest.mark.parametrize(
