@@ -29,7 +29,8 @@ FIRST = """# One *way*
 
 See {numref}`fig-a`, {numref}`panel %s <fig-a>`, {eq}`eq-a`, {ref}`sec-a`, {prf:ref}`thm-a`, {doc}`next <02-two>`.
 {cite:p}`hume,three` and {cite:t}`two` say {glue:text}`t-half:.2f` and {glue:text}`02-two.ipynb::t-flag:s`, in
-`{glue:text}` as code, $a[1](x)$ as math. [Two](02-two.ipynb), [rows](ledger.md#rows), [web](https://example.org/a).
+`{glue:text}` as code, $a[1](x)$ as math, {term}`logits <logit>`. [Two](02-two.ipynb), [rows](ledger.md#rows),
+[web](https://example.org/a).
 
 (sec-a)=
 ## Where it *stands*
@@ -41,7 +42,12 @@ $$ (eq-a)
 ```{prf:theorem} Of one
 :label: thm-a
 
-Let $x$ be:
+Let $x +
+y$ be:
+
+$$
+x
+$$ (eq-b)
 
 - small, or
 - large, by {cite:t}`hume`.
@@ -114,7 +120,8 @@ EXPECTED = [
 
 See Figure 1.1, panel 1.1, (1.1), Where it *stands*, Theorem 1.1, [next](02-two.ipynb).
 (Hume, 1748; van de Berg et al., 2001) and Ape and Bee (2002) say 0.50 and True, in
-`{glue:text}` as code, $a[1](x)$ as math. [Two](02-two.ipynb), rows, [web](https://example.org/a).
+`{glue:text}` as code, $a[1](x)$ as math, logits. [Two](02-two.ipynb), rows,
+[web](https://example.org/a).
 
 ## Where it *stands*
 
@@ -124,7 +131,9 @@ $$
 
 > **Theorem 1.1 (Of one).**
 >
-> Let $x$ be:
+> Let $x + y$ be:
+>
+> $$ x \\tag{1.2} $$
 >
 > - small, or
 > - large, by Hume (1748).
@@ -187,6 +196,7 @@ def test_references_lead_to_the_published_pages_where_there_are_any(tiny):
         f"[Where it *stands*]({page}/01-one.html#sec-a)",
         f"[Theorem 1.1]({page}/01-one.html#thm-a)",
         f"[Ape and Bee (2002)]({page}/bibliography.html)",
+        f"[logits]({page}/glossary.html#term-logit)",
         f"[Two]({page}/02-two.html)",
         f"[rows]({page}/ledger.html#rows)",
         "[web](https://example.org/a)",
@@ -301,6 +311,17 @@ def test_folds_and_quotations_are_whole(converted):
     for chapter, notebook in converted.items():
         for source in prose(notebook):
             assert source.count("<details>") == source.count("</details>") == source.count("<summary>"), chapter
+
+
+def test_formulas_in_quotations_stay_on_one_line(converted):
+    """Jupyter takes formulas out before it reads the quotation's signs, which would stand in the formula."""
+    quoted = 0
+    for notebook in converted.values():
+        for line in re.findall(r"^>.*$", "\n".join(prose(notebook)), re.MULTILINE):
+            dollars = re.sub(r"`[^`]*`", "", line).count("$")
+            quoted += dollars > 0
+            assert dollars % 2 == 0, line
+    assert quoted > 10
 
 
 def test_every_exercise_and_solution_has_its_number(book, converted):

@@ -119,6 +119,9 @@ class Book:
             return f"${text}$"
         pointing = POINTING.match(text)
         said, target = pointing.groups() if pointing else ("", text)
+        if name == "term":
+            place = re.sub(r"[^A-Za-z0-9]+", "-", target).strip("-")
+            return self.link(said or target, "glossary", f"term-{place}")
         if name == "doc":
             return self.file_link(said, target)
         if name in ("numref", "ref", "prf:ref", "eq"):

@@ -178,7 +178,12 @@ def _heading(kind: str, number: str, title: str) -> str:
 
 
 def _quoted(lines: list[str]) -> list[str]:
-    return [f"> {line}".rstrip() for line in lines]
+    """Return a quotation; Jupyter takes a formula before it reads the signs of one, so each stays on one line."""
+
+    def on_one_line(match: re.Match[str]) -> str:
+        return match[0].replace("\n", " ") if match["display"] or match["math"] else match[0]
+
+    return [f"> {line}".rstrip() for line in INLINE.sub(on_one_line, "\n".join(lines)).split("\n")]
 
 
 def _equation(text: str, book: Book) -> str:
