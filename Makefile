@@ -57,7 +57,7 @@ address: $(READY) ## change the repository's address everywhere: make address UR
 	@$(BIN)/python -m tools.address "$(URL)"
 
 notebooks: $(READY) ## write the chapters for Jupyter and Colab into _build/notebooks (BRANCH=colab also commits them there)
-	@$(BIN)/python -m tools.notebooks $(if $(BRANCH),--branch $(BRANCH))
+	@$(BIN)/python -m tools.notebooks $(if $(filter command,$(origin BRANCH)),--branch $(BRANCH))
 
 clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def commit(paths: list[Path], out: Path, branch: str, root: Path = ROOT) -> bool
         root: the repository.
 
     Raises:
-        ValueError: if the branch is checked out, or git refuses.
+        ValueError: if the branch is checked out or holds anything else, or git refuses.
     """
     with tempfile.TemporaryDirectory() as scratch:
         place = {"GIT_INDEX_FILE": str(Path(scratch, "index")), "GIT_WORK_TREE": str(out)}
@@ -67,6 +68,10 @@ def commit(paths: list[Path], out: Path, branch: str, root: Path = ROOT) -> bool
         _git(root, place, "add", "-f", "--", *(str(path) for path in paths))
         tree = _git(root, place, "write-tree")
     before = _git(root, {}, "rev-parse", "-q", "--verify", f"refs/heads/{branch}", check=False)
+    held = _git(root, {}, "ls-tree", "-r", "--name-only", before).splitlines() if before else []
+    others = [name for name in held if not re.fullmatch(r"book/[^/]+\.ipynb", name)]
+    if others:
+        raise ValueError(f"BRANCH must hold notebooks alone, got {branch!r} with {others[0]}; name another")
     if before and _git(root, {}, "rev-parse", f"{before}^{{tree}}") == tree:
         return False
     source = _git(root, {}, "rev-parse", "--short", "HEAD", check=False) or "the first commit"

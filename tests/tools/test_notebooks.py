@@ -263,6 +263,9 @@ def test_a_branch_holds_the_notebooks_alone(tiny, capsys, monkeypatch):
     assert git(tiny, "status", "--short").replace("?? _build/\n", "") == status
     assert notebooks.main([*out[:3], "main"], tiny) == 1
     assert "BRANCH must be one that is not checked out, got 'main'" in capsys.readouterr().err
+    git(tiny, "branch", "other")
+    assert notebooks.main([*out[:3], "other"], tiny) == 1
+    assert "BRANCH must hold notebooks alone, got 'other' with _toc.yml" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- the real chapters
