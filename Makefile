@@ -9,7 +9,7 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage student instructor lab lint address clean
+.PHONY: help book test refresh full bench coverage student instructor lab lint address notebooks clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lint: $(READY) ## check style and format of the code, and the types of the metho
 
 address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
 	@$(BIN)/python -m tools.address "$(URL)"
+
+notebooks: $(READY) ## write the chapters for Jupyter and Colab into _build/notebooks (BRANCH=colab also commits them there)
+	@$(BIN)/python -m tools.notebooks $(if $(filter command,$(origin BRANCH)),--branch $(BRANCH))
 
 clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis

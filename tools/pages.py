@@ -1,7 +1,7 @@
 """The pages: a staged copy of the book, with the ledger and status pages, rendered by Jupyter Book.
 
-Jupyter Book executes nothing. Every warning is an error, and pages of an earlier, good build stay until a new one is
-whole.
+Jupyter Book executes nothing. What its download button offers are the notebooks for Jupyter and Colab. Every warning is
+an error, and pages of an earlier, good build stay until a new one is whole.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.address import is_public
 from tools.chapters import ROOT, Sources, digest, executed_path, hash_files, read_notebook, title
+from tools.colab import BRANCH
 from tools.execute import COLOUR
 from tools.imports import Modules
+from tools.notebooks import write_notebooks
+from tools.plain import Book
 
 
 class RenderError(RuntimeError):
@@ -67,6 +71,12 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
     write_whole(log, lambda temporary: temporary.write_text(printed, encoding="utf-8"))
     if run.returncode or not (made / "index.html").exists():
         raise RenderError(_explain(printed, log))
+    try:
+        write_notebooks(
+            Book({name: read_notebook(Path(path)) for name, path in notebooks.items()}, root), made / "_sources"
+        )
+    except ValueError as error:
+        raise RenderError(str(error)) from error
     shutil.rmtree(pages, ignore_errors=True)
     os.replace(made, pages)
     return pages
@@ -90,8 +100,8 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
     shutil.copytree(
         root / "book", site / "book", ignore=shutil.ignore_patterns("*.ipynb", "*.toml", ".*", "__pycache__")
     )
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, site / name)
+    shutil.copy(root / "_toc.yml", site / "_toc.yml")
+    (site / "_config.yml").write_text(_configuration(root), encoding="utf-8")
     content = []
     for stem, path in notebooks.items():
         notebook = read_notebook(Path(path))
@@ -106,6 +116,26 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
     for name, text in written(root, judged_items(content, full)).items():
         (site / f"book/{name}.md").write_text(text, encoding="utf-8")
     (site / "book/status.md").write_text(status_markdown(content, _versions()), encoding="utf-8")
+
+
+def _configuration(root: Path) -> str:
+    """Return ``_config.yml`` for the pages: no button leads to a repository that has no public address.
+
+    Where it has one, Colab opens the converted notebooks: the branch of the repository is that of its button alone.
+    """
+    import yaml
+
+    text = (root / "_config.yml").read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    if "repository" not in config:
+        return text
+    if is_public(config["repository"]["url"]):
+        config["repository"]["branch"] = BRANCH
+    else:
+        del config["repository"]
+        config.pop("launch_buttons", None)
+        config.setdefault("html", {}).update(use_repository_button=False, use_issues_button=False)
+    return yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
 
 
 def link_claims(notebook: Any) -> None:

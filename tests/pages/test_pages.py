@@ -13,7 +13,8 @@ from bs4 import BeautifulSoup
 
 from acelib.lab.claims import PAPERS
 from acelib.lab.ledger import collect
-from tools.colab import repository
+from tools.address import PLACEHOLDER, is_public
+from tools.colab import BRANCH, repository
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = re.compile(
@@ -70,22 +71,22 @@ def test_every_stored_picture_is_on_its_page(articles, chapters):
         assert len([img for img in shown if "_images/" in img["src"]]) >= stored, stem
 
 
-def test_every_chapter_has_a_colab_link_to_its_own_file(pages, chapters):
-    url, branch = repository(ROOT)
-    for stem in chapters:
-        links = {a["href"] for a in pages[f"book/{stem}.html"].select('a[href*="colab.research.google.com"]')}
-        expected = url.replace("https://github.com/", "https://colab.research.google.com/github/")
-        assert links == {f"{expected}/blob/{branch}/book/{stem}.ipynb"}
-        assert (ROOT / "book" / f"{stem}.ipynb").is_file()
-
-
-def test_every_colab_link_resolves_to_a_file(pages):
-    url, branch = repository(ROOT)
+def test_chapters_open_in_colab_where_the_book_has_an_address(pages, chapters):
+    """Each its own converted notebook on the branch that holds those; without a public address there is no button."""
+    url, _ = repository(ROOT)
+    there = url.replace("https://github.com/", "https://colab.research.google.com/github/")
     for name, page in pages.items():
-        for link in page.select('a[href*="colab.research.google.com"]'):
-            head, _, path = unquote(urlsplit(link["href"]).path).partition(f"/blob/{branch}/")
-            assert head == "/github/" + url.removeprefix("https://github.com/"), f"{name}: {link['href']}"
-            assert (ROOT / path).is_file(), f"{name}: {link['href']} leads to no file"
+        links = {a["href"] for a in page.select('a[href*="colab.research.google.com"]')}
+        chapter = Path(name).stem in chapters and is_public(url)
+        assert links == ({f"{there}/blob/{BRANCH}/{name.removesuffix('html')}ipynb"} if chapter else set()), name
+
+
+def test_nothing_leads_to_an_address_that_is_none(pages):
+    """Neither the repository nor its issues, Colab or the citation."""
+    for name, page in pages.items():
+        links = [tag["href"] for tag in page.select("[href]")]
+        assert not [link for link in links if f"/{PLACEHOLDER}/" in link or f"%2F{PLACEHOLDER}" in link], name
+        assert f"github.com/{PLACEHOLDER}" not in page.get_text(" "), name
 
 
 def test_nothing_is_loaded_from_the_network(pages):

@@ -1,11 +1,16 @@
 """The repository's address: one source, every mention carried along, and every byte back again."""
 
+import json
 import shutil
 
 import pytest
+import yaml
+from bs4 import BeautifulSoup
+from tiny_book import CONFIG, write, write_book
 
-from tools import address
-from tools.chapters import ROOT
+from tools import address, pages
+from tools.chapters import ROOT, find_chapters
+from tools.colab import setup_source
 
 SLUG = "some-one/some.book"
 NEW = address.HOST + SLUG
@@ -99,3 +104,62 @@ def test_the_project_itself_keeps_no_old_address(tmp_path):
     assert [path for path in address.text_files(tmp_path) if slug in path.read_bytes()] == []
     address.change(old, tmp_path)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("url", ["https://github.com/OWNER/some-book", NEW])
+def test_what_needs_an_address_is_there_with_one_and_not_without(tmp_path, url):
+    """On a copy of the project, where this is or becomes the address: README, front page and citation, set-up cells."""
+    for path in address.text_files(ROOT):
+        write(tmp_path / path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+    address.change(url, tmp_path)
+    public = url == NEW
+    for file in ("README.md", "book/index.md", "CITATION.cff"):
+        assert (url in (tmp_path / file).read_text()) == public, file
+    readme = (tmp_path / "README.md").read_text()
+    assert (f"git clone {url} attribution-book" in readme) == public
+    assert ("public address follows here" in readme) != public
+    assert yaml.safe_load((tmp_path / "CITATION.cff").read_text()).get("repository-code") == (url if public else None)
+    for path in find_chapters(tmp_path):
+        assert json.dumps(setup_source(url).splitlines(keepends=True)[2])[1:-1] in path.read_text(encoding="utf-8")
+
+
+BUTTONS = """repository:
+  url: https://github.com/me/mine
+  branch: main
+launch_buttons:
+  colab_url: https://colab.research.google.com
+html:
+  use_repository_button: true
+  use_issues_button: true
+"""
+
+
+def test_buttons_come_and_go_with_the_address(tmp_path):
+    """A tiny book, rendered with an address and without: Colab opens the converted notebook; else no link is left."""
+    root = write_book(tmp_path)
+    write(root / "_config.yml", CONFIG + BUTTONS)
+    chapters = {path.stem: path for path in find_chapters(root)}
+
+    def links():
+        made = pages.render(chapters, root=root, out=tmp_path / "out")
+        page = BeautifulSoup((made / "book/01-one.html").read_text(encoding="utf-8"), "html.parser")
+        assert "{glue" not in (made / "_sources/book/01-one.ipynb").read_text(encoding="utf-8")
+        return [link["href"] for link in page.select('a[href*="github"]')]
+
+    there = links()
+    assert "https://github.com/me/mine" in there
+    assert any(link.startswith("https://github.com/me/mine/issues/new?") for link in there)
+    colab = "https://colab.research.google.com/github/me/mine/blob/colab/book/01-one.ipynb"
+    assert [link for link in there if "colab" in link] == [colab]
+    address.change("https://github.com/OWNER/mine", root)
+    assert links() == []
+
+
+def test_a_passage_says_what_the_address_allows():
+    """Only marked passages change, and going back gives the same text."""
+    text = "a\n<!-- address: cite -->\n<!-- end of address: cite -->\nhttps://example.org\n"
+    without = address.with_passages(text, "book/index.md", "https://github.com/OWNER/x")
+    public = address.with_passages(without, "book/index.md", NEW)
+    assert "follows" in without and NEW in public and "follows" not in public
+    assert address.with_passages(public, "book/index.md", "https://github.com/OWNER/x") == without
+    assert address.with_passages(text, "other.md", NEW) == text
