@@ -7,8 +7,6 @@ from tools.exercises import HEADING, IMPORT
 from tools.stored import KERNELSPEC
 
 EVERY = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
-CONVERTED = EVERY
-"""The chapters whose exercises have the form of ``tools.exercises``."""
 
 STARTERS = {
     "ex-ab-third": 'answer = {"IG": ..., "ACE": ...}',

@@ -14,14 +14,14 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbgrader.nbgraderformat import MetadataValidator
-from tiny_exercises import CONVERTED, LEVELS, SOLUTIONS, STARTERS, WORDS, tiny_chapter
+from tiny_exercises import EVERY, LEVELS, SOLUTIONS, STARTERS, WORDS, tiny_chapter
 
 from tools import editions
 from tools.chapters import ROOT, read_notebook
 from tools.editions import BEGIN, END, KINDS, STUB, edition
 from tools.exercises import POINTS, find_exercises, source_of, without_check, words_of
 
-each_chapter = pytest.mark.parametrize("path", CONVERTED, ids=lambda path: path.stem)
+each_chapter = pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 
 
 def made(chapter, kind):
