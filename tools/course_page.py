@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.marks import between
-from tools.minutes import RULE, Exercise, Section, sections
+from tools.minutes import RULE, Section, Task, sections
 
 COURSE_MARKS = {
     name: (f"<!-- {name}: written by the press -->", f"<!-- end of {name} -->")
@@ -31,7 +31,7 @@ class Chapters:
         self.titles = {stem: name for stem, name, _ in content}
         self.sections = {stem: sections(notebook) for stem, _, notebook in content}
         every = [task for parts in self.sections.values() for part in parts for task in part.exercises]
-        self.exercises: dict[str, Exercise] = {task.label: task for task in every}
+        self.exercises: dict[str, Task] = {task.label: task for task in every}
         self.figures = {
             stem: {cell["metadata"].get("mystnb", {}).get("figure", {}).get("name") for cell in notebook["cells"]}
             for stem, _, notebook in content
@@ -142,7 +142,7 @@ def minute_lines(chapters: Chapters) -> list[str]:
     return lines
 
 
-def _sum(tasks: Iterable[Exercise]) -> int:
+def _sum(tasks: Iterable[Task]) -> int:
     return sum(task.minutes for task in tasks)
 
 

@@ -17,7 +17,7 @@ RULE = (
     f"{WORDS} words of prose a minute, a formula or a number as one word; {LINES} lines of visible code a minute; "
     f"{', '.join(f'{minutes} minutes for an exercise marked {mark}' for mark, minutes in EXERCISES.items())}"
 )
-HIDDEN = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
+UNREAD = {"remove-cell", "remove-input", "hide-cell", "hide-input", "exercise"}  # the last: a cell for an answer
 EXERCISE = re.compile(
     r"^```\{exercise-start\}([^\n]*)\n:label: (\S+)\n```\n(.*?)(?=^```\{exercise-end\}|\Z)", re.M | re.S
 )
@@ -26,7 +26,7 @@ AS_ONE_WORD = re.compile(r"\$\$.*?\$\$(\s*\([a-z0-9-]+\))?|\$[^$\n]+\$|(\{[a-z:]
 
 
 @dataclass(frozen=True)
-class Exercise:
+class Task:
     """An exercise: its label, its name, and the minutes that its mark stands for."""
 
     label: str
@@ -48,7 +48,7 @@ class Section:
     title: str
     words: int
     lines: int
-    exercises: tuple[Exercise, ...]
+    exercises: tuple[Task, ...]
 
     @property
     def minutes(self) -> float:
@@ -80,7 +80,7 @@ def sections(notebook: Any) -> list[Section]:
                 solving = solving or part.startswith("```{solution-start}")
                 if not solving:
                     tasks = list(EXERCISE.finditer(part))
-                    exercises += [Exercise(task[2], task[1].strip(), _marked(task[3])) for task in tasks]
+                    exercises += [Task(task[2], task[1].strip(), _marked(task[3])) for task in tasks]
                     words += len(_plain(EXERCISE.sub("", part)).split())
                 solving = solving and "```{solution-end}" not in part
     return [*found, Section(title, words, lines, tuple(exercises))] if title else found
@@ -91,7 +91,7 @@ def _pieces(notebook: Any) -> Iterator[tuple[str, str]]:
     for cell in notebook["cells"]:
         source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
         if cell["cell_type"] == "code":
-            if not HIDDEN & set(cell["metadata"].get("tags", ())):
+            if not UNREAD & set(cell["metadata"].get("tags", ())):
                 yield "code", source
             continue
         for part in re.split(r"^(##? [^\n]+)$", source, flags=re.M):

@@ -21,7 +21,6 @@ from typing import Any
 from tools.chapters import ROOT, Sources, digest, executed_path, hash_files, read_notebook, title
 from tools.execute import COLOUR
 from tools.imports import Modules
-from tools.sitemap import map_site
 
 
 class RenderError(RuntimeError):
@@ -55,6 +54,7 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
         RenderError: if Jupyter Book fails or warns; pages of an earlier, good build stay as they were.
     """
     from acelib.lab.home import write_whole
+    from tools.sitemap import map_site
 
     out = Path(out or root / "_build")
     site, work, pages = out / "site", out / "render", out / "html"
@@ -70,9 +70,9 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
     write_whole(log, lambda temporary: temporary.write_text(printed, encoding="utf-8"))
     if run.returncode or not (made / "index.html").exists():
         raise RenderError(_explain(printed, log))
-    map_site(made, root)
     shutil.rmtree(pages, ignore_errors=True)
     os.replace(made, pages)
+    map_site(pages, root)
     return pages
 
 

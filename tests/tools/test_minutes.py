@@ -18,6 +18,7 @@ def test_words_lines_and_exercises_are_counted_where_they_stand():
             cell("markdown", "# T\n\nOne $a + b$ is {glue:text}`k:.2f` **[there](x.md)** {numref}`fig-a`."),
             cell("code", "x = 1\n\ny = 2\n"),
             cell("code", "z = 3", "hide-input"),
+            cell("code", "answer = ...", "exercise"),
             cell("markdown", "## A part\n\nword\n\n```{exercise-start} Name\n:label: ex-a\n```\n\nDo it. *(hard)*"),
             cell("markdown", "```{exercise-end}\n```\n"),
             cell("markdown", "```{solution-start} ex-a\n:class: dropdown\n```\n\nMany words that nobody reads first."),
