@@ -35,6 +35,8 @@ def article(site: Path, name: str, *, solutions: bool = True) -> Any:
     assert found is not None, "a page without an article"
     for tag in found.select(DROPPED + ("" if solutions else ", .solution")):
         tag.decompose()
+    for tag in found.select("details"):
+        tag["open"] = ""
     for player in found.select(PICTURES):
         for image in player.select("img")[1:]:
             image.decompose()

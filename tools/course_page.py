@@ -100,7 +100,10 @@ def plan_lines(plan: Mapping[str, Any], chapters: Chapters) -> list[str]:
     lines += ["| Session | Reading | In the session | At home |", "|---|---:|---:|---:|"]
     told, sums = [], [0, 0, 0]
     for number, session in enumerate(plan["sessions"], 1):
-        times = [chapters.reading(session["read"]), *map(chapters.doing, (session["exercises"], session["homework"]))]
+        times = [
+            chapters.reading(session["read"]),
+            *map(chapters.doing, (session["exercises"], homework(session, chapters))),
+        ]
         sums = [a + b for a, b in zip(sums, times, strict=True)]
         lines.append(f"| {number}. {session['title']} | " + " | ".join(f"{time} min" for time in times) + " |")
         told += _session(number, session, chapters)
@@ -118,12 +121,20 @@ def _session(number: int, session: Mapping[str, Any], chapters: Chapters) -> lis
         said = f": {', '.join(links)}." if names else ", the whole chapter."
         lines.append(f"- Read {chapters.chapter_link(stem)}{said}")
     lines.append(f"- It needs {needs}.")
-    lines.append(f"- In the session: {_tasks(session['exercises'])}. At home: {_tasks(session['homework'])}.")
+    lines.append(f"- In the session: {_tasks(session['exercises'])}. At home: {_tasks(homework(session, chapters))}.")
     return [*lines, ""]
 
 
+def homework(session: Mapping[str, Any], chapters: Chapters) -> list[str]:
+    """Return the exercises that a session leaves for home; ``"rest"`` stands for all others of its chapters."""
+    if session["homework"] != "rest":
+        return list(session["homework"])
+    every = [task.label for stem, *_ in session["read"] for part in chapters.sections[stem] for task in part.exercises]
+    return [label for label in every if label not in session["exercises"]]
+
+
 def _tasks(labels: Sequence[str]) -> str:
-    return ", ".join(f"{{ref}}`{label}`" for label in labels)
+    return ", ".join(f"{{ref}}`{label}`" for label in labels) or "none"
 
 
 def minute_lines(chapters: Chapters) -> list[str]:
@@ -131,14 +142,15 @@ def minute_lines(chapters: Chapters) -> list[str]:
     lines = [f"The rule: {RULE}. Hidden code, solutions and figures are not counted.", ""]
     for stem, parts in chapters.sections.items():
         whole, tasks = sum(part.minutes for part in parts), [t for part in parts for t in part.exercises]
-        lines += [f"**{chapters.chapter_link(stem)}**: {whole:.0f} minutes of reading, {_sum(tasks)} of exercises", ""]
+        name = f"{list(chapters.titles).index(stem) + 1}. {chapters.titles[stem]}"
+        lines += [f":::{{dropdown}} {name}: {whole:.0f} minutes of reading, {_sum(tasks)} of exercises", ""]
         lines += ["| Section | Words | Lines | Minutes |", "|---|---:|---:|---:|"]
         lines += [
             f"| {chapters.section_link(stem, part.title)} | {part.words} | {part.lines} | {part.minutes:.1f} |"
             for part in parts
         ]
         lines += [f"| {{ref}}`{task.label}` | | | {task.minutes} |" for task in tasks]
-        lines.append("")
+        lines += [":::", ""]
     return lines
 
 

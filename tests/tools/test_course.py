@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 
@@ -10,7 +9,7 @@ import pytest
 from docutils.nodes import make_id
 
 from tools.chapters import ROOT, find_chapters, read_notebook, title
-from tools.course_page import Chapters, plan_lines, teaching_page
+from tools.course_page import Chapters, homework, plan_lines, teaching_page
 
 TABLE = tomllib.loads((ROOT / "book/course.toml").read_text())
 SESSIONS = [session for plan in TABLE["plans"].values() for session in plan["sessions"]]
@@ -49,18 +48,23 @@ def test_no_session_comes_before_what_it_needs():
             seen |= {source[0] for source in session["read"]}
 
 
-def test_exercises_exist_and_belong_to_a_chapter_of_the_session():
-    labels = {}
-    for path in find_chapters(ROOT):
-        for label in re.findall(r"^:label: (ex-\S+)", path.read_text().replace("\\n", "\n").replace('"', "\n"), re.M):
-            labels.setdefault(label, path.stem)
-        for cell in json.loads(path.read_text())["cells"]:
-            for label in re.findall(r"^:label: (ex-\S+)", "".join(cell["source"]), re.M):
-                labels[label] = path.stem
-    for session in SESSIONS:
-        stems = {source[0] for source in session["read"]}
-        for label in (*session["exercises"], *session["homework"]):
-            assert labels[label] in stems, label
+def test_exercises_exist_and_belong_to_a_chapter_of_the_session(content):
+    """Labels are read again, from the fences; the long course leaves none out and gives none twice."""
+    labels = {
+        label: stem
+        for stem, _, notebook in content
+        for cell in notebook.cells
+        for label in re.findall(r"^:label: (ex-\S+)", cell.source, re.M)
+    }
+    chapters = Chapters(content)
+    for plan in TABLE["plans"].values():
+        given = []
+        for session in plan["sessions"]:
+            stems = {source[0] for source in session["read"]}
+            given += (here := [*session["exercises"], *homework(session, chapters)])
+            assert {labels[label] for label in here} <= stems, session["title"]
+        assert len(given) == len(set(given))
+    assert set(given) == set(labels)
 
 
 def test_a_session_fits_into_ninety_minutes(content):
@@ -86,10 +90,10 @@ def test_links_lead_to_headings_and_figures(guide, content):
 def test_the_minutes_of_the_guide_add_up(guide, content):
     """Literally: the words and lines of each printed row at the printed rule, the rows of each printed sum."""
     words, lines = map(int, re.search(r"rule: (\d+) words .* (\d+) lines of", guide).groups())
-    tables = guide.split("## Minutes, section by section")[1].split("\n**")[1:]
+    tables = guide.split("## Minutes, section by section")[1].split("\n:::{dropdown} ")[1:]
     assert len(tables) == len(content)
     for table in tables:
-        whole, tasks = map(int, re.search(r"\*\*: (\d+) minutes of reading, (\d+) of exercises", table).groups())
+        whole, tasks = map(int, re.search(r"^\d+\. .*: (\d+) minutes of reading, (\d+) of exercises", table).groups())
         rows = re.findall(r"^\| <a .*\| (\d+) \| (\d+) \| ([\d.]+) \|$", table, re.M)
         assert rows
         for row in rows:
