@@ -63,7 +63,7 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
     program = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
     strict = ["-W", "-n", "--keep-going", "-q"]
     command = [sys.executable, "-c", program, "build", str(site), "--path-output", str(work), *strict]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # where our extensions are
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # where tools.reading_aids is
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     run = subprocess.run(command, capture_output=True, text=True, env=environment)
     made, log, printed = work / "_build" / "html", out / "render.log", run.stdout + run.stderr

@@ -31,7 +31,6 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 PLAYER = "figure.acelib-player"
-PAGES = ("book/index", "book/which-method", "book/teaching", "book/glossary")
 DRAWN = """
 return document.readyState === 'complete' &&
        (!document.querySelector('article .math') || document.querySelectorAll('mjx-container').length > 0);
@@ -142,7 +141,7 @@ def wait(browser, script: str, what: str, seconds: float = 30):
 
 
 def all_pages(chapters):
-    return [f"{name}.html" for name in (*(f"book/{stem}" for stem in chapters), *PAGES, *GENERATED)]
+    return [f"{name}.html" for name in (*(f"book/{stem}" for stem in chapters), "book/index", *GENERATED)]
 
 
 def first(chapters) -> str:
