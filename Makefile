@@ -9,7 +9,7 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage student instructor lab lint address notebooks clean
+.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,9 +36,11 @@ test: $(READY) ## run every test: lint, types, units, notebooks against their st
 
 refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones
 	@$(BUILD) refresh
+	@$(BIN)/python -m tools.front
 
 full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …" for some)
 	@$(BUILD) full $(CHAPTERS)
+	@$(BIN)/python -m tools.front
 
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 	@$(BIN)/python -m tools.bench
@@ -58,6 +60,12 @@ lab: $(READY) ## open the chapters in JupyterLab
 
 lint: $(READY) ## check style and format of the code, and the types of the method
 	@$(CHECK) && $(FORMAT) && $(TYPES)
+
+pdf: book ## print a handout for each chapter and the whole book into _build/pdf (needs Chromium)
+	@$(BIN)/python -m tools.pdf
+
+slides: book ## make a deck for each chapter in _build/html/slides
+	@$(BIN)/python -m tools.slides
 
 address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
 	@$(BIN)/python -m tools.address "$(URL)"

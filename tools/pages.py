@@ -43,7 +43,7 @@ def pages_key(sources: Sources) -> str:
     files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
     files += Modules(root, "tools").reached(["import tools.pages"])
     keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
-    return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
+    return digest([hash_files(root, [*files, root / "tools/terms.py"]), keys, list(sys.version_info[:3])])
 
 
 def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.PathLike | None = None) -> Path:
@@ -58,6 +58,7 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
         RenderError: if Jupyter Book fails or warns; pages of an earlier, good build stay as they were.
     """
     from acelib.lab.home import write_whole
+    from tools.sitemap import map_site
 
     out = Path(out or root / "_build")
     site, work, pages = out / "site", out / "render", out / "html"
@@ -66,7 +67,9 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
     program = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
     strict = ["-W", "-n", "--keep-going", "-q"]
     command = [sys.executable, "-c", program, "build", str(site), "--path-output", str(work), *strict]
-    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # where tools.reading_aids is
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
     made, log, printed = work / "_build" / "html", out / "render.log", run.stdout + run.stderr
     write_whole(log, lambda temporary: temporary.write_text(printed, encoding="utf-8"))
     if run.returncode or not (made / "index.html").exists():
@@ -79,6 +82,7 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
         raise RenderError(str(error)) from error
     shutil.rmtree(pages, ignore_errors=True)
     os.replace(made, pages)
+    map_site(pages, root)
     return pages
 
 
@@ -93,6 +97,8 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
     """Make a copy of the book with these notebooks and with the ledger and status pages written from them."""
     import nbformat
 
+    from tools.course_page import teaching_page
+    from tools.front import front_page
     from tools.ledger_page import judged_items, ledger_markdown, status_markdown
     from tools.paper_pages import written
 
@@ -113,6 +119,10 @@ def _stage(notebooks: Mapping[str, Path], root: Path, site: Path) -> None:
         text = nbformat.writes(linked)
         (site / "book" / f"{stem}.ipynb").write_text(text, encoding="utf-8")
     (site / "book/ledger.md").write_text(ledger_markdown(content, full), encoding="utf-8")
+    index, guide = site / "book/index.md", site / "book/teaching.md"
+    index.write_text(front_page(index.read_text(encoding="utf-8"), root, content, full), encoding="utf-8")
+    if guide.exists():
+        guide.write_text(teaching_page(guide.read_text(encoding="utf-8"), root, content), encoding="utf-8")
     for name, text in written(root, judged_items(content, full)).items():
         (site / f"book/{name}.md").write_text(text, encoding="utf-8")
     (site / "book/status.md").write_text(status_markdown(content, _versions()), encoding="utf-8")
