@@ -16,11 +16,10 @@ from typing import Any
 
 from acelib.lab.claims.entries import CONDITION, FINDING, NUMBER, REFUTED, UNTESTED
 from acelib.lab.home import write_whole
-from tools.address import current
+from tools.address import current, is_public
 from tools.chapters import ROOT, find_chapters, read_notebook, title
 from tools.marks import between
 from tools.minutes import sections
-from tools.sitemap import has_owner
 
 MARKS = {
     name: (f"<!-- {name}: written by the press -->", f"<!-- end of {name} -->")
@@ -100,7 +99,7 @@ def citation(root: Path) -> list[str]:
     entries = (root / "book/references.bib").read_text(encoding="utf-8")
     lines = ["```bibtex", "@book{causal-attribution-book,", f"  title  = {{{config['title']}}},"]
     lines += [f"  author = {{{{{config['author']}}}}},", f"  year   = {{{config['copyright']}}},"]
-    lines += [f"  url    = {{{address}}},"] if has_owner(address) else []
+    lines += [f"  url    = {{{address}}},"] if is_public(address) else []
     lines.append("}")
     for key in PAPERS_CITED:
         lines += ["", *re.search(rf"^@\w+\{{{key},.*?^\}}", entries, re.M | re.S)[0].splitlines()]

@@ -41,9 +41,9 @@ def pages_key(sources: Sources) -> str:
     folders = ("acelib", "book", "data/ledger")
     files = [path for name in folders for path in (root / name).rglob("*") if path.suffix != ".ipynb"]
     files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
-    files += Modules(root, "tools").reached(["import tools.pages"])
+    files += Modules(root, "tools").reached(["import tools.pages", "import tools.terms"])
     keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
-    return digest([hash_files(root, [*files, root / "tools/terms.py"]), keys, list(sys.version_info[:3])])
+    return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
 
 
 def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.PathLike | None = None) -> Path:

@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tools.address import HOST, current
+from tools.address import HOST, current, is_public
 
-NOBODY = "OWNER"  # who has the repository until `make address` was called
 LEFT_OUT = {"search.html", "genindex.html", "py-modindex.html"}
-
-
-def has_owner(address: str) -> bool:
-    """Return whether a repository's address is somebody's, and not the one that stands there before there is any.
-
-    Example:
-        >>> has_owner("https://github.com/OWNER/book"), has_owner("https://github.com/someone/book")
-        (False, True)
-    """
-    return address.removeprefix(HOST).split("/")[0] != NOBODY
 
 
 def base_address(root: Path) -> str | None:
@@ -34,7 +23,7 @@ def base_address(root: Path) -> str | None:
         return f"{given.rstrip('/')}/" if given else None
     address = current(root)
     owner, name = address.removeprefix(HOST).split("/")
-    return f"https://{owner.lower()}.github.io/{name}/" if has_owner(address) else None
+    return f"https://{owner.lower()}.github.io/{name}/" if is_public(address) else None
 
 
 def map_site(site: Path, root: Path) -> Path | None:
