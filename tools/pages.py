@@ -37,7 +37,7 @@ def pages_key(sources: Sources) -> str:
     folders = ("acelib", "book", "data/ledger")
     files = [path for name in folders for path in (root / name).rglob("*") if path.suffix != ".ipynb"]
     files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
-    files += Modules(root, "tools").reached(["import tools.pages"])
+    files += Modules(root, "tools").reached(["import tools.pages", "import tools.reading_aids"])
     keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
     return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
 
@@ -62,7 +62,9 @@ def render(notebooks: Mapping[str, Path], *, root: Path = ROOT, out: str | os.Pa
     program = "from jupyter_book.cli.main import main; main(prog_name='jupyter-book')"
     strict = ["-W", "-n", "--keep-going", "-q"]
     command = [sys.executable, "-c", program, "build", str(site), "--path-output", str(work), *strict]
-    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # where tools.reading_aids is
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
     made, log, printed = work / "_build" / "html", out / "render.log", run.stdout + run.stderr
     write_whole(log, lambda temporary: temporary.write_text(printed, encoding="utf-8"))
     if run.returncode or not (made / "index.html").exists():
