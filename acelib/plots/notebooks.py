@@ -34,4 +34,6 @@ def draw_sharp(figure: Figure) -> tuple[bytes, dict[str, int]] | None:
 
 def show_sharp(shell: Any) -> None:
     """Let an IPython shell show figures as ``draw_sharp`` draws them."""
+    import matplotlib_inline.backend_inline  # noqa: F401  # when first loaded it chooses a form of its own
+
     shell.display_formatter.formatters["image/png"].for_type(Figure, draw_sharp)

@@ -1,10 +1,13 @@
 """Figures of a notebook: pixels are counted, and compared with what Matplotlib draws itself at 200 dots per inch."""
 
+import base64
 import io
 import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
+import nbclient
+import nbformat
 import numpy as np
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import print_figure
@@ -33,14 +36,22 @@ def test_an_empty_figure_is_not_shown():
     assert draw_sharp(Figure()) is None
 
 
-def test_the_style_sharpens_the_figures_of_a_notebook_only(monkeypatch):
-    """In a shell with inline figures the PNG of a figure is ours; with another backend it is not."""
+def test_the_style_leaves_other_shells_alone(monkeypatch):
+    """Without inline figures, as in a terminal, IPython's form of a figure is not touched."""
     shell = InteractiveShell()
-    png = shell.display_formatter.formatters["image/png"]
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
     with matplotlib.rc_context():
         plots.use_style()
-        assert Figure not in png.type_printers
-        monkeypatch.setattr(matplotlib, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
-        plots.use_style()
-    assert png.lookup_by_type(Figure) is draw_sharp
+    assert Figure not in shell.display_formatter.formatters["image/png"].type_printers
+
+
+def test_a_kernel_shows_sharp_figures_from_the_first_one_on():
+    """A real kernel: the backend that it loads with the first figure leaves our form in place."""
+    style = "import matplotlib.pyplot as plt\nfrom acelib import plots\nplots.use_style()"
+    cells = [nbformat.v4.new_code_cell(code) for code in (style, "plt.subplots();", "plt.subplots();")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    for cell in cells[1:]:
+        (shown,) = cell.outputs
+        picture = Image.open(io.BytesIO(base64.b64decode(shown.data["image/png"])))
+        assert picture.mode == "P" and abs(picture.width - 2 * shown.metadata["image/png"]["width"]) <= 1
