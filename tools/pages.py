@@ -41,7 +41,8 @@ def pages_key(sources: Sources) -> str:
     folders = ("acelib", "book", "data/ledger")
     files = [path for name in folders for path in (root / name).rglob("*") if path.suffix != ".ipynb"]
     files += [root / name for name in ("_config.yml", "_toc.yml", "constraints.txt")]
-    files += Modules(root, "tools").reached(["import tools.pages", "import tools.terms"])
+    printing = ["import tools.pages", "import tools.terms", "import tools.reading_aids"]  # two are Sphinx extensions
+    files += Modules(root, "tools").reached(printing)
     keys = [executed_path(path, root).with_suffix(".key").read_text(encoding="utf-8") for path in sources.chapters]
     return digest([hash_files(root, files), keys, list(sys.version_info[:3])])
 

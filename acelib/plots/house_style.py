@@ -5,6 +5,7 @@ It also has the grey shading and the warning of curves whose intervened rows lea
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,6 +35,7 @@ BAND = 1.96  # standard errors either side: a nominal 95 % band
 
 STYLE: dict[Any, Any] = {
     "figure.figsize": (6.4, 3.8),
+    "figure.hooks": ["acelib.plots.ink:darken_labels"],
     "figure.dpi": 100,
     "savefig.dpi": 100,
     "figure.facecolor": "white",
@@ -58,8 +60,13 @@ STYLE: dict[Any, Any] = {
 
 
 def use_style() -> None:
-    """Set the house style for the rest of the process."""
+    """Set the house style for the rest of the process; a notebook's figures get 200 dots per inch at the same size."""
     mpl.rcParams.update(STYLE)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and "inline" in mpl.get_backend():
+        from .notebooks import show_sharp
+
+        show_sharp(shell)
 
 
 @contextmanager

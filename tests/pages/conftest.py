@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chromium import address, browser, open_page
 
 from tools.chapters import find_chapters
 from tools.pages import render
 
+__all__ = ["address", "browser", "open_page"]
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -1,40 +1,16 @@
-"""Does the book work in a real browser without a network? Chromium without a window, every host but this one blocked.
-
-Where Chromium, its driver or selenium is missing the tests skip and say so; ``ACELIB_BROWSER=required`` makes that a
-failure.
-"""
+"""Does the book work in a real browser without a network? Sliders, equations, figures and code are looked at."""
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import re
-import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from chromium import wait
 
 from tools.chapters import GENERATED
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 PLAYER = "figure.acelib-player"
-DRAWN = """
-return document.readyState === 'complete' &&
-       (!document.querySelector('article .math') || document.querySelectorAll('mjx-container').length > 0);
-"""
 SEEN = """
 const figure = arguments[0], images = [...figure.querySelectorAll('img')];
 const seen = images.filter(image => image.getBoundingClientRect().height > 0);
@@ -69,75 +45,6 @@ return [...document.querySelectorAll(arguments[0])].filter(shown).map(e => {
 CARDS = (
     '[role="group"][aria-label^="Claim"] *, .acelib-player output, .acelib-player figcaption, .cell_output footer span'
 )
-
-
-def _unavailable(reason: str):
-    if os.environ.get("ACELIB_BROWSER") == "required":
-        pytest.fail(f"ACELIB_BROWSER=required, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Chromium with a profile of its own and a log of what it asks for."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if not browser or not driver:
-        _unavailable("Chromium and chromedriver are not installed (apt-get install chromium chromium-driver).")
-    try:
-        from selenium import webdriver
-    except ImportError:
-        _unavailable("selenium is not installed (pip install selenium).")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    chrome.set_page_load_timeout(60)
-    yield chrome
-    chrome.quit()
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    """Where this machine serves the pages; a canvas may not read pictures of file:// pages."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Opens a page in a window or phone of some width, light or dark, and waits until its equations are drawn."""
-
-    def opened(path: str, *, width: int = 1280, dark: bool = False, base: str = address):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
-        browser.get(f"{base}/{path}")
-        wait(browser, DRAWN, "the page and its equations")
-        return browser
-
-    return opened
-
-
-def wait(browser, script: str, what: str, seconds: float = 30):
-    from selenium.common.exceptions import TimeoutException
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    try:
-        return WebDriverWait(browser, seconds).until(lambda b: b.execute_script(script))
-    except TimeoutException:
-        pytest.fail(f"waited {seconds} s for {what}")
 
 
 def all_pages(chapters):

@@ -1,0 +1,172 @@
+"""Can everybody read the pages? WCAG 2.2 by axe, contrast, the Tab key, narrow screens, paper, and what a link shows.
+
+axe's rule of contrast takes a minute a page, so the contrast of every text is computed here, by the same formula.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tools.reading_aids import LENGTH
+
+# The rules of levels A and AA, with those on trial, and not the contrast, which is computed below.
+AXE = """
+const done = arguments[arguments.length - 1];
+const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations'], preload: false,
+                   rules: {'color-contrast': {enabled: false}, 'label-content-name-mismatch': {enabled: true}}})
+   .then(found => done(found.violations.map(v => `${v.id}: ${v.nodes.length} x ${v.nodes[0].html.slice(0, 120)}`)));
+"""
+# Texts below 4.5 to 1, or 3 to 1 where letters are large (WCAG 1.4.3); half transparent grounds are added up.
+FAINT = """
+const parse = c => { const v = (c.match(/[\\d.]+/g) || []).map(Number); return v.length === 3 ? [...v, 1] : v };
+const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3])).concat(1);
+const light = c => c.slice(0, 3).map(v => v / 255)
+  .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+  .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+const ground = e => { const layers = [];
+  for (; e; e = e.parentElement) layers.push(parse(getComputedStyle(e).backgroundColor));
+  return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]) };
+const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+const seen = e => own(e) && e.checkVisibility({opacityProperty: true, visibilityProperty: true}) &&
+                  !e.closest('mjx-container, [aria-hidden=true], :disabled');
+return [...document.querySelectorAll('body *')].filter(seen).map(e => {
+  const style = getComputedStyle(e), size = parseFloat(style.fontSize), under = ground(e);
+  const [a, b] = [light(over(parse(style.color), under)), light(under)];
+  const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+  return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), large ? 3 : 4.5, e.textContent.trim().slice(0, 50)];
+}).filter(([ratio, asked]) => ratio < asked - 0.005);
+"""
+# Formulas on lines of their own that are cut, at whatever box scrolls.
+HIDDEN = """
+const cut = e => { for (; e && e.tagName !== 'ARTICLE'; e = e.parentElement)
+  if (getComputedStyle(e).overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1) return true };
+return [...document.querySelectorAll('mjx-container[display=true]')].filter(cut).map(e => e.textContent.slice(0, 60));
+"""
+# One of each kind of button, with what the focus of the keyboard draws around it.
+OUTLINES = """
+const kinds = new Map();
+document.querySelectorAll('button, summary, input, select, a.btn, [role=button]').forEach(e => {
+  if (e.tabIndex >= 0 && e.getClientRects().length) kinds.set(e.tagName + '.' + e.className, e) });
+return [...kinds].map(([name, e]) => { e.focus({preventScroll: true});
+  const style = getComputedStyle(e);
+  return [name, document.activeElement === e, style.outlineStyle, parseFloat(style.outlineWidth)] });
+"""
+CUT = """
+document.querySelectorAll('details').forEach(e => e.open = true);
+return [...document.querySelectorAll('article pre')].filter(p => p.clientWidth > 0 && p.scrollWidth > p.clientWidth + 1)
+  .map(p => p.textContent.slice(0, 80));
+"""
+
+
+@pytest.fixture(scope="module")
+def everywhere(site) -> list[str]:
+    """Every page that a reader meets, with index and search, without the listings of source code."""
+    found = (path.relative_to(site).as_posix() for path in sorted(site.rglob("*.html")))
+    return [name for name in found if not name.startswith(("_static", "_modules")) and name != "index.html"]
+
+
+def script() -> str:
+    package = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def test_axe_finds_no_violation_of_level_a_or_aa(open_page, everywhere):
+    axe = script()
+    for path in everywhere:
+        browser = open_page(path)
+        browser.set_script_timeout(110)
+        # formulas are MathML beside glyphs that are hidden from screen readers; thousands of glyphs would cost minutes
+        browser.execute_script("document.querySelectorAll('mjx-math').forEach(e => e.textContent = '')")
+        browser.execute_script(axe)
+        found = browser.execute_async_script(AXE)
+        assert not found, f"{path}: {found}"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_text_has_the_contrast_of_level_aa(open_page, everywhere, dark):
+    faint = {path: open_page(path, dark=dark).execute_script(FAINT) for path in everywhere}
+    assert not any(faint.values()), {path: found[:5] for path, found in faint.items() if found}
+
+
+def test_formulas_are_no_stops_of_the_tab_key_and_are_said_aloud(open_page, chapters):
+    """Each formula keeps its MathML for screen readers; none takes the focus."""
+    for stem in chapters:
+        stops, drawn, said = open_page(f"book/{stem}.html").execute_script(
+            "const all = [...document.querySelectorAll('mjx-container')];"
+            "return [all.filter(e => e.tabIndex >= 0).length, all.length,"
+            "        all.filter(e => e.querySelector('mjx-assistive-mml math')).length]"
+        )
+        assert stops == 0 and said == drawn > 0, stem
+
+
+def test_the_focus_is_seen_on_every_kind_of_button(open_page, chapters):
+    """An outline of at least two pixels, once the Tab key has said that the keyboard is in use."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    for path in (f"book/{next(iter(chapters))}.html", "book/ledger.html"):
+        browser = open_page(path)
+        browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+        for name, focused, style, width in browser.execute_script(OUTLINES):
+            assert not focused or (style == "solid" and width >= 2), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_no_page_is_wider_than_a_narrow_screen(open_page, everywhere, width):
+    wide = "return document.body.scrollWidth"
+    found = {path: open_page(path, width=width).execute_script(wide) for path in everywhere}
+    assert not {path: seen for path, seen in found.items() if seen > width + 1}
+
+
+def test_no_equation_is_cut_on_a_small_desktop(open_page, everywhere):
+    cut = {path: open_page(path, width=1280).execute_script(HIDDEN) for path in everywhere}
+    assert not any(cut.values()), {path: found for path, found in cut.items() if found}
+
+
+def test_paper_keeps_every_line_of_code(open_page, browser, everywhere):
+    for path in everywhere:
+        open_page(path, width=720)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        try:
+            cut = browser.execute_script(CUT)
+        finally:
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        assert not cut, f"{path}: {cut}"
+
+
+def test_figures_open_alone_and_keep_their_size(site, chapters):
+    """Every figure is a link, named by its alternative text, to its own file; half the pixels at 200 dots per inch."""
+    from PIL import Image
+
+    for stem in chapters:
+        article = BeautifulSoup((site / f"book/{stem}.html").read_text(encoding="utf-8"), "html.parser").article
+        figures = [image for image in article.select("img") if "_images/" in image["src"]]
+        assert figures, stem
+        for image in figures:
+            link = image.find_parent("a")
+            assert link["href"] == image["src"] and link["title"] and len(image["alt"]) >= 20, image["src"]
+            with Image.open(site / "book" / image["src"]) as picture:
+                density = max(100, round(picture.info["dpi"][0]))
+                drawn = re.search(r"width: ([\d.]+)px", image["style"])
+                assert drawn and abs(float(drawn[1]) - picture.width * 100 / density) <= 1, image["src"]
+
+
+def test_every_page_says_what_it_is_about(site, everywhere):
+    """For search engines and for those who pass a page on; and the day of the last change."""
+    said = {}
+    for name in everywhere:
+        page = BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
+        head = {tag.get("name") or tag.get("property"): tag["content"] for tag in page.select("meta[content]")}
+        assert 20 <= len(head["description"]) <= LENGTH + 80 and "[" not in head["description"], name
+        assert head["og:title"] and head["og:description"] == head["description"], name
+        assert (site / name).parent.joinpath(head["og:image"]).is_file(), name
+        if name.startswith("book/"):
+            said.setdefault(head["description"], name)
+            assert said[head["description"]] == name, f"{name} says the same as {said[head['description']]}"
+        if (Path(__file__).parents[2] / ".git").exists():
+            assert re.search(r"Last updated on \d+ \w+ \d{4}", page.get_text(" ")), name
