@@ -105,6 +105,12 @@ class CausalRegressors(Result):
 
         return plots.plot_regressors(self, **options)
 
+    def explore(self, **options: Any) -> Any:
+        """Return the curves with lists of features and targets and a slider: widgets in a running kernel."""
+        from . import explore
+
+        return explore.explore_regressors(self, **options)
+
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (feature, target): baseline, its error, range of the ACE, fit."""
         import pandas as pd
