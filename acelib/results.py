@@ -269,6 +269,18 @@ class Attribution(Result):
 
         return plots.plot_attribution(self, **options)
 
+    def explore(self, curves: Any = None, **options: Any) -> Any:
+        """Return the effects with sliders over row and column, and the chosen input's curve: widgets in a kernel.
+
+        Args:
+            curves: the regressors they were read off, or the ``AverageCausalEffect`` that made them; None shows no
+                curve.
+            options: see ``acelib.explore.explore_attribution``.
+        """
+        from . import explore
+
+        return explore.explore_attribution(self, curves, **options)
+
     def save(self, path: str | os.PathLike) -> Path:
         """Write the attribution to a JSON file (to a temporary name first) and return its path."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}

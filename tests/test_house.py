@@ -56,7 +56,8 @@ PUBLIC = {
     "supported",
     "acelib.plots": "BAND COLORS LINESTYLES OFF_SUPPORT STYLE label_line own_axes plot_attribution plot_expectation "
     "plot_regressor plot_regressors shade_off_support style use_style warn_off_support",
-    "acelib.explore": "Control Explorer Player View explore_expectation explore_regressors player",
+    "acelib.explore": "Control Explorer Player View explore_attribution explore_contributions explore_decoder "
+    "explore_expectation explore_graphs explore_regressors explore_sobol player",
     "acelib.regressors": "CausalRegressor CausalTable FAMILIES Regressor SplineRegressor regressor_from_dict",
     "acelib.lab.datasets": "load_dashlink",
 }

@@ -5,16 +5,25 @@ controls, a progress bar, the number and the picture; its ``at`` gives the same 
 those of ipywidgets, which is imported when they are first shown.
 """
 
+from .attributions import explore_attribution
 from .curves import explore_expectation, explore_regressors
+from .decoders import explore_decoder
 from .explorer import Control, Explorer, View
 from .frames import Player, player
+from .graphs import explore_graphs
+from .shares import explore_contributions, explore_sobol
 
 __all__ = [
     "Control",
     "Explorer",
     "Player",
     "View",
+    "explore_attribution",
+    "explore_contributions",
+    "explore_decoder",
     "explore_expectation",
+    "explore_graphs",
     "explore_regressors",
+    "explore_sobol",
     "player",
 ]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .._warnings import SupportWarning
 from ..plots.curves import plot_expectation, plot_regressor
-from ..plots.house_style import ORANGE, as_text, style
+from ..plots.house_style import ORANGE, as_text, shade_off_support, style
 from .drawing import Scene
 from .explorer import Control, Explorer, Option, State, View
 
@@ -102,17 +102,7 @@ def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
 
     @cache
     def scene(feature: str, target: str) -> Scene:
-        curve, e = curves[feature, target], curves.expectations.get(feature)
-        with style(), quiet():
-            figure = Figure()
-            ax = figure.subplots()
-            if e is not None and e.individual is not None and curve.family != "table":
-                some = np.unique(np.linspace(0, e.individual.shape[1] - 1, ice).round().astype(int))
-                lines = e.individual[:, some, curves.targets.index(target)].cpu() - curve.baseline
-                ax.plot(e.alphas.cpu(), lines, color="0.5", alpha=0.3, lw=0.7, zorder=0)
-            plot_regressor(curve, ax=ax)
-            ax.set(xlabel=as_text(feature), ylabel=f"ACE on {as_text(output_words(target))}")
-            return Scene(figure)
+        return Scene(regressor_figure(curves, feature, target, ice=ice))
 
     def options(state: State) -> Sequence[Option]:
         curve = curves[state["feature"], state["target"]]
@@ -141,6 +131,36 @@ def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
     return Explorer(f"explore {curves.features[0]}", controls, draw)
 
 
+def regressor_figure(
+    curves: CausalRegressors, feature: str, target: str, *, ice: int, reach: float | None = None, size: Any = None
+) -> Figure:
+    """Return a figure of one curve with its band and individual curves, centred at the baseline.
+
+    Args:
+        curves: the regressors.
+        feature: name of the feature.
+        target: name of the target.
+        ice: at most this many individual curves, where the expectations are still there.
+        reach: the largest effect on the axis, either side; None lets the curve decide.
+        size: width and height in inches.
+    """
+    curve, e = curves[feature, target], curves.expectations.get(feature)
+    with style(), quiet():
+        figure = Figure(figsize=size)
+        ax = figure.subplots()
+        if e is not None:
+            shade_off_support(ax, e.alphas.cpu(), e.support.cpu())
+        if e is not None and e.individual is not None and curve.family != "table":
+            some = np.unique(np.linspace(0, e.individual.shape[1] - 1, ice).round().astype(int))
+            lines = e.individual[:, some, curves.targets.index(target)].cpu() - curve.baseline
+            ax.plot(e.alphas.cpu(), lines, color="0.5", alpha=0.3, lw=0.7, zorder=0)
+        plot_regressor(curve, ax=ax)
+        ax.set(xlabel=as_text(feature), ylabel=f"ACE on {as_text(output_words(target))}")
+        if reach is not None:
+            ax.set_ylim(-reach, reach)
+    return figure
+
+
 def numbered(values: Any) -> list[Option]:
     """Return numbers as options, with four digits, or more where two would read the same."""
     values = np.unique(np.asarray(values, dtype=float)).tolist()
@@ -148,9 +168,9 @@ def numbered(values: Any) -> list[Option]:
     return [(f"{v:.{digits}g}", v) for v in values]
 
 
-def mark(scene: Scene, x: float, y: float, low: float, high: float, axes: int = 0) -> list[Any]:
+def mark(scene: Scene, x: float, y: float, low: float, high: float) -> list[Any]:
     """Return the artists that mark a value, its point and its interval on the axes of a scene."""
-    ax = scene.canvas.figure.axes[axes]
+    ax = scene.canvas.figure.axes[0]
     artists = [ax.axvline(x, color=ORANGE, lw=1.2, ls="--"), *ax.plot(x, y, "o", color=ORANGE, ms=7)]
     return artists + ([] if np.isnan(low) else ax.plot([x, x], [low, high], color=ORANGE, lw=3))
 

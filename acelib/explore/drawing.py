@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -36,13 +35,26 @@ class Scene:
             ax.autoscale(False)
         self.background = self.canvas.copy_from_bbox(figure.bbox)
 
-    def png(self, add: Callable[[], Iterable[Artist]] = tuple) -> bytes:
-        """Return the picture with the artists that ``add`` makes on the figure's axes; they are removed again."""
+    def pixels(self, add: Callable[[], Iterable[Artist]] = tuple) -> np.ndarray:
+        """Return ``(height, width, 4)`` pixels with the artists that ``add`` makes on the axes, and removes again."""
         self.canvas.restore_region(self.background)  # pyright: ignore[reportAttributeAccessIssue]
         for artist in add():
             artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess]
             artist.remove()
-        return _png(np.asarray(self.canvas.buffer_rgba()))
+        return np.array(self.canvas.buffer_rgba())
+
+    def png(self, add: Callable[[], Iterable[Artist]] = tuple) -> bytes:
+        """Return the same as a PNG file."""
+        return beside(self.pixels(add))
+
+
+def beside(*pictures: np.ndarray) -> bytes:
+    """Return pictures of one height side by side as a PNG file, quick rather than small: it goes to the next window."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate(pictures, axis=1)).convert("RGB").save(file, format="PNG", compress_level=3)
+    return file.getvalue()
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -62,12 +74,3 @@ def small_png(png: bytes) -> bytes:
     picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(small, format="PNG", optimize=True)
     return small.getvalue()
-
-
-def _png(pixels: Any) -> bytes:
-    """Return the PNG file of pixels ``(height, width, 4)``, quickly rather than small: it goes to the next window."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert("RGB").save(file, format="PNG", compress_level=3)
-    return file.getvalue()
