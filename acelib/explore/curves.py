@@ -148,8 +148,8 @@ def regressor_figure(
     with style(), quiet():
         figure = Figure(figsize=size)
         ax = figure.subplots()
-        if e is not None:
-            shade_off_support(ax, e.alphas.cpu(), e.support.cpu())
+        if curve.support is not None:
+            shade_off_support(ax, *curve.support)
         if e is not None and e.individual is not None and curve.family != "table":
             some = np.unique(np.linspace(0, e.individual.shape[1] - 1, ice).round().astype(int))
             lines = e.individual[:, some, curves.targets.index(target)].cpu() - curve.baseline
