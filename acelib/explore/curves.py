@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 STEPS = 101  # positions of a slider over an interval
 
 
-def explore_expectation(e: Expectation, *, ice: int = 30, unit: str = "", label: str = "") -> Explorer:
+def explore_expectation(
+    e: Expectation, *, ice: int = 30, unit: str = "", outputs: Sequence[str] | None = None
+) -> Explorer:
     """Return E[y | do(x = a)] with a slider over the values a and a list of the outputs.
 
     The sentence gives the expectation with its 95 % interval and the share of rows that leave the data there.
@@ -32,10 +34,11 @@ def explore_expectation(e: Expectation, *, ice: int = 30, unit: str = "", label:
         e: an expectation over values of one coordinate.
         ice: at most this many individual curves.
         unit: unit of the values, shown beside the slider.
-        label: name of the only output, in words.
+        outputs: names of the outputs, in words; those of the expectation where None.
 
     Raises:
-        ValueError: if several coordinates were set at once, so that there is no single axis.
+        ValueError: if several coordinates were set at once, so that there is no single axis, or for another number of
+            names.
 
     Example:
         >>> import torch
@@ -52,7 +55,10 @@ def explore_expectation(e: Expectation, *, ice: int = 30, unit: str = "", label:
     order = np.argsort(e.alphas.cpu().numpy(), kind="stable")
     alphas, support = (t.cpu().numpy()[order] for t in (e.alphas, e.support))
     values, low, high = (t.cpu().numpy()[order] for t in (e.values, *e.interval()))
-    names = [output_words(name) for name in e.target_names or [label or str(i) for i in range(values.shape[1])]]
+    count = values.shape[1]
+    names = [output_words(str(name)) for name in outputs or e.target_names or range(count)]
+    if len(names) != count:
+        raise ValueError(f"outputs must hold one name for each of the {count} outputs, got {len(names)}")
 
     @cache
     def scene(output: int) -> Scene:
@@ -66,19 +72,19 @@ def explore_expectation(e: Expectation, *, ice: int = 30, unit: str = "", label:
         value, output = state["value"], state.get("output", 0)
         place = int(np.flatnonzero(alphas == value)[0])
         y, ends = float(values[place, output]), (float(low[place, output]), float(high[place, output]))
-        at = f"do({e.feature} = {value:.4g}{unit and ' ' + unit})"
+        at = f"do({e.feature} = {short(value)}{unit and ' ' + unit})"
         said = f"E[{names[output]} | {at}] = {short(y)}{between(*ends)}{off_the_data(support[place])}."
         alt = (
             f"Curve of the expectation of {names[output]} against {e.feature} with its band and individual curves, "
-            f"from {short(values[0, output])} at {alphas[0]:.4g} to {short(values[-1, output])} at {alphas[-1]:.4g}, "
-            f"marked at {value:.4g}."
+            f"from {short(values[0, output])} at {short(alphas[0])} to {short(values[-1, output])} at "
+            f"{short(alphas[-1])}, marked at {short(value)}."
         )
         picture = scene(output).png(lambda: mark(scene(output), value, y, *ends))
         return View(picture, said, alt, {"expectation": y, "low": ends[0], "high": ends[1]})
 
     slider = Control("value", f"{e.feature} set to{unit and f' ({unit})'}", numbered(alphas), len(alphas) // 2)
-    outputs = Control("output", "output", [(name, i) for i, name in enumerate(names)], 0, "list")
-    return Explorer(f"explore {e.feature}", [outputs, slider] if len(names) > 1 else [slider], draw)
+    chosen = Control("output", "output", [(name, i) for i, name in enumerate(names)], 0, "list")
+    return Explorer(f"explore {e.feature}", [chosen, slider] if len(names) > 1 else [slider], draw)
 
 
 def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
@@ -113,11 +119,11 @@ def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
         curve = curves[feature, target]
         ace, (low, high) = float(curve.ace([value])[0]), (float(end[0]) for end in curve.interval([value]))
         share = np.nan if curve.support is None else nearest_share(curve.support, value)
-        effect = f"ACE on {output_words(target)} of do({feature} = {value:.4g}) = {short(ace)}"
+        effect = f"ACE on {output_words(target)} of do({feature} = {short(value)}) = {short(ace)}"
         said = f"{effect}{between(low, high)}{off_the_data(share)}."
         alt = (
             f"Curve of the average causal effect of {feature} on {output_words(target)} from {curve.low:.4g} to "
-            f"{curve.high:.4g} with its band and individual curves, marked at {value:.4g}."
+            f"{curve.high:.4g} with its band and individual curves, marked at {short(value)}."
         )
         advance(0.5)
         picture = scene(feature, target).png(lambda: mark(scene(feature, target), value, ace, low, high))
@@ -162,10 +168,19 @@ def regressor_figure(
 
 
 def numbered(values: Any) -> list[Option]:
-    """Return numbers as options, with four digits, or more where two would read the same."""
+    """Return numbers as options, with four digits, or more where two would read the same.
+
+    Example:
+        >>> assert [text for text, _ in numbered([1.0, -1e-17, -1.0])] == ["-1", "0", "1"]
+    """
     values = np.unique(np.asarray(values, dtype=float)).tolist()
-    digits = next((d for d in range(4, 17) if len({f"{v:.{d}g}" for v in values}) == len(values)), 17)
-    return [(f"{v:.{digits}g}", v) for v in values]
+    least = 1e-12 * max(abs(values[0]), abs(values[-1]))  # what is smaller is a 0 that was computed
+
+    def texts(digits: int) -> list[str]:
+        return [f"{v if abs(v) > least else 0.0:.{digits}g}" for v in values]
+
+    digits = next((d for d in range(4, 17) if len(set(texts(d))) == len(values)), 17)
+    return list(zip(texts(digits), values, strict=True))
 
 
 def mark(scene: Scene, x: float, y: float, low: float, high: float) -> list[Any]:

@@ -88,6 +88,8 @@ def explore_decoder(decode: Model, latents: LatentPrior, *, shape: Sequence[int]
             f"do({latent} = {state[latent]:.4g}){within} changes pixel row {row}, column {column} most, by "
             f"{short(float(effect[most]))} ± {float(error[most]):.2g} from {latent} = 0."
         )
+        if at == POSITIONS // 2:
+            said = f"The effect of {latent} is measured from {latent} = 0, where it stands; move {latent}."
         alt = f"Left the decoded image{within}, right the map of the effect of {latent} at {state[latent]:.4g}."
         base = scene(latent, category)
         picture = base.png(lambda: _maps(base, image, effect.numpy().reshape(tuple(shape))))
@@ -96,7 +98,10 @@ def explore_decoder(decode: Model, latents: LatentPrior, *, shape: Sequence[int]
     steps = [(f"{value:+.1f}" if value else "0", value) for value in grid.tolist()]
     controls = [Control("category", "class", [(name, name) for name in classes], 0, "list")] if classes else []
     controls.append(Control("effect", "effect map of", [(name, name) for name in names], 0, "list"))
-    controls += [Control(name, f"{name} (standard deviations)", steps, POSITIONS // 2) for name in names]
+    starts = [POSITIONS - 4, *[POSITIONS // 2] * (len(names) - 1)]  # one that is moved, so that there is an effect
+    controls += [
+        Control(name, f"{name} (standard deviations)", steps, start) for name, start in zip(names, starts, strict=True)
+    ]
     return Explorer("explore decoder", controls, draw, main=names[0], frames=POSITIONS)
 
 

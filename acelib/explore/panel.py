@@ -47,7 +47,7 @@ class Panel:
         places, _, options = explorer.settle(explorer.start)
         self.controls = [_widget(library, *one) for one in zip(explorer.controls, options, places, strict=True)]
         self.bar = library.FloatProgress(
-            value=1.0, min=0.0, max=1.0, layout=library.Layout(visibility="hidden", width="100%", height="6px")
+            value=1.0, min=0.0, max=1.0, layout=library.Layout(visibility="hidden", width="auto", height="6px")
         )
         self.number, self.picture = library.HTML(), library.HTML()
         caption = [library.HTML(f"<p>{html.escape(explorer.caption)}</p>")] if explorer.caption else []

@@ -49,9 +49,11 @@ def test_an_expectation_is_read_off_in_the_order_of_its_values(expectation):
 def test_a_single_output_has_no_list(expectation):
     inputs = InputDistribution.fit(X, domain=(0.0, 1.0))
     e = interventional_expectation(lambda x: two(x)[:, :1], inputs, 0, [0.0, 1.0])
-    explorer = e.explore(label="price")
+    explorer = e.explore(outputs=["price"])
     assert [control.name for control in explorer.controls] == ["value"]
     assert explorer.at(value=1.0).said.startswith("E[price | do(x0 = 1)] = ")
+    with pytest.raises(ValueError, match="outputs must hold one name for each of the 2 outputs, got 1"):
+        expectation.explore(outputs=["price"])
 
 
 def test_several_coordinates_at_once_are_refused():

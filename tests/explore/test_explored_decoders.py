@@ -45,6 +45,7 @@ def test_a_page_moves_the_first_latent(explorer):
     found = explorer.player()
     assert found.labels == tuple("0" if v == 0 else f"{v:+.1f}" for v in [-3 + 0.5 * i for i in range(13)])
     assert found.label == "z0 (standard deviations)" and len(set(found.frames)) > 1
+    assert "measured from z0 = 0, where it stands" in found.alts[6] and explorer.at().said.startswith("do(z0 = 1.5) ")
 
 
 def test_classes_alone_cannot_be_moved():

@@ -22,7 +22,7 @@ from acelib import InputDistribution, interventional_expectation
 X = torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 inputs = InputDistribution.fit(X, ["a", "b"], domain=(0.0, 1.0))
 values = torch.linspace(0, 1, 11)
-interventional_expectation(lambda x: x.prod(1, keepdim=True), inputs, "a", values).explore(label="y")
+interventional_expectation(lambda x: x.prod(1, keepdim=True), inputs, "a", values).explore(outputs=["y"])
 """
 
 
@@ -31,7 +31,7 @@ def expected():
     X = torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     inputs = InputDistribution.fit(X, ["a", "b"], domain=(0.0, 1.0))
     e = interventional_expectation(lambda x: x.prod(1, keepdim=True), inputs, "a", torch.linspace(0, 1, 11))
-    return e, e.explore(label="y")
+    return e, e.explore(outputs=["y"])
 
 
 def test_a_slider_moves_the_picture_and_the_number(browser, tmp_path):  # noqa: F811

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from matplotlib.figure import Figure
 
 from acelib.explore import Control, Explorer, View, player
 from acelib.explore.drawing import Scene, size, small_png
 from acelib.explore.explorer import KEPT, PAGE, in_kernel
+from tools.execute import execute_notebook
 
 PNG = Scene(Figure(figsize=(0.2, 0.1))).png()
 
@@ -117,3 +119,21 @@ def test_a_scene_is_drawn_anew_for_each_artist():
     scene.png(lambda: [ax.axvline(0.1), *ax.plot([0, 1], [0, 1])])
     assert scene.png(lambda: [ax.axvline(0.5)]) == middle != empty == scene.png() and not ax.lines
     assert size(empty) == (100, 100)
+
+
+def test_what_is_stored_holds_no_widget(tmp_path):
+    """A notebook executed as the chapters are: the player alone, and no state of widgets in its metadata."""
+    source = """
+from acelib.explore import Control, Explorer, View
+from acelib.explore.drawing import Scene
+from matplotlib.figure import Figure
+
+numbers = Control("n", "number", [("1", 1), ("2", 2)])
+Explorer("n", [numbers], lambda state, advance: View(Scene(Figure((1, 1))).png(), str(state["n"]), "Nothing.", {}))
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    found = nbformat.read(execute_notebook(tmp_path / "a.ipynb", out=tmp_path / "b.ipynb"), as_version=4)
+    (output,) = found.cells[-1].outputs
+    assert set(output["data"]) == {"text/plain", "text/html"} and "widgets" not in found.metadata
