@@ -105,15 +105,14 @@ class _Curves:
         return Scene(regressor_figure(self._of(i), name, target, ice=self.ice, reach=self._reach(target), size=size))
 
     def _largest(self, target: str) -> float | None:
-        """Return the largest effect of any input, with individual curves, so that all are drawn to one scale."""
+        """Return the largest effect of any input, with some room, so that all curves are drawn to one scale."""
         if isinstance(self.given, AverageCausalEffect):
             return None  # the others are not known
         column, largest = self.given.targets.index(target), 0.0
         for name, e in self.given.expectations.items():
-            curve = self.given[name, target]
-            lines = e.values[:, column] if e.individual is None else e.individual[..., column]
-            largest = max(largest, float((lines - curve.baseline).abs().max()))
-        return 1.05 * largest or None
+            effects = e.values[:, column] - self.given[name, target].baseline
+            largest = max(largest, float(effects.abs().max()))
+        return 1.3 * largest or None
 
 
 def _image_shape(found: Attribution, shape: Sequence[int] | None) -> tuple[int, ...]:

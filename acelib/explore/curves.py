@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from .._names import chosen
 from .._warnings import SupportWarning
 from ..plots.curves import plot_expectation, plot_regressor
 from ..plots.house_style import ORANGE, as_text, shade_off_support, style
@@ -83,18 +84,25 @@ def explore_expectation(
         return View(picture, said, alt, {"expectation": y, "low": ends[0], "high": ends[1]})
 
     slider = Control("value", f"{e.feature} set to{unit and f' ({unit})'}", numbered(alphas), len(alphas) // 2)
-    chosen = Control("output", "output", [(name, i) for i, name in enumerate(names)], 0, "list")
-    return Explorer(f"explore {e.feature}", [chosen, slider] if len(names) > 1 else [slider], draw)
+    listed = Control("output", "output", [(name, i) for i, name in enumerate(names)], 0, "list")
+    return Explorer(f"explore {e.feature}", [listed, slider] if len(names) > 1 else [slider], draw)
 
 
-def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
+def explore_regressors(
+    curves: CausalRegressors, *, feature: str | None = None, target: str | None = None, ice: int = 12
+) -> Explorer:
     """Return the causal regressors with lists of features and targets and a slider over the feature's interval.
 
     The sentence gives the average causal effect with its 95 % interval.
 
     Args:
         curves: what ``AverageCausalEffect.regress`` returned.
+        feature: name of the feature to begin with; the first where None.
+        target: name of the target to begin with; the first where None.
         ice: at most this many individual curves, centred at the baseline, where the expectations are still there.
+
+    Raises:
+        ValueError: for a feature or target that is not there.
 
     Example:
         >>> import torch
@@ -129,18 +137,25 @@ def explore_regressors(curves: CausalRegressors, *, ice: int = 12) -> Explorer:
         picture = scene(feature, target).png(lambda: mark(scene(feature, target), value, ace, low, high))
         return View(picture, said, alt, {"ace": ace, "low": low, "high": high})
 
+    first = [
+        0 if name is None else chosen(name, every, kind)
+        for name, every, kind in ((feature, curves.features, "feature"), (target, curves.targets, "target"))
+    ]
     controls = [
-        Control("feature", "feature", [(name, name) for name in curves.features], 0, "list"),
-        Control("target", "output", [(output_words(name), name) for name in curves.targets], 0, "list"),
+        Control("feature", "feature", [(name, name) for name in curves.features], first[0], "list"),
+        Control("target", "output", [(output_words(name), name) for name in curves.targets], first[1], "list"),
         Control("value", "the feature set to", options, STEPS // 2),
     ]
-    return Explorer(f"explore {curves.features[0]}", controls, draw)
+    return Explorer(f"explore {curves.features[first[0]]}", controls, draw)
 
 
 def regressor_figure(
     curves: CausalRegressors, feature: str, target: str, *, ice: int, reach: float | None = None, size: Any = None
 ) -> Figure:
-    """Return a figure of one curve with its band and individual curves, centred at the baseline.
+    """Return a figure of one curve with its band and individual curves.
+
+    These are measured from the baseline, as the curve is; on a given scale each from its own mean, as their heights
+    would take more room than all effects.
 
     Args:
         curves: the regressors.
@@ -158,7 +173,8 @@ def regressor_figure(
             shade_off_support(ax, *curve.support)
         if e is not None and e.individual is not None and curve.family != "table":
             some = np.unique(np.linspace(0, e.individual.shape[1] - 1, ice).round().astype(int))
-            lines = e.individual[:, some, curves.targets.index(target)].cpu() - curve.baseline
+            lines = e.individual[:, some, curves.targets.index(target)].cpu()
+            lines = lines - (curve.baseline if reach is None else lines.mean(0))
             ax.plot(e.alphas.cpu(), lines, color="0.5", alpha=0.3, lw=0.7, zorder=0)
         plot_regressor(curve, ax=ax)
         ax.set(xlabel=as_text(feature), ylabel=f"ACE on {as_text(output_words(target))}")

@@ -115,6 +115,8 @@ def _scene(latent: str, shape: Sequence[int], limit: float) -> Scene:
         figure.colorbar(shown, ax=right, label="effect")
         left.set(xticks=[], yticks=[], title="decoded")
         right.set(xticks=[], yticks=[], title=f"effect of {latent}, from 0")
+        for ax in (left, right):
+            ax.spines[:].set_visible(False)
         return Scene(figure)
 
 

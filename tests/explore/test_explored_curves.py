@@ -76,6 +76,13 @@ def test_curves_are_read_off_anywhere_on_their_interval(curves):
     assert len(explorer.controls[2].choices({"feature": "a", "target": "1"})) == 101
 
 
+def test_curves_begin_where_they_are_told(curves):
+    explorer = curves.explore(feature="b", target="1")
+    assert explorer.at(value=0.5) is explorer.at(feature="b", target="1", value=0.5) and explorer.name == "explore-b"
+    with pytest.raises(ValueError, match="feature must be one of .* got 'c'"):
+        curves.explore(feature="c")
+
+
 def test_curves_without_their_expectations_have_a_band_and_no_individual_lines(curves, tmp_path):
     again = type(curves).load(curves.save(tmp_path / "curves.json"))
     at = dict(feature="a", target="rent", value=0.37)
