@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ def explore_contributions(r: IntrinsicContributions) -> Explorer:
         return own if context == r.context else unsure(along(closed, r.nodes, context, order))
 
     contexts = [r.context, *(["first", "total", "shapley", "order"] if closed else [])]
-    return _explorer(f"explore {r.target}", r.nodes, list(dict.fromkeys(contexts)), [r.target], unit, of)
+    return _explorer(
+        f"explore {r.target}", r.nodes, list(dict.fromkeys(contexts)), [r.target], unit, of, exact=not r.scramblings
+    )
 
 
 def explore_sobol(r: SobolIndices, *, names: Sequence[str] | None = None) -> Explorer:
@@ -135,16 +138,26 @@ def _explorer(
     outputs: list[str],
     unit: str,
     of: Callable[[str, tuple[str, ...], int], Shares],
+    *,
+    exact: bool = False,
 ) -> Explorer:
+    """Return the explorer of the shares that ``of`` gives for a context, an order and an output."""
+
+    @cache
+    def scene(context: str, order: tuple[str, ...], output: int, how: str) -> Scene:
+        return _bars(nodes, of(context, order, output), unit, how)
+
     def draw(state: State, advance: Any) -> View:
         context, order, output = state["context"], state["order"], state.get("output", 0)
         found, j = of(context, order, output), state["node"]
         share, ends = float(found.values[j]), (float(found.low[j]), float(found.high[j]))
         how = WORDS[context] if context != "order" else f"in the order {', '.join(order)}"
-        said = f"Share of {unit} that {nodes[j]} adds, {how}: {short(share)}{between(*ends)}."
+        sure = " (exact)" if exact else between(*ends)
+        said = f"Share of {unit} that {nodes[j]} adds, {how}: {short(share)}{sure}."
         shares = ", ".join(f"{node} {short(float(v))}" for node, v in zip(nodes, found.values, strict=True))
         alt = f"Bars of the shares of {unit}, {how}, {nodes[j]} marked: {shares}."
-        return View(_bars(nodes, found, j, f"share of {unit}, {how}"), said, alt, {"share": share})
+        bars = scene(context, order, output, how)
+        return View(bars.png(lambda: _marked(bars, j, share)), said, alt, {"share": share})
 
     def orders(state: State) -> list[Option]:
         if state["context"] != "order":
@@ -168,18 +181,21 @@ def _rotations(nodes: Sequence[str]) -> list[tuple[str, ...]]:
     return [*turned, *(order[::-1] for order in turned)]
 
 
-def _bars(nodes: Sequence[str], found: Shares, j: int, label: str) -> bytes:
-    """Return the picture of the shares, one of them marked."""
+def _bars(nodes: Sequence[str], found: Shares, unit: str, how: str) -> Scene:
+    """Return the bars of the shares with their intervals, and room for a mark."""
     with style():
         figure = Figure(figsize=(6.4, 3.4))
         ax = figure.subplots()
         errors = np.stack([found.values - found.low, found.high - found.values])
-        colors = [ORANGE if i == j else BLUE for i in range(len(nodes))]
         bars = None if np.isnan(errors).all() else np.nan_to_num(errors)
-        ax.bar(np.arange(len(nodes)), found.values, yerr=bars, color=colors, error_kw=dict(lw=1, capsize=3))
+        ax.bar(np.arange(len(nodes)), found.values, yerr=bars, color=BLUE, error_kw=dict(lw=1, capsize=3))
         ax.axhline(0, color="0.4", lw=0.8)
         ax.set_xticks(np.arange(len(nodes)), [as_text(node) for node in nodes])
-        ax.set_ylim(min(0.0, float(found.values.min())) - 0.02, max(1.0, float(found.values.max())))
-        ax.set_ylabel(label.partition(", ")[0])
-        ax.set_title(label.partition(", ")[2])
-        return Scene(figure).png()
+        ax.set_ylim(min(0.0, float(found.values.min())) - 0.02, max(1.0, float(found.values.max())) + 0.1)
+        ax.set(ylabel=f"share of {unit}", title=how)
+        return Scene(figure)
+
+
+def _marked(scene: Scene, j: int, share: float) -> list[Any]:
+    """Return the artist that marks a node, above its bar."""
+    return scene.canvas.figure.axes[0].plot(j, max(share, 0.0) + 0.06, "v", color=ORANGE, ms=9)

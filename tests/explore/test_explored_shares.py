@@ -36,7 +36,7 @@ def test_an_order_is_the_topological_context_along_it(shapley, order):
     for j, node in enumerate("ABC"):
         found = shapley.explore().at(context="order", order=", ".join(order), node=node)
         assert found.numbers["share"] == pytest.approx(float(other.shares[j]), abs=1e-12)
-        assert f"in the order {', '.join(order)}" in found.said and "interval" not in found.said
+        assert f"in the order {', '.join(order)}" in found.said and found.said.endswith("(exact).")
 
 
 def test_a_result_without_subsets_has_its_own_context_alone():
