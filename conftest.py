@@ -12,12 +12,14 @@ pytest-randomly runs the tests in a random order, whose seed is printed at the e
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 import pytest
 from nbval.plugin import IPyNbCell
 
 _strict = IPyNbCell.compare_outputs
+os.environ["ACELIB_EXPLORE"] = "page"  # for the kernels of nbval too: outputs are compared as tools.execute stores them
 
 
 def close(stored: Any, new: Any, tol: Any) -> bool:

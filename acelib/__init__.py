@@ -60,7 +60,7 @@ __all__ = [
 
 _ROOMS = (
     "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation "
-    "interactions plots"
+    "interactions plots explore"
 )
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",

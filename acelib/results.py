@@ -105,6 +105,12 @@ class CausalRegressors(Result):
 
         return plots.plot_regressors(self, **options)
 
+    def explore(self, **options: Any) -> Any:
+        """Return the curves with lists of features and targets and a slider: widgets in a running kernel."""
+        from . import explore
+
+        return explore.explore_regressors(self, **options)
+
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (feature, target): baseline, its error, range of the ACE, fit."""
         import pandas as pd
@@ -262,6 +268,18 @@ class Attribution(Result):
         from . import plots
 
         return plots.plot_attribution(self, **options)
+
+    def explore(self, curves: Any = None, **options: Any) -> Any:
+        """Return the effects with sliders over row and column, and the chosen input's curve: widgets in a kernel.
+
+        Args:
+            curves: the regressors they were read off, or the ``AverageCausalEffect`` that made them; None shows no
+                curve.
+            options: see ``acelib.explore.explore_attribution``.
+        """
+        from . import explore
+
+        return explore.explore_attribution(self, curves, **options)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the attribution to a JSON file (to a temporary name first) and return its path."""

@@ -24,11 +24,13 @@ from tools.imports import imports
 
 BASE = (
     "_checks _devices _directional _draws _entrance _fingerprint _intervals _models _modules _names _off_support "
-    "_process _saved _tables _waiting _warnings"
+    "_paper _process _saved _tables _waiting _warnings"
 )
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}
 BESIDE |= {"mediation": "inputs jets curvature expectation intrinsic"}
+BESIDE |= {"explore": "inputs expectation regressors results attribution paths intrinsic plots"}
+ON_DEMAND = {"plots", "explore"}  # what ``.plot()`` and ``.explore()`` import when they are called
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
@@ -54,6 +56,8 @@ PUBLIC = {
     "supported",
     "acelib.plots": "BAND COLORS LINESTYLES OFF_SUPPORT STYLE label_line own_axes plot_attribution plot_expectation "
     "plot_regressor plot_regressors shade_off_support style use_style warn_off_support",
+    "acelib.explore": "Control Explorer Player View explore_attribution explore_contributions explore_decoder "
+    "explore_expectation explore_graphs explore_regressors explore_sobol player",
     "acelib.regressors": "CausalRegressor CausalTable FAMILIES Regressor SplineRegressor regressor_from_dict",
     "acelib.lab.datasets": "load_dashlink",
 }
@@ -133,7 +137,7 @@ each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.s
 
 
 def test_the_method_imports_downwards():
-    """Only rooms below; pictures are imported by ``.plot()``, inside the method, when they are asked for."""
+    """Only rooms below; ``.plot()`` and ``.explore()`` import pictures inside the method, when they are called."""
     upwards = []
     for module in FILES:
         if module.split(".")[0] != "acelib" or room(module) == "lab":
@@ -141,7 +145,7 @@ def test_the_method_imports_downwards():
         for target, lazy, line in loaded(module):
             assert room(module) in MAY_IMPORT, f"{module} is a new room: give it a line in the table"
             allowed = target.startswith("acelib") and room(target) in {room(module), *MAY_IMPORT[room(module)]}
-            if not allowed and not (lazy and room(target) == "plots"):
+            if not allowed and not (lazy and room(target) in ON_DEMAND):
                 upwards.append(f"{FILES[module].relative_to(ROOT)}:{line} imports {target}")
     none(upwards)
 
@@ -171,12 +175,12 @@ def test_shared_files_of_the_laboratory_know_no_experiment():
 
 @pytest.mark.parametrize("lazily", [False, True], ids=["at import time", "with the imports inside functions"])
 def test_no_module_imports_itself_by_a_detour(lazily):
-    """The one exception: ``.plot()`` imports pictures inside functions, and pictures may know what is below them."""
+    """The one exception: ``.plot()`` and ``.explore()`` import inside functions; pictures may know what is below."""
     graph = {
         module: {
             target
             for target, lazy, _ in loaded(module)
-            if target != module and (not lazy or (lazily and room(target) != "plots"))
+            if target != module and (not lazy or (lazily and room(target) not in ON_DEMAND))
         }
         for module in FILES
     }
@@ -188,7 +192,7 @@ def test_no_module_imports_itself_by_a_detour(lazily):
 
 def test_importing_acelib_is_light():
     """A fresh process; torch itself loads plain tqdm; the bars of ``tqdm.auto`` are imported where one is shown."""
-    heavy = {"matplotlib", "pandas", "scipy", "tqdm.auto", "IPython", "sklearn", "zuko", "quantus"}
+    heavy = {"matplotlib", "pandas", "scipy", "tqdm.auto", "IPython", "sklearn", "zuko", "quantus", "ipywidgets"}
     program = f"import sys; from acelib import *; print(sorted({heavy!r} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

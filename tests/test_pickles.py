@@ -48,8 +48,8 @@ from acelib.recurrent import time_lag
 NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalGraphInputs CausalModel EmpiricalNoise
 FeedbackSequences FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet
 LatentIntervention LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel
-TableIntervention Unfolded""".split()
-"""What results are computed from, the bases of their classes, and what a user holds while computing."""
+TableIntervention Unfolded Control Explorer Player View""".split()
+"""What results are computed from, the bases of their classes, and what a user holds while computing, or moves."""
 
 
 def public_classes():

@@ -80,6 +80,7 @@ def execute_notebook(
     target.parent.mkdir(parents=True, exist_ok=True)
     running, failed = (target.with_name(f"{target.stem}.{state}.ipynb") for state in ("running", "failed"))
     wanted = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # the kernel of this environment
+    wanted["ACELIB_EXPLORE"] = "page"  # as in acelib.explore: what is stored holds no widgets, which change each run
     wanted |= dict.fromkeys(THREAD_VARIABLES, "1") if profile == "quick" else {}
     try:
         with environment(wanted):

@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 ROOT = Path(__file__).resolve().parents[1]
-CARD = "_static/readme.png"  # the picture that goes with a link to the book
+CARD = "_static/card.png"  # the picture that goes with a link to the book
 COLON = "\ue000"  # stands for a colon where napoleon must not see one
 LENGTH = 200  # of a summary, in characters
 

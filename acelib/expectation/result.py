@@ -291,6 +291,12 @@ class Expectation(Result):
 
         return plots.plot_expectation(self, output=output, ax=ax)
 
+    def explore(self, **options: Any) -> Any:
+        """Return the curve with a slider over its values: widgets in a running kernel, a player on a page."""
+        from .. import explore
+
+        return explore.explore_expectation(self, **options)
+
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (value, output)."""
         import pandas as pd

@@ -155,6 +155,12 @@ class IntrinsicContributions(Result):
 
         return plot_contributions(self, **options)
 
+    def explore(self) -> Any:
+        """Return the shares with lists of contexts and orders: widgets in a running kernel, a player on a page."""
+        from ..explore.shares import explore_contributions
+
+        return explore_contributions(self)
+
     def __repr__(self) -> str:
         unit = "Var(Y)" if self.measure == "variance" else "H(Y)"
         parts = [f"{n} {c:.4g} ± {s:.1g}" for n, c, s in zip(self.nodes, self.contributions, self.stderr, strict=True)]

@@ -133,6 +133,12 @@ class SobolIndices(Result):
 
         return plot_sobol(self, **options)
 
+    def explore(self, **options: Any) -> Any:
+        """Return the indices with lists of contexts and orders: widgets in a running kernel, a player on a page."""
+        from ..explore.shares import explore_sobol
+
+        return explore_sobol(self, **options)
+
     def __repr__(self) -> str:
         inputs, outputs = self.first.shape
         first, total = ([f"{v:.3g}" for v in t[:6, 0].tolist()] for t in (self.first, self.total))

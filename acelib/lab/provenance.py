@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acelib.lab.claims.cards import LINE, PAPER
+from acelib._paper import PAPER
+from acelib.lab.claims.cards import LINE
 from acelib.lab.ledger import PROVENANCE_MIME, publish
 
 if TYPE_CHECKING:

@@ -104,6 +104,12 @@ class ExplanatoryGraph(Result):
 
         return plot_graph(self, **options)
 
+    def explore(self, **options: Any) -> Any:
+        """Return the effects of a layer's nodes with a list of layers and a slider over the level: widgets."""
+        from ..explore.graphs import explore_graphs
+
+        return explore_graphs(self, **options)
+
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (layer, node), output side first."""
         import pandas as pd

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from acelib._paper import PAPER
 from acelib.lab.claims.entries import CONDITION, EVIDENCE, FINDING, NUMBER, REFUTED, UNTESTED, Test, claim_from
 
 PENDING = "not judged yet"
@@ -24,11 +25,6 @@ BADGES = {  # verdict -> (sign, background): white text on each has a contrast o
 LABELS = {"reading": "Reading", "condition": "On condition", "control": "Control"}
 SIGNS = {True: "✓", False: "✗"}
 LINE = "var(--pst-color-border, var(--jp-border-color1, #8a8f94))"
-# The page's own colours, in the built book, in Jupyter, or (inherit) anywhere else, so that a card reads on dark pages.
-PAPER = (
-    "background:var(--pst-color-background, var(--jp-layout-color0, transparent));"
-    "color:var(--pst-color-text-base, var(--jp-ui-font-color1, inherit))"
-)
 
 
 def number_text(value: Any, tol: float) -> str:
