@@ -126,7 +126,7 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     base = app.config.html_baseurl
     picture = urljoin(base, CARD) if base else context["pathto"](CARD, resource=True)
     tags = {"og:title": title, "og:description": said, "og:type": "article", "og:site_name": book, "og:image": picture}
-    tags |= {"og:image:alt": "Curves of average causal effects with their error bands"}
+    tags |= {"og:image:alt": "Two bars a house: one method credits a floor area with 3.5 and 51, the causal effect is the same in both"}
     if context.get("pageurl"):
         tags["og:url"] = context["pageurl"]
     lines = [f'<meta name="description" content="{html.escape(said)}" />']
