@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from chromium import wait
 
 from tools.reading_aids import LENGTH
 
@@ -89,7 +90,11 @@ def test_axe_finds_no_violation_of_level_a_or_aa(open_page, everywhere):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_text_has_the_contrast_of_level_aa(open_page, everywhere, dark):
-    faint = {path: open_page(path, dark=dark).execute_script(FAINT) for path in everywhere}
+    faint = {}
+    for path in everywhere:
+        browser = open_page(path, dark=dark)
+        wait(browser, "return !document.getAnimations().length", "colours to come to rest")
+        faint[path] = browser.execute_script(FAINT)
     assert not any(faint.values()), {path: found[:5] for path, found in faint.items() if found}
 
 
