@@ -22,6 +22,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = "_static/card.png"  # the picture that goes with a link to the book
+CARD_ALT = "One method credits the same floor area with 3.5 in one house and 51 in another, the causal effect does not"
 COLON = "\ue000"  # stands for a colon where napoleon must not see one
 LENGTH = 200  # of a summary, in characters
 
@@ -126,7 +127,7 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     base = app.config.html_baseurl
     picture = urljoin(base, CARD) if base else context["pathto"](CARD, resource=True)
     tags = {"og:title": title, "og:description": said, "og:type": "article", "og:site_name": book, "og:image": picture}
-    tags |= {"og:image:alt": "Two bars a house: one method credits a floor area with 3.5 and 51, the causal effect is the same in both"}
+    tags |= {"og:image:alt": CARD_ALT}
     if context.get("pageurl"):
         tags["og:url"] = context["pageurl"]
     lines = [f'<meta name="description" content="{html.escape(said)}" />']
