@@ -79,16 +79,21 @@ def address(site):
 def open_page(browser, address):
     """Opens a page in a window or phone of some width, light or dark, and waits until its equations are drawn."""
 
-    def opened(path: str, *, width: int = 1280, dark: bool = False, base: str = address):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
-        browser.get(f"{base}/{path}")
-        wait(browser, DRAWN, "the page and its equations")
-        return browser
+    def open_one(path: str, *, base: str = address, **options):
+        return opened(browser, f"{base}/{path}", **options)
 
-    return opened
+    return open_one
+
+
+def opened(browser, url: str, *, width: int = 1280, dark: bool = False):
+    """Return the browser with a page open and its equations drawn."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": theme})
+    browser.get(url)
+    wait(browser, DRAWN, "the page and its equations")
+    return browser
 
 
 def wait(browser, script: str, what: str, seconds: float = 30):

@@ -51,8 +51,10 @@ class FiguresWithWidth(SphinxPostTransform):
     formats = ("html",)
 
     def run(self, **_: Any) -> None:
-        """Set the width of every picture that has none."""
+        """Set the width of every picture that has none; a height beside it would stretch it on a narrow screen."""
         for image in self.document.findall(nodes.image):
+            if "width" in image:
+                image.attributes.pop("height", None)
             sized = {"width", "height", "scale"} & set(image.attributes)
             path = Path(self.app.srcdir) / image["uri"]
             if not sized and path.suffix == ".png" and path.is_file():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from chromium import wait
+from chromium import opened, wait
 
 from tools.reading_aids import LENGTH
 
@@ -57,6 +57,11 @@ return [...kinds].map(([name, e]) => { e.focus({preventScroll: true});
   const style = getComputedStyle(e);
   return [name, document.activeElement === e, style.outlineStyle, parseFloat(style.outlineWidth)] });
 """
+# Pictures whose proportions on the page are not those of their file.
+STRETCHED = """
+return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
+  Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 2).map(i => i.alt.slice(0, 60));
+"""
 CUT = """
 document.querySelectorAll('details').forEach(e => e.open = true);
 return [...document.querySelectorAll('article pre')].filter(p => p.clientWidth > 0 && p.scrollWidth > p.clientWidth + 1)
@@ -76,26 +81,69 @@ def script() -> str:
     return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
-def test_axe_finds_no_violation_of_level_a_or_aa(open_page, everywhere):
-    axe = script()
-    for path in everywhere:
-        browser = open_page(path)
-        browser.set_script_timeout(110)
-        # formulas are MathML beside glyphs that are hidden from screen readers; thousands of glyphs would cost minutes
-        browser.execute_script("document.querySelectorAll('mjx-math').forEach(e => e.textContent = '')")
-        browser.execute_script(axe)
-        found = browser.execute_async_script(AXE)
-        assert not found, f"{path}: {found}"
+def looked_at(browser) -> dict:
+    """Return what is wrong with the page that is open, by what was looked for: it is loaded once, and shown anew."""
 
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_text_has_the_contrast_of_level_aa(open_page, everywhere, dark):
-    faint = {}
-    for path in everywhere:
-        browser = open_page(path, dark=dark)
+    def shown(width: int, *, dark: bool = False, media: str = "") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": theme})
         wait(browser, "return !document.getAnimations().length", "colours to come to rest")
-        faint[path] = browser.execute_script(FAINT)
-    assert not any(faint.values()), {path: found[:5] for path, found in faint.items() if found}
+
+    found = {"light": browser.execute_script(FAINT), "equations": browser.execute_script(HIDDEN)}
+    found["stretched 1280"] = browser.execute_script(STRETCHED)
+    shown(1280, dark=True)
+    found["dark"] = browser.execute_script(FAINT)
+    for width in (390, 320):
+        shown(width)
+        wide = browser.execute_script("return document.body.scrollWidth")
+        found[f"wide {width}"] = [wide] if wide > width + 1 else []
+        found[f"stretched {width}"] = browser.execute_script(STRETCHED)
+    shown(720, media="print")
+    found["paper"] = browser.execute_script(CUT)
+    shown(1280)
+    # formulas are MathML beside glyphs that are hidden from screen readers; thousands of glyphs would cost minutes
+    browser.execute_script("document.querySelectorAll('mjx-math').forEach(e => e.textContent = '')")
+    browser.execute_script(script())
+    found["axe"] = browser.execute_async_script(AXE)
+    return found
+
+
+@pytest.fixture(scope="module")
+def seen(browser, address, everywhere) -> dict[str, dict]:
+    """What is wrong, page by page."""
+    browser.set_script_timeout(110)
+    return {path: looked_at(opened(browser, f"{address}/{path}")) for path in everywhere}
+
+
+@pytest.mark.parametrize("what", ["light", "dark"])
+def test_every_text_has_the_contrast_of_level_aa(seen, what):
+    assert {path: found[what][:5] for path, found in seen.items() if found[what]} == {}
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_no_page_is_wider_than_a_narrow_screen(seen, width):
+    assert {path: found[f"wide {width}"] for path, found in seen.items() if found[f"wide {width}"]} == {}
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_no_picture_is_stretched(seen, width):
+    """Shown in the proportions of its file, to a pixel."""
+    stretched = {path: found[f"stretched {width}"] for path, found in seen.items()}
+    assert {path: found[:3] for path, found in stretched.items() if found} == {}
+
+
+def test_no_equation_is_cut_on_a_small_desktop(seen):
+    assert {path: found["equations"] for path, found in seen.items() if found["equations"]} == {}
+
+
+def test_paper_keeps_every_line_of_code(seen):
+    assert {path: found["paper"][:5] for path, found in seen.items() if found["paper"]} == {}
+
+
+def test_axe_finds_no_violation_of_level_a_or_aa(seen):
+    assert {path: found["axe"] for path, found in seen.items() if found["axe"]} == {}
 
 
 def test_formulas_are_no_stops_of_the_tab_key_and_are_said_aloud(open_page, chapters):
@@ -119,29 +167,6 @@ def test_the_focus_is_seen_on_every_kind_of_button(open_page, chapters):
         browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
         for name, focused, style, width in browser.execute_script(OUTLINES):
             assert not focused or (style == "solid" and width >= 2), f"{path}: {name}"
-
-
-@pytest.mark.parametrize("width", [320, 390])
-def test_no_page_is_wider_than_a_narrow_screen(open_page, everywhere, width):
-    wide = "return document.body.scrollWidth"
-    found = {path: open_page(path, width=width).execute_script(wide) for path in everywhere}
-    assert not {path: seen for path, seen in found.items() if seen > width + 1}
-
-
-def test_no_equation_is_cut_on_a_small_desktop(open_page, everywhere):
-    cut = {path: open_page(path, width=1280).execute_script(HIDDEN) for path in everywhere}
-    assert not any(cut.values()), {path: found for path, found in cut.items() if found}
-
-
-def test_paper_keeps_every_line_of_code(open_page, browser, everywhere):
-    for path in everywhere:
-        open_page(path, width=720)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-        try:
-            cut = browser.execute_script(CUT)
-        finally:
-            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-        assert not cut, f"{path}: {cut}"
 
 
 def test_figures_open_alone_and_keep_their_size(site, chapters):
