@@ -46,7 +46,8 @@ class Chapters:
         from docutils.nodes import make_id
 
         self.read(stem, [name])
-        return f'<a href="{stem}.html#{make_id(name)}">{name}</a>'
+        said = "the opening" if name == self.titles[stem] else name
+        return f'<a href="{stem}.html#{make_id(name)}">{said}</a>'
 
     def read(self, stem: str, names: Sequence[str] = ()) -> list[Section]:
         """Return the named sections of a chapter; without names all but those of exercises and verdict cards.
