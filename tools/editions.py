@@ -17,6 +17,7 @@ from typing import Any
 
 from tools.chapters import ROOT, find_chapters, read_notebook, say
 from tools.exercises import HEADING, POINTS, Exercise, find_exercises, source_of, without_check, words_of
+from tools.plain import Book, plain_notebook
 
 KINDS = ("student", "instructor")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -54,7 +55,9 @@ def edition(notebook: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def write_editions(kind: str, root: Path = ROOT) -> int:
-    """Write an edition of every chapter into ``_build/KIND``; return 0, or 1 after a failure.
+    """Write an edition of every chapter into ``_build/KIND``, numbers and references in plain words.
+
+    Returns 0, or 1 where an exercise has not its form; then nothing is written.
 
     Args:
         kind: ``"student"`` or ``"instructor"``.
@@ -62,16 +65,21 @@ def write_editions(kind: str, root: Path = ROOT) -> int:
     """
     import nbformat
 
-    folder, failures = root / "_build" / kind, []
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, made, failures = root / "_build" / kind, {}, []
     for path in find_chapters(root):
         try:
-            made = nbformat.from_dict(edition(read_notebook(path), kind))
-            nbformat.write(made, folder / path.name)
+            made[path.stem] = nbformat.from_dict(edition(read_notebook(path), kind))
         except ValueError as error:
             failures.append(f"{path.stem}: {error}")
-    say("\n".join(failures) if failures else f"{kind} edition: {folder.relative_to(root)}")
-    return int(bool(failures))
+    if failures:
+        say("\n".join(failures))
+        return 1
+    folder.mkdir(parents=True, exist_ok=True)
+    book = Book(made, root)
+    for stem in made:
+        nbformat.write(plain_notebook(book, stem), folder / f"{stem}.ipynb")
+    say(f"{kind} edition: {folder.relative_to(root)}")
+    return 0
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

@@ -148,23 +148,46 @@ def test_another_kind_is_refused():
 
 def test_editions_are_written_for_every_chapter_and_failures_are_named(tmp_path, monkeypatch, capsys):
     paths = [tmp_path / "01-one.ipynb", tmp_path / "02-two.ipynb"]
-    for path in paths:
-        nbformat.write(tiny_chapter(), path)
+    first, second = tiny_chapter(), tiny_chapter()
+    del first.cells[10:-2], second.cells[4:10]  # the first exercise, and the others
+    for path, chapter in zip(paths, (first, second), strict=True):
+        nbformat.write(chapter, path)
     monkeypatch.setattr(editions, "find_chapters", lambda root: paths)
+    (tmp_path / "_config.yml").write_text("title: A tiny book\n")
     assert editions.main(["student"], tmp_path) == 0
     assert capsys.readouterr().out == "student edition: _build/student\n"
     written = nbformat.read(tmp_path / "_build/student/02-two.ipynb", as_version=4)
-    assert [cell.source for cell in written.cells] == [cell.source for cell in made(tiny_chapter(), "student").cells]
-    broken = tiny_chapter()
-    broken.cells[6].metadata.pop("tags")
-    nbformat.write(broken, paths[0])
+    marked = marks(written)
+    assert marked and marked == marks(made(second, "student"))
+    assert not any("{exercise" in cell.source or cell.get("outputs") for cell in written.cells)
+    first.cells[6].metadata.pop("tags")
+    nbformat.write(first, paths[0])
     shutil.rmtree(tmp_path / "_build")
     assert editions.main(["instructor"], tmp_path) == 1
     assert "01-one: the cell after ex-ab-third must be its starter" in capsys.readouterr().out
-    assert [path.name for path in (tmp_path / "_build/instructor").iterdir()] == ["02-two.ipynb"]
+    assert not (tmp_path / "_build/instructor").exists()
 
 
 # ---------------------------------------------------------------- the chapters of the book
+
+
+@pytest.mark.parametrize("kind", editions.KINDS)
+def test_the_editions_that_are_written_are_in_plain_words_and_as_graded(tmp_path, kind):
+    """Of all chapters together, as numbers are of the book: no token of the pages is left, graded cells are as made."""
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("_static"))
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
+    assert editions.write_editions(kind, tmp_path) == 0
+    for path in EVERY:
+        written = nbformat.read(tmp_path / "_build" / kind / path.name, as_version=4)
+        text = "\n".join(cell.source for cell in written.cells if cell.cell_type == "markdown")
+        assert not re.findall(r"\{(?:glue|numref|cite|eq|ref|prf|term)|```\{", text), path.stem
+        assert marks(written) == marks(made(nbformat.read(path, as_version=4), kind))
+
+
+def marks(notebook):
+    """What nbgrader reads: its metadata and the source of the cells that have it."""
+    return [(cell.metadata.nbgrader, cell.source) for cell in notebook.cells if "nbgrader" in cell.metadata]
 
 
 def pieces(text):
