@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import subprocess
+import sysconfig
 import tomllib
 
 import pytest
@@ -54,7 +55,8 @@ def test_every_declared_need_is_pinned(pins, package):
 
 def test_what_is_installed_is_what_is_pinned(pins):
     """Every package that an installed, pinned package needs here is pinned too, at the version installed."""
-    installed = {normal(dist.metadata["Name"]): dist for dist in importlib.metadata.distributions()}
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]  # not what setuptools carries inside itself
+    installed = {normal(dist.metadata["Name"]): dist for dist in importlib.metadata.distributions(path=places)}
     differing = {
         name: (installed[name].version, version)
         for name, version in pins.items()

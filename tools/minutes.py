@@ -63,7 +63,7 @@ def sections(notebook: Any) -> list[Section]:
         notebook: a node of ``nbformat``, or the JSON of a notebook.
 
     Example:
-        >>> cells = [{"cell_type": "markdown", "metadata": {}, "source": "# T" + " word" * 199 + chr(10) + "## A"}]
+        >>> cells = [{"cell_type": "markdown", "metadata": {}, "source": "# T\\n" + " word" * 199 + "\\n## A"}]
         >>> [(part.title, part.minutes) for part in sections({"cells": cells})]
         [('T', 1.0), ('A', 0.005)]
     """

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from chromium import browser  # noqa: F401  (a fixture)
 from explore.jupyterlab import jupyterlab, press, run_notebook, seen
-from pages.test_browser import browser  # noqa: F401  (a fixture)
 
 from acelib import InputDistribution, interventional_expectation
 
