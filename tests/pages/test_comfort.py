@@ -57,6 +57,9 @@ return [...kinds].map(([name, e]) => { e.focus({preventScroll: true});
   const style = getComputedStyle(e);
   return [name, document.activeElement === e, style.outlineStyle, parseFloat(style.outlineWidth)] });
 """
+REACHED = """
+return [...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth || e.tabIndex === 0);
+"""
 # Pictures whose proportions on the page are not those of their file.
 STRETCHED = """
 return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
@@ -103,6 +106,7 @@ def looked_at(browser) -> dict:
     shown(720, media="print")
     found["paper"] = browser.execute_script(CUT)
     shown(1280)
+    wait(browser, REACHED, "the theme to let the Tab key reach what scrolls, a moment after the width has changed")
     # formulas are MathML beside glyphs that are hidden from screen readers; thousands of glyphs would cost minutes
     browser.execute_script("document.querySelectorAll('mjx-math').forEach(e => e.textContent = '')")
     browser.execute_script(script())
