@@ -6,26 +6,16 @@ failure.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
+from tools.chromium import chromium
+
 DRAWN = """
 return document.readyState === 'complete' &&
        (!document.querySelector('article .math') || document.querySelectorAll('mjx-container').length > 0);
@@ -39,25 +29,14 @@ def _unavailable(reason: str):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
+def browser():
     """Chromium with a profile of its own and a log of what it asks for."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if not browser or not driver:
-        _unavailable("Chromium and chromedriver are not installed (apt-get install chromium chromium-driver).")
-    try:
-        from selenium import webdriver
-    except ImportError:
-        _unavailable("selenium is not installed (pip install selenium).")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    chrome.set_page_load_timeout(60)
-    yield chrome
-    chrome.quit()
+    with contextlib.ExitStack() as stack:
+        try:
+            chrome = stack.enter_context(chromium(seconds=110, log=True))
+        except RuntimeError as error:
+            _unavailable(str(error))
+        yield chrome
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,18 @@ def is_public(url: str) -> bool:
     return f"/{PLACEHOLDER}/" not in url
 
 
+def published(root: Path = ROOT) -> str:
+    """Return where the pages are published, ``html: baseurl:`` of ``_config.yml``, with a slash at its end.
+
+    Empty where they are not: a guess would be a link that may lead nowhere.
+    """
+    import yaml
+
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    base = ((config.get("html") or {}).get("baseurl") or "").rstrip("/")
+    return f"{base}/" if base else ""
+
+
 def text_files(root: Path = ROOT) -> list[Path]:
     """Return the project's own text files, ``_config.yml`` last, so that a change cut short can be repeated."""
     found = []

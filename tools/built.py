@@ -46,7 +46,7 @@ def article(site: Path, name: str, *, solutions: bool = True) -> Any:
     return found
 
 
-def relocate(found: Any, name: str, site: Path, *, beside: Collection[str], base: str | None = None) -> None:
+def relocate(found: Any, name: str, site: Path, *, beside: Collection[str], base: str = "") -> None:
     """Make links and pictures of an article work in a document that holds several pages; in place.
 
     Args:

@@ -16,7 +16,7 @@ from typing import Any
 
 from acelib.lab.claims.entries import CONDITION, FINDING, NUMBER, REFUTED, UNTESTED
 from acelib.lab.home import write_whole
-from tools.address import current, is_public
+from tools.address import current, is_public, published
 from tools.chapters import ROOT, find_chapters, read_notebook, title
 from tools.marks import between
 from tools.minutes import sections
@@ -134,7 +134,9 @@ def readme(text: str, root: Path = ROOT) -> str:
     full = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((root / "data/ledger").glob("*.json"))]
     listed = chapter_list(content, _lines(root), first_of_parts(root), folder="book/", timed=False)
     text = between(MARKS["findings"], findings(content, full, _corrected(root)), text)
-    return between(MARKS["chapters"], [*_hours_line(content), "", *listed], text)
+    base = published(root)
+    told = [f"[Read the book here]({base}).", ""] if base else []
+    return between(MARKS["chapters"], [*told, *_hours_line(content), "", *listed], text)
 
 
 def _hours_line(content: CONTENT) -> list[str]:

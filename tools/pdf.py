@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from acelib.lab.home import write_whole
+from tools.address import published
 from tools.built import article, document, relocate
 from tools.chapters import ROOT, find_chapters, say
 from tools.chromium import chromium
-from tools.sitemap import base_address
 
 BEHIND = tuple(
     "which-method teaching holds-ace holds-paths holds-icc corrections coverage notation glossary bibliography".split()
@@ -48,7 +48,7 @@ ready.then(() => Promise.all([...document.images].map(i => i.decode().catch(() =
 """
 
 
-def handout(site: Path, name: str, base: str | None = None) -> str:
+def handout(site: Path, name: str, base: str = "") -> str:
     """Return the document of a chapter's handout, without the solutions."""
     found = article(site, name, solutions=False)
     title = " ".join(found.select_one("h1").get_text(" ").split())
@@ -56,7 +56,7 @@ def handout(site: Path, name: str, base: str | None = None) -> str:
     return document(title, f'<main id="{name}">{found.decode_contents()}</main>', site, style="print.css")
 
 
-def whole_book(site: Path, names: Sequence[str], title: str, base: str | None = None) -> str:
+def whole_book(site: Path, names: Sequence[str], title: str, base: str = "") -> str:
     """Return the document of the whole book, a page after the other; what is not among them is linked or left."""
     parts = [f'<main class="cover"><p class="title">{html.escape(title)}</p></main>']
     for name in names:
@@ -119,9 +119,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     chosen = parser.parse_args(arguments)
     stems = [path.stem for path in find_chapters(root)]
     title = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]
-    base, wanted = base_address(root), chosen.chapters or [*stems, "book"]
+    base, wanted = published(root), chosen.chapters or [*stems, "book"]
     try:
-        with chromium() as browser:
+        with chromium(files=True) as browser:
             for name in wanted:
                 text = (
                     whole_book(chosen.site, ["index", *stems, *BEHIND], title, base)

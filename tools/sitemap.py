@@ -5,25 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tools.address import HOST, current, is_public
+from tools.address import published
 
 LEFT_OUT = {"search.html", "genindex.html", "py-modindex.html"}
-
-
-def base_address(root: Path) -> str | None:
-    """Return where the pages stand, with a slash at the end, or None where nobody knows.
-
-    It is ``html_baseurl`` of ``_config.yml``; without it, where GitHub serves the pages of the repository.
-    """
-    import yaml
-
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    given = config.get("sphinx", {}).get("config", {}).get("html_baseurl")
-    if given or "repository" not in config:
-        return f"{given.rstrip('/')}/" if given else None
-    address = current(root)
-    owner, name = address.removeprefix(HOST).split("/")
-    return f"https://{owner.lower()}.github.io/{name}/" if is_public(address) else None
 
 
 def map_site(site: Path, root: Path) -> Path | None:
@@ -33,8 +17,8 @@ def map_site(site: Path, root: Path) -> Path | None:
         site: folder of the HTML pages.
         root: the book's folder.
     """
-    base = base_address(root)
-    if base is None:
+    base = published(root)
+    if not base:
         return None
     names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html") if "_static" not in path.parts)
     lines = [f"<url><loc>{escape(base + name)}</loc></url>" for name in names if name not in LEFT_OUT]

@@ -117,7 +117,6 @@ def looked_at(browser) -> dict:
 @pytest.fixture(scope="module")
 def seen(browser, address, everywhere) -> dict[str, dict]:
     """What is wrong, page by page."""
-    browser.set_script_timeout(110)
     return {path: looked_at(opened(browser, f"{address}/{path}")) for path in everywhere}
 
 

@@ -104,11 +104,16 @@ def test_the_site_map_is_written_where_there_is_an_address(tmp_path):
     (site / "book").mkdir(parents=True)
     for name in ("index.html", "search.html", "book/a&b.html"):
         (site / name).write_text("x")
-    (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/OWNER/b\n")
+    config = tmp_path / "_config.yml"
+    config.write_text("repository:\n  url: https://github.com/someone/b\n")  # where the code is, not the pages
     assert sitemap.map_site(site, tmp_path) is None and not (site / "sitemap.xml").exists()
-    (tmp_path / "_config.yml").write_text("repository:\n  url: https://github.com/Someone/b\n")
+    config.write_text("html:\n  baseurl: https://e.org/x\n")
     text = sitemap.map_site(site, tmp_path).read_text()
-    base = "https://someone.github.io/b/"
-    assert re.findall("<loc>(.*)</loc>", text) == [f"{base}book/a&amp;b.html", f"{base}index.html"]
-    (tmp_path / "_config.yml").write_text("sphinx: {config: {html_baseurl: 'https://e.org/x'}}\n")
-    assert sitemap.base_address(tmp_path) == "https://e.org/x/"
+    assert re.findall("<loc>(.*)</loc>", text) == ["https://e.org/x/book/a&amp;b.html", "https://e.org/x/index.html"]
+
+
+def test_the_readme_leads_to_the_published_pages_once_there_are_any(monkeypatch):
+    assert "Read the book here" not in front.readme(README)
+    monkeypatch.setattr(front, "published", lambda root: "https://e.org/x/")
+    led = front.readme(README)
+    assert "[Read the book here](https://e.org/x/)." in led and front.readme(led) == led

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.address import published
 from tools.chapters import ROOT, find_chapters, read_notebook, title
 from tools.plain.citations import cite, read_citations
 from tools.plain.labels import HEADING, Label, book_labels
@@ -31,7 +32,7 @@ class Book:
 
         self.chapters, self.root, self.labels = dict(chapters), root, book_labels(chapters)
         config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-        self.base = ((config.get("html") or {}).get("baseurl") or "").rstrip("/")
+        self.base = published(root)
         files = [root / name for name in config.get("bibtex_bibfiles", ())]
         self._citations = {key: entry for file in files for key, entry in read_citations(file).items()}
         self._records = {
@@ -51,7 +52,7 @@ class Book:
         """Return a link to a place of the published pages, or the text alone where they are not published."""
         if not self.base:
             return text
-        return f"[{text}]({self.base}/book/{page}.html{'#' * bool(anchor)}{anchor})"
+        return f"[{text}]({self.base}book/{page}.html{'#' * bool(anchor)}{anchor})"
 
     def file_link(self, text: str, target: str) -> str:
         """Return what becomes of a link to a file of the book: to its page, to the notebook beside, or its text."""
