@@ -108,7 +108,7 @@ def test_what_would_be_cut_is_an_error(site, browser, tmp_path):
 def test_a_missing_page_is_said(site, monkeypatch, capsys, browser):
     import contextlib
 
-    monkeypatch.setattr(pdf, "chromium", lambda: contextlib.nullcontext(browser))
+    monkeypatch.setattr(pdf, "chromium", lambda **_: contextlib.nullcontext(browser))
     assert pdf.main(["03-none", "--site", str(site), "--to", str(site / "pdf")]) == 1
     assert "got '03-none'; run `make book` first" in capsys.readouterr().out
     assert pdf.main(["02-b", "--site", str(site), "--to", str(site / "pdf")]) == 0
