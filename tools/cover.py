@@ -26,7 +26,7 @@ def draw(path: Path, *, epochs: int = 500, seed: int = 0) -> Path:
         seed: seed of the network.
     """
     run, _ = train_iris([seed], epochs=epochs)
-    names = [name.removesuffix(" [cm]") for name in run.dataset.feature_names]
+    names = list(run.dataset.feature_names)
     inputs = InputDistribution.fit(run.dataset.X, feature_names=names, domain=(0.0, 1.0))
     figure = AverageCausalEffect(run.models("probabilities")[0], inputs).regress(num=100).plot(ice=0)
     for ax, name in zip(figure.axes, run.dataset.target_names, strict=True):

@@ -37,6 +37,8 @@ _PLAY = (
 class Player:
     """Precomputed frames with a slider; Jupyter and the built book show ``_repr_html_``.
 
+    A page may show it elsewhere than where it is made, by the directive ``glue`` and its name.
+
     Attributes:
         name: the player's name, from which its id in the page is made.
         frames: one PNG file per position of the slider, as bytes.
@@ -60,6 +62,13 @@ class Player:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the player and what MyST-NB reads to know it by its name."""
+        return (
+            {"text/plain": repr(self), "text/html": self.to_html()},
+            {"scrapbook": {"name": self.name, "mime_prefix": ""}},
+        )
 
     def to_html(self) -> str:
         """Return the player as HTML that needs nothing beside it."""

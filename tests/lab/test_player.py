@@ -129,3 +129,9 @@ def test_frames_look_as_drawn_and_are_smaller():
     difference = np.abs(exact - shown)
     assert difference.mean() < 1 and difference.max() < 64
     assert len(frame) < 0.6 * len(plain.getvalue())
+
+
+def test_a_page_finds_it_by_its_name():
+    """MyST-NB glues an output that carries a name, so that a page may show the slider elsewhere."""
+    data, metadata = make()._repr_mimebundle_()
+    assert data["text/html"] == make().to_html() and metadata == {"scrapbook": {"name": "t-slope", "mime_prefix": ""}}

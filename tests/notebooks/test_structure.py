@@ -171,6 +171,18 @@ def test_prose_prints_only_records(path):
             format(str(value) if form.endswith("s") else int(value) if form.endswith("d") else float(value), form)
 
 
+@each_chapter
+def test_a_slider_of_the_chapter_stands_in_its_opening(path):
+    """To be moved before anything is explained; the cell that draws it further down does not show it again."""
+    shown = re.findall(r"^```\{glue\} (\S+)\n```$", read(path).cells[0].source, re.MULTILINE)
+    assert len(shown) == 1, f"{path.stem} shows {shown} in its opening"
+    assert not any("```{glue}" in cell.source for cell in read(path).cells[1:])
+    (drawn,) = (cell for cell in code(path) if f'"{shown[0]}",' in cell.source)
+    assert {"hide-input", "remove-output"} <= set(drawn.metadata.tags), f"{where(path, drawn)} shows the slider again"
+    glued = [output.metadata.get("scrapbook", {}).get("name") for output in drawn.outputs]
+    assert shown[0] in glued, f"{where(path, drawn)} is not executed and stored"
+
+
 def test_ids_are_unique_in_the_book():
     for index, kind in enumerate(("records", "claims")):
         names = Counter(item["id"] for path in CHAPTERS for item in collect(path)[index])

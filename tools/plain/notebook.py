@@ -140,6 +140,8 @@ class _Writer:
             label = self._book.label(block.argument.strip())
             self._solving = f"Solution to {_heading(label.kind, label.number, self._inline(label.title))}"
             return _open(self._solving)
+        if name == "glue":
+            return ["*(On the page a slider stands here. In this notebook a cell further down draws it.)*"]
         kind = kind_of(block)
         number = self._next(kind).number if kind else ""
         head = _heading(kind, number, title) if kind else title

@@ -36,7 +36,7 @@ class Dataset:
         name: name of the data set, and of the part of it.
         X: inputs ``(n, …)``.
         y: classes ``(n,)``, integers that index ``target_names``.
-        feature_names: one name per flattened coordinate of X, units in brackets where there are any.
+        feature_names: one name per flattened coordinate of X, units in brackets where X is in units.
         target_names: one name per class.
         low: value of 0 in original units, one per coordinate; None where X is not scaled.
         high: value of 1 in original units.
@@ -128,7 +128,8 @@ def load_iris(*, scaled: bool = True, device: torch.device | str | None = None) 
     from sklearn.datasets import load_iris as load
 
     bunch = load()
-    names = tuple(name.replace("(cm)", "[cm]") for name in bunch.feature_names)
+    unit = "" if scaled else " [cm]"  # scaled lengths run from 0 to 1 and are no centimetres
+    names = tuple(name.replace(" (cm)", unit) for name in bunch.feature_names)
     return _table("iris", bunch, names, scaled).to(device)
 
 

@@ -16,11 +16,6 @@ XLABEL = "{}, scaled to [0, 1]"
 REGION = "#fdf2b8"  # the yellow in which the paper shades a tree's regions
 
 
-def plain(feature: str) -> str:
-    """Return a feature's name without its unit, for axes in scaled units."""
-    return feature.split(" [")[0]
-
-
 def plot_seeds(
     ax: Axes,
     curves: Sequence[CausalRegressors],
@@ -55,7 +50,7 @@ def plot_seeds(
             ax.fill_between(alphas, mean - plots.BAND * std, mean + plots.BAND * std, color=color, alpha=0.3, lw=0)
             ax.plot(alphas, mean, color=color, ls=plots.LINESTYLES[t], lw=2.2, label=target if label else None)
     ax.axhline(0, color="0.4", lw=0.8, zorder=0)
-    ax.set(xlabel=XLABEL.format(plain(feature)), xlim=(0, 1))
+    ax.set(xlabel=XLABEL.format(feature), xlim=(0, 1))
 
 
 def class_panels(curves: Sequence[CausalRegressors], cuts: Sequence[float], ylabel: str) -> Figure:
@@ -79,7 +74,7 @@ def class_panels(curves: Sequence[CausalRegressors], cuts: Sequence[float], ylab
             every = np.stack([network[feature, target].ace(alphas) for network in curves])
             low, high = np.quantile(every, (0.1, 0.9), axis=0)
             ax.fill_between(alphas, low, high, color=plots.COLORS[i], alpha=0.18, lw=0)
-            style = {"color": plots.COLORS[i], "ls": plots.LINESTYLES[i], "label": plain(feature) if t == 0 else None}
+            style = {"color": plots.COLORS[i], "ls": plots.LINESTYLES[i], "label": feature if t == 0 else None}
             ax.plot(alphas, every[0], lw=2, **style)
         ax.axhline(0, color="0.4", lw=0.8, zorder=0.5)
         ax.set(xlabel="value given, scaled to [0, 1]", xlim=(0, 1))

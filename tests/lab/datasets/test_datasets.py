@@ -46,7 +46,9 @@ def test_tables_are_min_max_scaled(load, raw):
 def test_iris_names_carry_units():
     """Names and classes as a figure shows them, the classes counted in the repr."""
     iris = load_iris()
-    assert iris.feature_names == ("sepal length [cm]", "sepal width [cm]", "petal length [cm]", "petal width [cm]")
+    lengths = ("sepal length", "sepal width", "petal length", "petal width")
+    assert iris.feature_names == lengths
+    assert load_iris(scaled=False).feature_names == tuple(f"{name} [cm]" for name in lengths)
     assert iris.target_names == ("setosa", "versicolor", "virginica")
     assert repr(iris) == "Dataset(iris: X (150, 4), 3 classes: setosa 50, versicolor 50, virginica 50)"
 
