@@ -147,7 +147,10 @@ class Function:
         calls = list(self.calls)
         for arguments in calls:
             try:
-                given = np.asarray(_plain(answer(*arguments)), dtype=float)
+                returned = answer(*arguments)
+                if is_open(returned):
+                    return Reply(OPEN, "Your function returns nothing yet.")
+                given = np.asarray(_plain(returned), dtype=float)
             except Exception as error:  # whatever the reader's code raises is told, not thrown
                 return Reply(WRONG, f"It stops with {type(error).__name__}: {error}")
             wanted = np.asarray(_plain(self.reference(*arguments)), dtype=float)

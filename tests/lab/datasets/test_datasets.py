@@ -108,7 +108,7 @@ def test_stratified_split_keeps_shares():
 @pytest.mark.parametrize("test", [0, 150, 1.0, -3, 200])
 def test_split_leaves_no_part_empty(test):
     """A part without rows is refused."""
-    with pytest.raises(ValueError, match=f"test must leave rows in both parts \(1 to 149 of 150\), got {test}"):
+    with pytest.raises(ValueError, match=rf"test must leave rows in both parts \(1 to 149 of 150\), got {test}"):
         train_test_split(load_iris(), test)
 
 

@@ -46,6 +46,8 @@ def test_a_function_is_compared_by_its_values_and_never_throws():
     assert "ZeroDivisionError" in judge(lambda x: 1 / 0).hint
     assert "shape" in judge(lambda x: 1.0).hint
     assert judge(4).verdict == WRONG
+    for unwritten in (lambda x: ..., lambda x: None, lambda x: (x, ...)):
+        assert judge(unwritten).verdict == "open" and "returns nothing yet" in str(judge(unwritten))
 
 
 def test_parts_say_which_one_is_wrong():
