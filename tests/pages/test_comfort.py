@@ -65,6 +65,19 @@ STRETCHED = """
 return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
   Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 2).map(i => i.alt.slice(0, 60));
 """
+# Words in tables, without code, that run over two lines; a word may break after a hyphen or a slash.
+BROKEN = """
+return [...document.querySelectorAll('article td, article th')].flatMap(cell => {
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [], range = document.createRange();
+  for (let text; text = texts.nextNode();) {
+    if (text.parentElement.closest('code, mjx-container')) continue;
+    for (const word of text.data.matchAll(/[^\\s\\-–\\/?&=_.]+/g)) {
+      range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1) broken.push(word[0]);
+    }
+  }
+  return broken });
+"""
 CUT = """
 document.querySelectorAll('details').forEach(e => e.open = true);
 return [...document.querySelectorAll('article pre')].filter(p => p.clientWidth > 0 && p.scrollWidth > p.clientWidth + 1)
@@ -96,6 +109,7 @@ def looked_at(browser) -> dict:
 
     found = {"light": browser.execute_script(FAINT), "equations": browser.execute_script(HIDDEN)}
     found["stretched 1280"] = browser.execute_script(STRETCHED)
+    found["broken 1280"] = browser.execute_script(BROKEN)
     shown(1280, dark=True)
     found["dark"] = browser.execute_script(FAINT)
     for width in (390, 320):
@@ -103,6 +117,7 @@ def looked_at(browser) -> dict:
         wide = browser.execute_script("return document.body.scrollWidth")
         found[f"wide {width}"] = [wide] if wide > width + 1 else []
         found[f"stretched {width}"] = browser.execute_script(STRETCHED)
+        found[f"broken {width}"] = browser.execute_script(BROKEN)
     shown(720, media="print")
     found["paper"] = browser.execute_script(CUT)
     shown(1280)
@@ -135,6 +150,12 @@ def test_no_picture_is_stretched(seen, width):
     """Shown in the proportions of its file, to a pixel."""
     stretched = {path: found[f"stretched {width}"] for path, found in seen.items()}
     assert {path: found[:3] for path, found in stretched.items() if found} == {}
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_no_word_of_a_table_is_broken(seen, width):
+    """A number such as 0.81 must not stand on two lines."""
+    assert {path: found[f"broken {width}"][:9] for path, found in seen.items() if found[f"broken {width}"]} == {}
 
 
 def test_no_equation_is_cut_on_a_small_desktop(seen):
