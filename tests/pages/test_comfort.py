@@ -65,13 +65,13 @@ STRETCHED = """
 return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
   Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 2).map(i => i.alt.slice(0, 60));
 """
-# Words in tables, without code, that run over two lines; a word may break after a hyphen or a slash.
+# Words in tables that run over two lines; a word may break after a hyphen or a slash.
 BROKEN = """
 return [...document.querySelectorAll('article td, article th')].flatMap(cell => {
   const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [], range = document.createRange();
   for (let text; text = texts.nextNode();) {
-    if (text.parentElement.closest('code, mjx-container')) continue;
-    for (const word of text.data.matchAll(/[^\\s\\-–\\/?&=_.]+/g)) {
+    if (text.parentElement.closest('mjx-container')) continue;
+    for (const word of text.data.matchAll(/[^\\s\\-–\\/?&=]+/g)) {
       range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
       if (new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1) broken.push(word[0]);
     }
