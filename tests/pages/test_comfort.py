@@ -65,6 +65,11 @@ STRETCHED = """
 return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
   Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 2).map(i => i.alt.slice(0, 60));
 """
+# Formulas within a line that pass the edge of a narrow screen; MathJax does not break them.
+LONG = """
+return [...document.querySelectorAll('article mjx-container:not([display=true])')].filter(e => !e.closest('table') &&
+  e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent.slice(0, 60));
+"""
 # Words in tables that run over two lines; a word may break after a hyphen or a slash.
 BROKEN = """
 return [...document.querySelectorAll('article td, article th')].flatMap(cell => {
@@ -118,6 +123,7 @@ def looked_at(browser) -> dict:
         found[f"wide {width}"] = [wide] if wide > width + 1 else []
         found[f"stretched {width}"] = browser.execute_script(STRETCHED)
         found[f"broken {width}"] = browser.execute_script(BROKEN)
+        found[f"long {width}"] = browser.execute_script(LONG)
     shown(720, media="print")
     found["paper"] = browser.execute_script(CUT)
     shown(1280)
@@ -160,6 +166,10 @@ def test_no_word_of_a_table_is_broken(seen, width):
 
 def test_no_equation_is_cut_on_a_small_desktop(seen):
     assert {path: found["equations"] for path, found in seen.items() if found["equations"]} == {}
+
+
+def test_formulas_within_a_line_end_on_the_screen_of_a_phone(seen):
+    assert {path: found["long 390"] for path, found in seen.items() if found["long 390"]} == {}
 
 
 def test_paper_keeps_every_line_of_code(seen):
