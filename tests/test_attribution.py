@@ -186,6 +186,8 @@ def test_baselines(inputs):
     assert ace.regress(["a"])["a"].baseline == pytest.approx(0.5)
     data = ace.regress(["a"], baseline="data")
     assert data["a"].baseline == pytest.approx(inputs.mean[0].item())
+    second = AverageCausalEffect(lambda x: x[:, 1:2], inputs).regress(["b"], baseline="data")  # over its own column
+    assert second["b"].baseline == pytest.approx(inputs.mean[1].item())
     assert ace.regress(["a"], baseline=0.2)["a"].baseline == pytest.approx(0.2)
     assert data.with_baseline(0.3)["a"].baseline == pytest.approx(0.3)
     both = ace.regress().with_baseline({"a": 0.1})
