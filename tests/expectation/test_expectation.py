@@ -105,6 +105,14 @@ def test_taylor_is_exact_for_a_quadratic_with_population_moments():
         assert e.check.num_rows == 30 and e.num_rows == 0 and e.cost == 2 * 6
 
 
+def test_the_error_of_an_approximation_is_it_minus_the_reference():
+    """b⁴ over b = ±1: the rows average 1, where Taylor has 0 + ½ · 12 · 0² = 0, so it is 1 too low."""
+    X = torch.tensor([[0.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
+    inputs = InputDistribution.fit(X, domain=(-9, 9))
+    e = interventional_expectation(lambda x: x[:, 1:] ** 4, inputs, 0, [0.5], method="taylor")
+    assert (e.values.item(), e.check.reference.item(), e.check.error.item()) == pytest.approx((0, 1, -1), abs=1e-12)
+
+
 def test_cubature_is_exact_for_a_quadratic_and_stays_in_range():
     """Third-degree cubature integrates quadratics exactly; an average of probabilities stays in [0, 1]."""
     X = correlated(30, 3)
