@@ -51,6 +51,11 @@ def writes_behind_a_view(x):
     return (x * x).flatten(1)
 
 
+def sets_a_column_of_a_view(x):
+    x.view(x.shape[0], -1)[:, 0] = 0
+    return (x * x).flatten(1)
+
+
 def views_without_writing(x):
     first, second = x.flatten(1).chunk(2, 1)
     return first * second
@@ -58,6 +63,7 @@ def views_without_writing(x):
 
 MODELS = {
     "writes behind a view": (writes_behind_a_view, (3, 4)),
+    "sets a column of a view": (sets_a_column_of_a_view, (3, 4)),
     "views without writing": (views_without_writing, (3, 4)),
     "mlp": (module(nn.Linear(K, 7), nn.Tanh(), nn.Linear(7, 2)), (K,)),
     "flatten": (module(nn.Flatten(), nn.Dropout(), nn.Linear(K, 7, bias=False), nn.ReLU(inplace=True)), (3, 4)),
@@ -78,6 +84,7 @@ MODELS = {
     "wider": (lambda x: (x + torch.ones(2, 1, 1, dtype=F64))[0], (K,)),
     "shape": (lambda x: x.reshape(x.shape[0], x.size(1)) * x.ndim, (K,)),
     "vmapped": (torch.vmap(torch.sin), (K,)),
+    "dropout that is on": (lambda x: x.tanh() + F.dropout(x, 1.0, training=True), (K,)),
     "jets of shapes": (lambda x: F.linear(torch.ones(V * N, K, dtype=F64) * x, x[:2] * 0 + 1), (K,)),
 }
 
