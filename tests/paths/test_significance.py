@@ -50,6 +50,8 @@ def test_adjusted_p_values():
     assert torch.allclose(adjust(p, "holm"), torch.tensor([0.06, 0.04, 0.5, 0.06], dtype=torch.float64))
     assert torch.allclose(adjust(p, "fdr"), torch.tensor([0.04, 0.04, 0.5, 0.04], dtype=torch.float64))
     assert torch.equal(adjust(p, None), p) and len(adjust(p[:0], "holm")) == 0
+    near = torch.tensor([0.01, 0.0111, 0.011], dtype=torch.float64)  # 3*.01 exceeds 2*.011 and 1*.0111
+    assert torch.allclose(adjust(near, "holm"), torch.tensor([0.03, 0.03, 0.03], dtype=torch.float64))
     assert adjust(torch.tensor([0.9, 0.8]), "holm").max() <= 1
 
 
