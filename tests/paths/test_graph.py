@@ -79,6 +79,16 @@ def test_rounding_is_no_effect():
     assert treatment_effects(net, torch.rand(100, 6, generator=g), 0, "0").neutral == tuple(range(6))
 
 
+def test_what_the_output_cannot_hold_is_no_effect():
+    """Near 10,000 float32 goes in steps of 2^-10: a node worth up to 0.001 moves half of the rows by one, down."""
+    net = nn.Linear(2, 1)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0, 0.001]]))
+        net.bias.fill_(1e4)
+    found = treatment_effects(net, uniform(50, 2), 0, "")
+    assert (found.necessary, found.neutral) == ((0,), (1,)) and found.differences[1].eq(0).all()
+
+
 def test_noisy_nodes_raise_the_output_when_removed():
     net = nn.Linear(3, 1)
     with torch.no_grad():
