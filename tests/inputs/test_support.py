@@ -3,7 +3,7 @@
 import torch
 
 from acelib import InputDistribution
-from acelib.inputs.support import off_support
+from acelib.inputs.support import off_support, share_off_support
 
 
 def test_equals_a_literal_nearest_neighbour_search():
@@ -42,6 +42,16 @@ def test_large_data_are_subsampled_with_a_seed():
     value = torch.tensor([[2.0]], dtype=torch.float64)
     a, b = off_support(X, X, (0,), value, seed=0), off_support(X, X, (0,), value, seed=0)
     assert torch.equal(a, b) and 0 < a.item() < 1
+
+
+def test_simulated_rows_beyond_those_looked_at_do_not_dilute_the_share():
+    """500 of 800 simulated rows are compared, and all of them are far away: the share is 1."""
+    X = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def simulated(chunk, index):
+        yield torch.tensor([0]), torch.full((1, len(index), 2), 99.0, dtype=torch.float64), torch.ones(len(index))
+
+    assert share_off_support(X, simulated, num_values=1, num_rows=800).tolist() == [1.0]
 
 
 def test_pins_of_a_nested_do_count_as_interventions():
