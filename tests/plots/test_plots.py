@@ -224,4 +224,7 @@ def test_labels_stand_at_the_end_or_above_a_point():
     assert [t.xy for t in ax.texts] == [(2, 5), (1, 4)]
     plots.shade_off_support(ax, [0.0], [1.0])
     plots.shade_off_support(ax, [0.0, 1.0], [np.nan, np.nan])
+    plots.shade_off_support(ax, [0.0, 1.0], [0.5, 0.2])
     assert not ax.patches
+    plots.shade_off_support(ax, [0.0, 1.0], [0.6, 0.2])  # more than half
+    assert [(patch.get_x(), patch.get_width()) for patch in ax.patches] == [(0, 0.5)]
