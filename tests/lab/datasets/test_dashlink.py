@@ -95,6 +95,9 @@ def test_invalid_codes(flight, write):
     assert np.isnan(flight["VRTG"].data).sum() == 1 and np.isnan(flight["OIT_1"].data).sum() == math.ceil(SECONDS / 7)
     assert flight["ALT"].data.max() == 249 and (np.diff(flight["ALT"].data) == -249).sum() == 3
     assert not any(np.isnan(flight[name].data).any() for name in flight if name not in ("LATG", "VRTG", "OIT_1"))
+    single = flight_variables()
+    single["LATG"][0, 0]["data"] = single["LATG"][0, 0]["data"].astype(np.float32)  # as real files have it
+    assert np.isnan(load_dashlink(write(single))["LATG"].data).sum() == 4
     raw = load_dashlink(write(flight_variables()), codes={"ALT": 17})
     assert raw["LATG"].data.min() == pytest.approx(-1.0833) and np.isnan(raw["ALT"].data).sum() == 4
 
