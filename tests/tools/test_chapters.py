@@ -123,6 +123,32 @@ def test_a_failure_is_one_until_it_is_mended_and_the_other_chapters_go_on(counte
     assert counted.run() == (TWO, [])
 
 
+def test_a_chapter_that_ran_and_then_fails_stays_a_failure(counted):
+    """The copy of the run that went well is still there, so the key alone tells that the edited chapter has not run."""
+    counted.run()
+    counted.failing.add("02-two")
+    write(counted.root / "acelib/lab/iris/experiment.py", "def run():\n    pass\n")
+    assert counted.run() == counted.run() == (TWO, ["02-two: cell 3 raised"])
+
+
+def test_a_run_that_is_killed_before_its_key_leaves_none(counted, monkeypatch):
+    """Else the old key would belong to the new copy, and hold again once the edit is taken back."""
+    counted.run()
+    name = counted.root / "acelib/lab/iris/experiment.py"
+    before, genuine = name.read_text(), counted.execute_notebook
+    write(name, "x = 1")
+
+    def killed(path, *, root):
+        genuine(path, root=root)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tools.execute.execute_notebook", killed)
+        counted.run()
+    write(name, before)
+    assert counted.run()[0] == TWO
+
+
 def test_cells_that_are_no_python_reach_the_whole_laboratory(counted):
     write_notebook(counted.root / "book/01-one.ipynb", "%matplotlib inline")
     counted.run()
