@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from acelib import (
     interventional_expectation,
 )
 from acelib.inputs.domain import FiniteSet, Interval
-from acelib.regressors.values import quadrature, rounds
+from acelib.regressors import CausalTable
+from acelib.regressors.values import quadrature, refined, rounds
 
 
 @pytest.fixture
@@ -129,12 +131,19 @@ def test_refinement_puts_values_where_the_held_out_residual_is_largest(inputs):
         return torch.sigmoid(60 * (x[:, :1] - 0.3))
 
     ace = AverageCausalEffect(step, inputs)
-    plain, refined = (ace.regress(["a"], num=21, refine=r, family="spline")["a"] for r in (0, 20))
-    added = np.setdiff1d(refined.alphas, plain.alphas)
-    assert len(added) == 20 and len(refined.alphas) == 41
+    plain, finer = (ace.regress(["a"], num=21, refine=r, family="spline")["a"] for r in (0, 20))
+    added = np.setdiff1d(finer.alphas, plain.alphas)
+    assert len(added) == 20 and len(finer.alphas) == 41
     assert (np.abs(added - 0.3) < 0.15).mean() > 0.6
-    assert refined.lack_of_fit < plain.lack_of_fit
+    assert finer.lack_of_fit < plain.lack_of_fit
     assert rounds(0) == [] and sum(rounds(7)) == 7 and len(rounds(100)) == 4
+
+
+def test_of_equal_residuals_the_widest_gap_is_halved_first():
+    values = torch.tensor([0.0, 1.0, 10.0, 12.0], dtype=torch.float64)
+    fitted = [replace(CausalTable.fit(values, values), held_out=np.ones(4))]
+    assert refined(values, fitted, 1).tolist() == [0, 1, 5.5, 10, 12]
+    assert refined(values, fitted, 2).tolist() == [0, 1, 5.5, 10, 11, 12]
 
 
 def test_a_step_that_polynomials_miss_is_reported(inputs):
