@@ -28,8 +28,8 @@ def draws(law: str, count: int, times: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(LAWS[law](np.random.default_rng(seed), (times, count)))
 
 
-def by_hand(x: list[float]) -> tuple[float, float]:
-    """Std and reach of the largest of a few distinct values: the docstring of the module, term by term."""
+def by_hand(x: list[float], larger: float) -> tuple[float, float]:
+    """Std and reach of the largest of distinct values, or of more rows: the docstring of the module, term by term."""
     x = sorted(x, reverse=True)
     j = min(len(x) - 1, 16)
     z = [i * (x[i - 1] - x[i]) for i in range(1, j + 1)]
@@ -39,6 +39,7 @@ def by_hand(x: list[float]) -> tuple[float, float]:
         a = sum(zi / ci for zi, ci in zip(z, c, strict=True)) / j
         loglik = sum(-math.log(a * ci) - zi / (a * ci) for zi, ci in zip(z, c, strict=True))
         weights.append(math.exp(loglik - 0.5 * ((xi - PRIOR[0]) / PRIOR[1]) ** 2))
+        a *= larger**xi  # the next step scales by the power of the tail index
         xi = xi if abs(xi) > 1e-4 else 1e-4  # the limit at 0
         shown = min(max((-0.3 - xi) / 0.1, 0.0), 1.0)
         g1, g2 = math.gamma(1 - xi), math.gamma(1 - 2 * xi)
@@ -51,11 +52,20 @@ def by_hand(x: list[float]) -> tuple[float, float]:
 @pytest.mark.parametrize("count", [2, 5, 20, 90])
 @pytest.mark.parametrize("law", ["uniform", "normal", "t3"])
 def test_errors_are_those_of_the_formulae(law, count):
-    """Against the literal sums, for both ends, to 1e-6."""
+    """Against the literal sums, for both ends, of these rows and of seven times as many, to 1e-6."""
     x = draws(law, count, 1)
-    for largest in (True, False):
-        found = [float(v[0]) for v in end_errors(x, largest=largest)]
-        assert np.allclose(found, by_hand((x[0] if largest else -x[0]).tolist()), rtol=1e-6)
+    for largest, larger in ((True, 1.0), (False, 1.0), (True, 7.0)):
+        found = [float(v[0]) for v in end_errors(x, larger, largest=largest)]
+        assert np.allclose(found, by_hand((x[0] if largest else -x[0]).tolist(), larger), rtol=1e-6)
+
+
+def test_either_end_has_its_own_error_and_reach():
+    """The lower end of an exponential law is sharp, the upper one is not."""
+    x = draws("exponential", 80, 3)
+    low, high = (np.array(end_errors(x, largest=largest)).T.tolist() for largest in (False, True))
+    found = sample_ranges(x.T)
+    assert [[one.low_std, one.low_reach] for one in found] == low and low[0] < high[0]
+    assert [[one.high_std, one.high_reach] for one in found] == high
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -126,9 +136,10 @@ def test_dependent_rows_count_as_their_groups():
     assert all(a.high_std < b.high_std for a, b in zip(naive, found, strict=True))
 
 
-def test_a_stream_is_judged_by_the_rows_that_are_kept():
+@pytest.mark.parametrize("law", ["exponential", "uniform"])
+def test_a_stream_is_judged_by_the_rows_that_are_kept(law):
     """A reservoir of 500 of 5000 rows gives the errors of the 5000: within a factor of 2 in the median."""
-    X = draws("exponential", 5000, 20).T
+    X = draws(law, 5000, 20).T
     kept = InputDistribution.fit(iter(X.split(250)), max_rows=500)
     whole = InputDistribution.fit(X)
     ratio = [a.origin.high_std / b.origin.high_std for a, b in zip(kept.domain, whole.domain, strict=True)]
