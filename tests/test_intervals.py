@@ -87,6 +87,27 @@ def test_a_contrast_of_values_keeps_what_they_share():
     assert freedom[0, 1].item() == pytest.approx(49)
 
 
+def test_two_networks_have_one_degree_of_freedom():
+    """Networks that say 0 and 2 whatever the rows: 1 ± t of one degree of freedom times √2 / √2."""
+    inputs = InputDistribution.fit(torch.arange(8.0, dtype=torch.float64).reshape(4, 2))
+    nets = [lambda x, said=said: 0 * x[:, :1] + said for said in (0.0, 2.0)]
+    low, high = interventional_expectation(nets, inputs, 0, [1.0]).interval()
+    assert [low.item(), high.item()] == pytest.approx([1 - 12.7062, 1 + 12.7062], abs=1e-4)
+
+
+def test_the_symmetric_error_of_networks_dilutes_the_skewness_of_the_rows():
+    """Third moments add and the networks' is 0, so skewness falls with the cube of the rows' part of the error."""
+    X = torch.randn(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
+    nets = [lambda x, shift=shift: shift + x[:, 1:] ** 2 for shift in (0.0, 4.0, 8.0)]
+    e = interventional_expectation(nets, InputDistribution.fit(X), 0, [1.0])
+    rows, between = e.stderr.square().numpy(), np.array([[16 / 3]])
+    skewness = e.skewness.numpy() * (rows / (rows + between)) ** 1.5
+    freedom = satterthwaite([(rows, 199), (between, 2)])
+    expected = ends(e.values.numpy(), np.sqrt(rows + between), freedom, 0.95, skewness)
+    assert 0.2 < (rows / between).item() < 5 and skewness.item() > 0.05
+    assert np.allclose(np.ravel(e.interval()), np.ravel(expected), rtol=1e-9)
+
+
 def test_one_row_has_no_interval_and_moments_have_the_normal_one():
     one = InputDistribution.from_moments(torch.zeros(2), torch.eye(2), low=-1, high=1, num_observed=30)
     e = interventional_expectation(lambda x: x.sum(1, keepdim=True), one, 0, [0.0])
