@@ -32,6 +32,15 @@ def test_draws_are_seen_and_put_back(name, call):
     assert not draws.moved() and np.array_equal(first, call())
 
 
+def test_what_another_thread_draws_meanwhile_is_not_blamed_on_the_call():
+    draws = GlobalDraws(torch.device("cpu"))
+    with draws.watched():
+        other = threading.Thread(target=torch.rand, args=(1,))
+        other.start()
+        other.join()
+    assert draws.moved() and not draws.names
+
+
 def test_the_random_numbers_of_other_threads_stay_theirs():
     """A thread that draws while networks are looked at draws each number once, and no network is blamed for it."""
     stop, drawn = threading.Event(), []
