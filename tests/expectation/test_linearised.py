@@ -7,6 +7,7 @@ from torch import nn
 from acelib import AverageCausalEffect, InputDistribution, LatentPrior, interventional_expectation
 from acelib.expectation import expansion as module
 from acelib.expectation.estimate import expectation_of
+from acelib.expectation.linearised import Step
 from acelib.expectation.networks import admitted
 from acelib.recurrent import FeedbackSequences, Recurrent
 
@@ -156,6 +157,14 @@ def test_where_slopes_say_nothing_the_drawn_rows_say_all():
     exact, found = both(step, inputs, 0, ALPHAS, rows=100)
     assert ((found.values - exact.values).abs() < 4 * found.stderr).all()
     assert torch.allclose(found.stderr, exact.stderr * 10**0.5, rtol=0.3)
+
+
+def test_the_error_of_fair_draws_alone_is_that_of_a_sample_mean():
+    """With nothing known before, each draw is an estimate by itself: their sample covariance over their number."""
+    fine = draw(3, 12)[:, :, None]
+    step = Step(torch.zeros_like(fine), fine, torch.ones(12, dtype=fine.dtype))
+    assert torch.allclose(step.taken(torch.zeros(3, 1, dtype=fine.dtype)), fine.mean(1))
+    assert torch.allclose(step.covariance[0], fine[:, :, 0].cov() / 12, rtol=1e-12)
 
 
 def test_where_rows_are_few_all_are_averaged():
