@@ -182,3 +182,11 @@ def test_bad_labels(groups, message):
 def test_labels_that_are_lists():
     with pytest.raises(TypeError, match="groups must hold texts, numbers or tuples"):
         interventional_expectation(model, INPUTS, 0, [0.5], groups=[[int(i)] for i in NUMBER])
+
+
+def test_groups_of_all_sizes_are_taken_while_their_rows_fit():
+    """Of groups with 1 to 27 rows as many, in a drawn order, as 60 rows hold: the next one would not fit."""
+    labels = torch.arange(27).repeat_interleave(torch.arange(1, 28))
+    inputs = InputDistribution.fit(X[: len(labels)])
+    taken = [len(subset(inputs.do(0, [0.0]), 1, seed, labels, rows=60)) for seed in range(30)]
+    assert all(60 - 27 < count <= 60 for count in taken) and len(set(taken)) > 5
