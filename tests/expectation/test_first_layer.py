@@ -84,7 +84,7 @@ MODELS = {
     "wider": (lambda x: (x + torch.ones(2, 1, 1, dtype=F64))[0], (K,)),
     "shape": (lambda x: x.reshape(x.shape[0], x.size(1)) * x.ndim, (K,)),
     "vmapped": (torch.vmap(torch.sin), (K,)),
-    "dropout that is on": (lambda x: x.tanh() + F.dropout(x, 1.0, training=True), (K,)),
+    "dropout that is on": (lambda x: F.dropout(x, 1.0, training=True) + x.tanh(), (K,)),
     "jets of shapes": (lambda x: F.linear(torch.ones(V * N, K, dtype=F64) * x, x[:2] * 0 + 1), (K,)),
 }
 
