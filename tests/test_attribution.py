@@ -157,6 +157,13 @@ def test_a_step_that_polynomials_miss_is_reported(inputs):
         ace.attribute(inputs.samples[0], via="direct")
 
 
+def test_a_miss_is_measured_by_the_range_of_its_own_curve(inputs):
+    """A steep step of 1 in b beside a slope of 30 in a: missing half a step is nothing beside 30, much beside 1."""
+    ace = AverageCausalEffect(lambda x: 30 * x[:, :1] + torch.sigmoid(300 * (x[:, 1:2] - 0.3)), inputs)
+    with pytest.warns(ApproximationWarning, match="regressor of 'b' misses a direct value"):
+        ace.attribute(torch.tensor([0.5, 0.31, 0.5], dtype=torch.float64))
+
+
 @pytest.mark.filterwarnings("error")
 def test_smooth_networks_pass_the_check_silently(inputs):
     AverageCausalEffect(network(3), inputs).attribute(inputs.samples[:2], 1)
