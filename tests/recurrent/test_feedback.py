@@ -150,6 +150,20 @@ def test_the_outputs_of_the_roll_out_are_those_of_the_network_on_the_rows():
 
 
 @pytest.mark.filterwarnings("ignore::acelib.ExtrapolationWarning")
+def test_the_way_on_from_one_step_is_that_of_the_roll_out():
+    """What slopes are taken of: the inputs of one step given, what is fed from there on, and one channel of data."""
+    net, x = network("gru", 3, 4), draw(N, STEPS, 3, seed=1)
+    inputs = FeedbackSequences(net, x, target_step=TARGET, feedback={0: 3, 2: 0})
+    answer = inputs.do((1, 1), VALUES)
+    (_, outputs, _) = next(iter(answer.outputs(10**6)))
+    local = answer.local()
+    for value, expected in zip(VALUES, outputs, strict=True):
+        start = local.rows.clone()
+        start[:, 1] = value
+        assert (local.follow(None, start, torch.arange(N)) - expected).abs().max() < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore::acelib.ExtrapolationWarning")
 def test_several_inputs_at_once_and_nested_interventions():
     """do of two steps together; do({...}) and then do; both against the loop with two pins. Pinned ones stay pinned."""
     net, x = network("gru", 3, 3), draw(N, STEPS, 3, seed=1)
