@@ -266,6 +266,13 @@ def test_precision(dtype, rtol):
     assert float((answer.double() - expected).abs().max() / expected.abs().max()) <= rtol
 
 
+def test_what_is_detached_scales_each_row_by_its_own():
+    """Of Σ (x · c)² with c = x detached: Σ c² s², exactly, also with as many directions as points."""
+    x, s = draw(B, K), draw(K, B, seed=1)
+    found = half_trace(lambda z: ((z * z.detach()) ** 2).sum(1, keepdim=True), x, s, route="collapsed")
+    assert torch.allclose(found[:, 0], x.square() @ s.square().sum(1), rtol=1e-12)
+
+
 def test_shared_form_is_the_dense_one():
     """A − c·U written out, before and after a linear map."""
     base, c, unit, w = draw(R, 1, K), draw(R, B), draw(B, K), draw(5, K)
