@@ -150,8 +150,10 @@ def test_dependent_rows_have_the_errors_of_their_groups():
     rows = table("exponential", 60, 5)
     few, many = InputDistribution.fit(rows), InputDistribution.fit(rows.repeat(10, 1))
     labels = list(range(60)) * 10
-    errors = [
-        AverageCausalEffect(product, inputs, groups=groups).regress([0], num=12)[0, 0].domain_std
+    curves = [
+        AverageCausalEffect(product, inputs, groups=groups).regress([0, 1], num=12)
         for inputs, groups in ((few, None), (many, labels), (many, None))
     ]
-    assert errors[1] == pytest.approx(errors[0], rel=1e-6) and errors[2] < 0.6 * errors[0]
+    for feature in (0, 1):
+        errors = [found[feature, 0].domain_std for found in curves]
+        assert errors[1] == pytest.approx(errors[0], rel=1e-6) and errors[2] < 0.6 * errors[0]
