@@ -262,6 +262,18 @@ def test_why_forward_over_forward_is_not_a_route():
     close(half_trace(model, x, v.T, route="jvp_grad"), expected, 1e-8)
 
 
+def test_auto_does_not_trust_a_forward_mode_that_disagrees():
+    """Torch's forward mode of ``scatter_reduce`` with products is wrong without an error; auto sees it, and is right."""
+    x, s = draw(B, 4, seed=1) + 3, draw(4, 2, seed=2)
+
+    def product(z):
+        into = torch.zeros(1, 4, dtype=torch.long).expand(len(z), -1)
+        return torch.ones(len(z), 1, dtype=z.dtype).scatter_reduce(1, into, z, "prod")
+
+    right = half_trace(lambda z: z.prod(1, keepdim=True), x, s)
+    assert torch.allclose(half_trace(product, x, s), right, rtol=1e-10)
+
+
 # ---------------------------------------------------------------- pinning, chunks, edges
 
 
