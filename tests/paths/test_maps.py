@@ -62,6 +62,16 @@ def test_node_maps_are_the_mean_over_necessary_parents(explained):
     assert torch.equal(large, F.interpolate(own, size=(32, 32), mode="bilinear", align_corners=False))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "top1", None])
+def test_maps_made_of_a_few_parents_at_a_time_are_the_same(explained, reduction, monkeypatch):
+    net, x, graph = explained
+    assert len(graph["second"].necessary) > 3
+    options = dict(reduction=reduction, normalise=None, upsample=False)
+    whole = node_maps(net, x[:4], graph, **options).maps
+    monkeypatch.setattr("acelib.paths.maps.default_chunk", lambda layer: 12)  # two parents of four inputs
+    assert torch.allclose(node_maps(net, x[:4], graph, **options).maps, whole, atol=1e-5)
+
+
 def test_class_maps_aggregate_the_nodes(explained):
     net, x, graph = explained
     maps = one_by_one(net, x[:4], graph).mean(2)
