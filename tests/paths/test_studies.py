@@ -83,6 +83,17 @@ def test_masking_necessary_nodes_kills_the_class_and_the_controls_do_not():
     assert len(study.to_frame()) == 9 and "accuracy of the class" in repr(study)
 
 
+def test_intervals_of_random_choices_are_quantiles_over_the_draws():
+    """Of two draws, of which the first is that of a study with one: 2.5 and 97.5 % of the way between them."""
+    net, x, y = two_streams()
+    graph = explanatory_graph(net, x, 0, labels=y)
+    one, two = (fidelity(net, graph, x, y, shares=(0.5,), draws=draws, seed=1) for draws in (1, 2))
+    a = float(one.own["random"])
+    b = 2 * float(two.own["random"]) - a
+    expected = [min(a, b) + part * abs(b - a) for part in (0.025, 0.975)]
+    assert abs(b - a) > 0.1 and two.own_interval["random"][0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
 def test_masked_paths_touch_the_class_alone():
     net, x, y = two_streams()
     graph = explanatory_graph(net, x, 0, labels=y)
@@ -146,7 +157,8 @@ def test_in_the_last_layer_the_paired_score_does_not_depend_on_the_attenuation()
     found = reliability(net, x, target, runs=200, knots=9)
     assert found.share[0] == 1 and found.always[0] == 1 and found.layers[0] == "fc"
     assert found.agreement.nan_to_num(1).min() > 0.9
-    assert found.by_run.shape == (5, 200) and found.attenuations[[0, -1]].tolist() == pytest.approx([0.01, 0.5])
+    rising = torch.linspace(0.01, 0.5, 20, dtype=torch.float64)[:, None]  # b changes after ten runs
+    assert found.by_run.shape == (5, 200) and found.attenuations.reshape(20, 10).eq(rising).all()
     assert len(found.to_frame()) == 5 and "200 runs" in repr(found)
 
 
