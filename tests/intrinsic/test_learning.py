@@ -87,6 +87,24 @@ def test_influences_are_those_of_leaving_rows_out(world, law):
     )
 
 
+def test_a_row_moves_a_variance_by_more_than_its_share():
+    """Of one node the influence is (e² − s²) / (1 − 1/n), a quarter more than without leverage for five rows."""
+    x = torch.tensor([0.0, 1.0, 2.0, 3.0, 10.0], dtype=F64)
+    e = x - x.mean()
+    each = influence(LinearModel.fit(x[:, None], {"a": []}), torch.ones(1))
+    assert torch.allclose(each[:, 0], 1.25 * (e.square() - e.square().mean()), rtol=1e-12)
+
+
+def test_refits_are_those_of_their_seed():
+    """None is 0; the same seed gives the same coefficients to rounding, another one others."""
+    rows = TRUE.sample(50, seed=1)
+    one, same, other = (
+        torch.stack([m.matrix for m in LinearModel.bootstrap(rows, CHAIN, repeats=2, seed=seed)])
+        for seed in (0, None, 3)
+    )
+    assert torch.allclose(one, same, atol=1e-12) and (one - other).abs().amax((1, 2)).min() > 1e-3
+
+
 def nn_linear(weights):
     """A linear layer with these weights."""
     net = nn.Linear(len(weights), 1).double()
