@@ -19,7 +19,7 @@ from acelib.intrinsic import (
     StructuralModel,
     intrinsic_contributions,
 )
-from acelib.intrinsic.noise import drive, inverse_cdf
+from acelib.intrinsic.noise import drive, inverse_cdf, variance_of
 
 F64 = torch.float64
 DIAMOND = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}
@@ -110,6 +110,12 @@ def test_every_kind_of_noise_through_its_inverse(noise, reference):
     out = drive(U[:, None], [inverse_cdf(noise, "x")])[:, 0]
     inside = abs(U.numpy() - 0.25) > 1e-9
     assert abs(out.numpy() - reference(U.numpy()))[inside].max() < 1e-9
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform"])
+def test_a_named_noise_has_the_variance_of_its_function(name):
+    """Against the integral over uniform points, which is good to 1e-9."""
+    assert variance_of(name) == pytest.approx(variance_of(inverse_cdf(name, "x")), rel=1e-7)
 
 
 def test_noises_stay_finite_at_the_ends():
