@@ -96,6 +96,11 @@ def test_noisy_nodes_raise_the_output_when_removed():
     layer = explanatory_graph(net, uniform(50, 3), 0).layers[0]
     assert (layer.necessary, layer.noisy, layer.neutral) == ((0,), (1,), (2,))
     assert layer.edges == ((0, 0),)
+    with torch.no_grad():
+        net.bias.fill_(-5.0)  # relative effects are beside the size of the output, and keep their sign
+    below = treatment_effects(net, uniform(50, 3), 0, "")
+    size = net(uniform(50, 3)).mean().abs().item()
+    assert below.relative[:2].tolist() == pytest.approx((layer.effects[:2] / size).tolist(), rel=1e-5)
 
 
 def test_a_redundant_pair_is_missed_and_only_both_together_matter():
