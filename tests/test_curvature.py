@@ -263,7 +263,7 @@ def test_why_forward_over_forward_is_not_a_route():
 
 
 def test_auto_does_not_trust_a_forward_mode_that_disagrees():
-    """Torch's forward mode of ``scatter_reduce`` with products is wrong without an error; auto sees it, and is right."""
+    """Torch's forward mode of ``scatter_reduce`` with products is wrong without an error; auto sees that."""
     x, s = draw(B, 4, seed=1) + 3, draw(4, 2, seed=2)
 
     def product(z):
