@@ -216,3 +216,16 @@ def test_groups_keep_the_level_and_rows_do_not():
             null = permuted_best(splits, curves, 0.1, 39, generator(3000 + seed))
             finds[kind] += int((null >= best_splits(splits, curves, 0.1)[0].max()).sum()) < 2
     assert finds["groups"] <= 17 and finds["rows"] > 40
+
+
+def test_the_error_of_a_pooled_share_is_that_of_a_ratio():
+    """Against leaving out each of 400 rows in turn, whose distances from both means go together: to 3 %."""
+    squares = 1 + torch.rand(400, generator=generator(), dtype=F64).square() * 9
+    apart = squares * torch.rand(400, generator=generator(1), dtype=F64)
+    curves = centred_curves(torch.randn(3, 400, generator=generator(2), dtype=F64), torch.ones(400).double(), None, EPS)
+    share, error = pooled_share([Judged(apart, squares, curves)])
+    out = 1 - (apart.sum() - apart) / (squares.sum() - squares)
+    jackknife = ((out - out.mean()).square().sum() * 399 / 400).sqrt().item()
+    assert share == pytest.approx(1 - (apart.sum() / squares.sum()).item()) and error == pytest.approx(
+        jackknife, rel=0.03
+    )
