@@ -175,6 +175,7 @@ def test_groups_stay_whole():
     whole = regional_effects(product, fitted(X), "x0", candidates=["x1", "x2"], groups=groups)
     assert whole.stderr > 1.5 * alone.stderr and whole.freedom == pytest.approx(55) and alone.freedom > 250
     assert torch.equal(whole.best, alone.best) and whole.line > 2 * alone.line
+    assert whole.overall.freedom == 59 and sum(e.freedom + 1 for e in whole.regions) == pytest.approx(60)
     texts = regional_effects(
         product, fitted(X), "x0", candidates=["x1", "x2"], groups=[f"g{int(g):03}" for g in groups]
     )
