@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from acelib import AverageCausalEffect, FiniteSet, InputDistribution, SupportWarning, interventional_expectation
+from acelib.explore.curves import regressor_figure
 
 X = torch.rand(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -88,6 +89,23 @@ def test_curves_without_their_expectations_have_a_band_and_no_individual_lines(c
     at = dict(feature="a", target="rent", value=0.37)
     assert again.explore().at(**at).numbers == curves.explore().at(**at).numbers
     assert again.explore().at(**at).picture != curves.explore().at(**at).picture
+
+
+@pytest.mark.filterwarnings("ignore::acelib.SupportWarning")
+def test_the_rows_that_leave_are_those_at_the_value_marked():
+    """All at three times the data's range, hardly any in its middle."""
+    inputs = InputDistribution.fit(X, ["a", "b"], domain=(0.0, 3.0))
+    explorer = AverageCausalEffect(two, inputs).regress(["a"], num=7).explore()
+    middle, end = (explorer.at(target="0", value=value).said.split("; ")[-1] for value in (0.51, 3.0))
+    assert end == "100% of the rows leave the data here." and float(middle.split("%")[0]) < 30
+
+
+def test_individual_curves_are_measured_as_the_curve_is(curves):
+    """From the baseline, or on a given scale each from its own mean."""
+    curve, individual = curves["a", "1"], curves.expectations["a"].individual[:, 0, 1]
+    for reach, start in ((None, curve.baseline), (5.0, individual.mean())):
+        line = regressor_figure(curves, "a", "1", ice=3, reach=reach).axes[0].lines[0]
+        assert np.allclose(line.get_ydata(), individual - start)
 
 
 def test_leaving_the_data_is_said_and_not_warned():
