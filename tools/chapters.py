@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tools.finished import read_finished
 from tools.imports import Modules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,12 +137,21 @@ class Sources:
         return digest([self._fixed[path], {name: self._state(name) for name in reads}])
 
     def is_current(self, path: Path) -> bool:
-        """Return whether the executed copy of a chapter belongs to the present sources."""
+        """Return whether the executed copy of a chapter is whole and belongs to the present sources."""
         out = executed_path(path, self.root)
-        key, reads = out.with_suffix(".key"), out.with_suffix(".reads.json")
-        if not (out.exists() and key.exists() and reads.exists()):
+        done = read_finished(out.with_suffix(".key"))
+        if done is None or done.damage(out.parent):
             return False
-        return key.read_text(encoding="utf-8") == self.key(path, json.loads(reads.read_text(encoding="utf-8")))
+        return done.key == self.key(path, json.loads(out.with_suffix(".reads.json").read_text(encoding="utf-8")))
+
+    def damaged(self) -> list[Path]:
+        """Return what finished runs left behind and is gone or changed since: the files, chapter by chapter."""
+        found = []
+        for path in self.chapters:
+            out = executed_path(path, self.root)
+            done = read_finished(out.with_suffix(".key"))
+            found += [out.parent / name for name in done.damage(out.parent)] if done else []
+        return found
 
     def stale(self) -> list[Path]:
         """Return the chapters that must be executed."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.chapters import ROOT, Sources, executed_path, say
+from tools.finished import note_finished
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -107,6 +108,8 @@ def execute_all(sources: Sources, *, jobs: int = 2) -> list[str]:
     """Execute each chapter whose key no longer holds, ``jobs`` at a time, and return the failures."""
     todo = sources.stale()
     say(f"chapters: {len(sources.chapters)}, to be executed: {len(todo)}")
+    for path in sources.damaged():
+        say(f"gone or changed since it was made, so its chapter is executed again: {path.relative_to(sources.root)}")
     failures = []
     for path, seconds, reads, problem in _results(todo, sources.root, min(jobs, len(todo))):
         say(f"{'FAILED  ' if problem else 'executed'} {path.stem} in {seconds:.1f} s")
@@ -141,12 +144,13 @@ def _execute_one(path: Path, root: Path) -> tuple[Path, float, list[str], str | 
 
 
 def _keep(path: Path, sources: Sources, reads: list[str]) -> None:
-    """Write the key of a chapter that ran to its end, after the list of what it looked for."""
+    """Write the list of what a chapter that ran to its end looked for, and then the note of its key and its files."""
     from acelib.lab.home import write_whole
 
     out = executed_path(path, sources.root)
-    for suffix, text in ((".reads.json", json.dumps(reads, indent=1) + "\n"), (".key", sources.key(path, reads))):
-        write_whole(out.with_suffix(suffix), lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    text = json.dumps(reads, indent=1) + "\n"
+    listed = write_whole(out.with_suffix(".reads.json"), lambda part: part.write_text(text, encoding="utf-8"))
+    note_finished(out.with_suffix(".key"), sources.key(path, reads), out.parent, [out, listed])
 
 
 def _check_parameters(path: Path, parameters: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tools import pages, stored
 from tools.chapters import ROOT, Sources, executed_path, find_chapters, say
 from tools.execute import execute_all
+from tools.finished import note_finished, read_finished
 
 
 def book(root: Path = ROOT, *, jobs: int = 2) -> int:
@@ -19,19 +20,27 @@ def book(root: Path = ROOT, *, jobs: int = 2) -> int:
     if failures:
         say("\n" + "\n\n".join(failures) + "\n\nThe pages were not rendered; mend the above and run it again.")
         return 1
-    stamp, index, key = root / "_build/html.key", root / "_build/html/index.html", pages.pages_key(sources)
-    state = "unchanged"
-    if not (index.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key):
-        stamp.unlink(missing_ok=True)
+    html, note, key = root / "_build/html", root / "_build/html.key", pages.pages_key(sources)
+    done, state = read_finished(note), "unchanged"
+    lost = done.damage(html) if done else []
+    if lost:
+        say(f"gone or changed in _build/html since it was rendered: {_some(lost)}; all pages are rendered again")
+    if done is None or done.key != key or lost:
+        note.unlink(missing_ok=True)
         try:
             pages.render({path.stem: executed_path(path, root) for path in sources.chapters}, root=root)
         except pages.RenderError as error:
             say(str(error))
             return 1
-        stamp.write_text(key, encoding="utf-8")
+        note_finished(note, key, html, (path for path in html.rglob("*") if path.is_file()))
         state = "rendered"
-    say(f"pages: {state}, {index.relative_to(root)} ({time.perf_counter() - start:.1f} s)")
+    say(f"pages: {state}, _build/html/index.html ({time.perf_counter() - start:.1f} s)")
     return 0
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:

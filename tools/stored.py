@@ -33,7 +33,7 @@ def refresh(root: Path = ROOT) -> int:
     sources = Sources(root)
     stale = [path.stem for path in sources.stale()]
     if stale:
-        say(f"not executed since their last change: {', '.join(stale)}; run `make book` first.")
+        say(f"not executed since their last change, or damaged: {', '.join(stale)}; run `make book` first.")
         return 1
     for path in sources.chapters:
         before = path.read_bytes()

@@ -115,6 +115,30 @@ def test_a_lost_copy_key_or_list_of_reads_is_made_again(counted, suffix):
     assert counted.run()[0] == ONE
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def edit(path):
+    path.write_bytes(path.read_bytes().replace(b"number", b"umbern").replace(b'"key": "', b'"key": "0'))
+
+
+@pytest.mark.parametrize("change", [cut, empty, edit])
+@pytest.mark.parametrize("suffix", [".ipynb", ".reads.json", ".key"])
+def test_a_damaged_copy_key_or_list_of_reads_is_named_and_made_again(counted, suffix, change, capsys):
+    counted.run()
+    change((counted.root / "_build/executed/01-one").with_suffix(suffix))
+    capsys.readouterr()
+    assert counted.run() == (ONE, [])
+    named = "gone or changed since it was made, so its chapter is executed again: _build/executed/01-one" + suffix
+    assert named in capsys.readouterr().out or (suffix, change) == (".key", edit), "another key: made again silently"
+    assert counted.run() == ([], []) and "gone" not in capsys.readouterr().out
+
+
 def test_a_failure_is_one_until_it_is_mended_and_the_other_chapters_go_on(counted):
     counted.failing.add("02-two")
     assert counted.run() == (BOTH, ["02-two: cell 3 raised"])

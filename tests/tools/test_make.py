@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,10 +78,45 @@ def rendered(counted, monkeypatch):
 
     def render(notebooks, *, root):
         calls.append(sorted(notebooks))
-        write(root / "_build/html/index.html", "made")
+        names = "index book/01-one book/02-two book/03-three book/index book/status".split()
+        for name in [*(f"{name}.html" for name in names), "_static/style.css"]:
+            write(root / "_build/html" / name, "made")
 
     monkeypatch.setattr(pages, "render", render)
     return counted, calls
+
+
+def remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:2])
+
+
+DAMAGES = {
+    "no page left": ("html/book", remove, "book/01-one.html, book/02-two.html, book/03-three.html and 2 more"),
+    "a page lost": ("html/book/02-two.html", remove, "book/02-two.html"),
+    "a page cut": ("html/book/02-two.html", cut, "book/02-two.html"),
+    "the style lost": ("html/_static", remove, "_static/style.css"),
+    "the entrance lost": ("html/index.html", remove, "index.html"),
+    "the key cut": ("html.key", cut, "html.key"),
+}
+
+
+@pytest.mark.parametrize("name, damage, said", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_pages_are_named_and_rendered_again(rendered, name, damage, said, capsys):
+    """Never "unchanged" over damage; a page that somebody put there beside them is left alone."""
+    book, calls = rendered
+    assert make.book(book.root, jobs=1) == 0
+    write(book.root / "_build/html/slides/01-one.html", "a deck")
+    damage(book.root / "_build" / name)
+    capsys.readouterr()
+    assert make.book(book.root, jobs=1) == 0 and len(calls) == 2
+    printed = capsys.readouterr().out
+    assert "pages: rendered" in printed
+    assert f"changed in _build/html since it was rendered: {said}; all pages are" in printed
+    assert make.book(book.root, jobs=1) == 0 and len(calls) == 2 and "pages: unchanged" in capsys.readouterr().out
 
 
 CHANGES = {

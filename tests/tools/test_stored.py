@@ -18,6 +18,17 @@ def test_only_current_chapters_are_stored(counted, capsys):
     assert (root / "book/01-one.ipynb").read_bytes() == before
 
 
+def test_an_edited_copy_is_not_stored(counted, capsys):
+    """A number that somebody typed into ``_build/executed`` never reaches ``book/``."""
+    counted.run()
+    copy = counted.root / "_build/executed/01-one.ipynb"
+    copy.write_text(copy.read_text().replace("number", "umbern"))
+    before = (counted.root / "book/01-one.ipynb").read_bytes()
+    assert stored.refresh(counted.root) == 1
+    assert "or damaged: 01-one; run `make book` first" in capsys.readouterr().out
+    assert (counted.root / "book/01-one.ipynb").read_bytes() == before
+
+
 def test_a_stored_notebook_is_the_same_however_it_was_run(tmp_path):
     """Two runs of the same cells, with other ids, timings, widget state and an injected cell, give the same bytes."""
 
