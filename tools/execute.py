@@ -14,6 +14,7 @@ from typing import Any
 
 from tools.chapters import ROOT, Sources, executed_path, say
 from tools.finished import note_finished
+from tools.lock import end_with_parent
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -126,7 +127,7 @@ def _results(todo: list[Path], root: Path, jobs: int) -> Iterator[tuple[Path, fl
         return
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=end_with_parent) as pool:
         for future in as_completed([pool.submit(_execute_one, path, root) for path in todo]):
             yield future.result()
 

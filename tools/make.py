@@ -11,6 +11,7 @@ from tools import pages, stored
 from tools.chapters import ROOT, Sources, executed_path, find_chapters, say
 from tools.execute import execute_all
 from tools.finished import note_finished, read_finished
+from tools.lock import alone
 
 
 def book(root: Path = ROOT, *, jobs: int = 2) -> int:
@@ -55,10 +56,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     commands.add_parser("full", help="execute at the full profile").add_argument("chapters", nargs="*")
     chosen = parser.parse_args(arguments)
     try:
-        if chosen.command == "book":
-            return book(root, jobs=chosen.jobs)
-        if chosen.command == "refresh":
-            return stored.refresh(root)
+        if chosen.command in ("book", "refresh"):
+            with alone(root / "_build/build.lock", "`make book` or `make refresh`"):
+                return book(root, jobs=chosen.jobs) if chosen.command == "book" else stored.refresh(root)
         if chosen.command == "full":
             return stored.full(chosen.chapters, root)
         notebooks = {path.stem: path for path in find_chapters(root)}

@@ -13,6 +13,7 @@ from typing import Any
 
 from tools.chapters import ROOT, TRANSIENT, Sources, executed_path, find_chapters, read_notebook, say
 from tools.execute import ChapterError, execute_notebook
+from tools.lock import BusyError, alone
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
@@ -60,10 +61,11 @@ def full(names: list[str] | None = None, root: Path = ROOT) -> int:
         raise ValueError(f"chapters must be some of {', '.join(paths)}, got {', '.join(unknown)}")
     failures = []
     for stem in names or paths:
-        start = time.perf_counter()
+        start, target = time.perf_counter(), root / "_build/full" / f"{stem}.ipynb"
         try:
-            out = execute_notebook(paths[stem], profile="full", out=root / "_build/full" / f"{stem}.ipynb")
-        except ChapterError as error:
+            with alone(target.with_suffix(".lock"), f"`make full` of {stem}"):
+                out = execute_notebook(paths[stem], profile="full", out=target)
+        except (ChapterError, BusyError) as error:
             failures.append(str(error))
             continue
         (root / "data/ledger").mkdir(parents=True, exist_ok=True)
