@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.chapters import ROOT, Sources, executed_path, say
+from tools.chapters import ROOT, Sources, executed_path, read_notebook, say
 from tools.finished import note_finished
 from tools.lock import end_with_parent
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+SECONDS = "ACELIB_CELL_SECONDS"  # the variable that changes how long one cell may take
+LIMITS = {"quick": 20 * 60, "full": 24 * 3600}  # far more than any cell needs: a limit for what would never end
 NOTES = "ACELIB_NOTE_READS"  # as in acelib.lab.home, which would load torch into this process
 
 
@@ -62,6 +64,8 @@ def execute_notebook(
 ) -> Path:
     """Execute one notebook in its own folder, on one thread (``full``: all threads), and return the path of the copy.
 
+    A cell may take 20 minutes, in a full run a day; ``ACELIB_CELL_SECONDS`` holds another number, 0 for no limit.
+
     Args:
         path: the notebook.
         parameters: values for its cell tagged ``parameters``.
@@ -70,8 +74,9 @@ def execute_notebook(
         root: the book's folder; default: the one this file belongs to.
 
     Raises:
-        ValueError: if the notebook lacks a parameter, before anything runs.
-        ChapterError: if a cell raises; the notebook up to there is kept as ``NAME.failed.ipynb`` beside ``out``.
+        ValueError: if the notebook lacks a parameter or the limit is no number, before anything runs.
+        ChapterError: if a cell raises or takes too long; the notebook up to there is kept as ``NAME.failed.ipynb``
+            beside ``out``.
     """
     import papermill
 
@@ -79,6 +84,7 @@ def execute_notebook(
     target = Path(out) if out is not None else executed_path(path, Path(root or ROOT))
     values = dict(parameters or {}) | ({} if profile == "quick" else {"profile": profile})
     _check_parameters(path, values)
+    limit = _limit(profile)
     target.parent.mkdir(parents=True, exist_ok=True)
     running, failed = (target.with_name(f"{target.stem}.{state}.ipynb") for state in ("running", "failed"))
     wanted = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # the kernel of this environment
@@ -94,12 +100,13 @@ def execute_notebook(
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
+                execution_timeout=limit,
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )
     except Exception as error:
         if running.exists():
             os.replace(running, failed)
-        raise ChapterError(_explain(path, error)) from error
+        raise ChapterError(_explain(path, error, failed, limit)) from error
     os.replace(running, target)
     failed.unlink(missing_ok=True)
     return target
@@ -166,9 +173,32 @@ def _check_parameters(path: Path, parameters: dict[str, Any]) -> None:
         )
 
 
-def _explain(path: Path, error: Exception) -> str:
-    if not hasattr(error, "ename"):
-        return f"{path.stem}: the kernel could not run it ({type(error).__name__}: {error})"
-    lines = COLOUR.sub("", "\n".join(error.traceback)).splitlines()
-    trace = "\n".join(f"    {line}" for line in lines[-25:])
-    return f"{path.stem}: cell {error.cell_index} raised {error.ename}: {error.evalue}\n{trace}"
+def _limit(profile: str) -> int | None:
+    """Return how many seconds a cell may take, None for any number."""
+    said = os.environ.get(SECONDS, "").strip() or str(LIMITS[profile])
+    if not (said.isascii() and said.isdigit()):
+        raise ValueError(
+            f"{SECONDS} must be a whole number of seconds, 0 for no limit, got {said!r}; correct it or unset it"
+        )
+    return int(said) or None
+
+
+def _explain(path: Path, error: Exception, failed: Path, limit: int | None) -> str:
+    if hasattr(error, "ename"):
+        lines = COLOUR.sub("", "\n".join(error.traceback)).splitlines()
+        trace = "\n".join(f"    {line}" for line in lines[-25:])
+        return f"{path.stem}: cell {error.cell_index} raised {error.ename}: {error.evalue}\n{trace}"
+    if type(error).__name__ == "CellTimeoutError":
+        index, source = _last_started(failed)
+        return (
+            f"{path.stem}: cell {index} (`{source}`) took more than {limit} s and was stopped; look whether it would "
+            f"ever end, or let {SECONDS} hold more seconds (0: no limit)"
+        )
+    return f"{path.stem}: the kernel could not run it ({type(error).__name__}: {error})"
+
+
+def _last_started(notebook: Path) -> tuple[int, str]:
+    """Return the number of the cell at which papermill was stopped, and its first line."""
+    cells = read_notebook(notebook).cells
+    index = max(i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time"))
+    return index, cells[index].source.strip().partition("\n")[0]

@@ -1,9 +1,10 @@
 """One notebook at a time, with real papermill and real kernels."""
 
 import os
+from pathlib import Path
 
 import pytest
-from tiny_book import texts, write_notebook
+from tiny_book import texts, write, write_notebook
 
 from acelib.lab import home
 from tools import execute
@@ -44,6 +45,48 @@ def test_a_failing_cell_is_named_and_its_notebook_kept_apart(root):
     write_notebook(path, "x = 1")
     execute.execute_notebook(path, root=root)
     assert [item.name for item in folder.iterdir()] == ["01-one.ipynb"]
+
+
+def test_a_cell_that_never_ends_is_stopped_and_named(root, monkeypatch):
+    """After one second here; what was executed before it is kept apart, and the copy of an earlier run stays."""
+    monkeypatch.setenv("ACELIB_CELL_SECONDS", "1")
+    path = root / "book/01-one.ipynb"
+    write_notebook(path, "print('before')", "endless = True\nwhile endless:\n    pass")
+    write(root / "_build/executed/01-one.ipynb", "an earlier run")
+    words = r"01-one: cell 4 \(`endless = True`\) took more than 1 s and was stopped; .* ACELIB_CELL_SECONDS hold more"
+    with pytest.raises(execute.ChapterError, match=words):
+        execute.execute_notebook(path, root=root)
+    folder = root / "_build/executed"
+    assert sorted(item.name for item in folder.iterdir()) == ["01-one.failed.ipynb", "01-one.ipynb"]
+    assert texts(folder / "01-one.failed.ipynb")[3] == "before\n"
+    assert (folder / "01-one.ipynb").read_text() == "an earlier run"
+
+
+LIMITS = [("quick", None, 1200), ("full", None, 86400), ("quick", "", 1200), ("full", "7", 7), ("quick", "0", None)]
+
+
+@pytest.mark.parametrize("profile, said, limit", LIMITS)
+def test_the_limit_of_a_cell(root, monkeypatch, profile, said, limit):
+    given = []
+
+    def papermill_run(source, target, **options):
+        given.append(options["execution_timeout"])
+        write_notebook(Path(target))
+
+    monkeypatch.setattr("papermill.execute_notebook", papermill_run)
+    monkeypatch.delenv("ACELIB_CELL_SECONDS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("ACELIB_CELL_SECONDS", said)
+    execute.execute_notebook(root / "book/01-one.ipynb", profile=profile, root=root)
+    assert given == [limit]
+
+
+@pytest.mark.parametrize("said", ["an hour", "-1", "1.5"])
+def test_a_limit_that_is_no_number_is_refused(root, monkeypatch, said):
+    monkeypatch.setenv("ACELIB_CELL_SECONDS", said)
+    with pytest.raises(ValueError, match=f"ACELIB_CELL_SECONDS must be a whole number of seconds, .* got '{said}'"):
+        execute.execute_notebook(root / "book/01-one.ipynb", root=root)
+    assert not (root / "_build").exists(), "refused before anything ran"
 
 
 def test_a_kernel_that_does_not_start_is_a_failure_too(root, monkeypatch):
