@@ -14,6 +14,7 @@ from typing import Any
 from tools.chapters import ROOT, TRANSIENT, Sources, executed_path, find_chapters, read_notebook, say
 from tools.execute import ChapterError, execute_notebook
 from tools.lock import BusyError, alone
+from tools.pictures import note_pictures
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
@@ -30,7 +31,10 @@ def store(path: Path, out: Path) -> None:
 
 
 def refresh(root: Path = ROOT) -> int:
-    """Store every executed chapter in ``book/``; return 0, or 1 and store none where one has not been executed yet."""
+    """Store every executed chapter in ``book/`` and note its pictures in ``data/pictures.json``; return 0.
+
+    Where a chapter has not been executed yet, or its copy is damaged, nothing is stored and 1 returned.
+    """
     sources = Sources(root)
     stale = [path.stem for path in sources.stale()]
     if stale:
@@ -40,6 +44,7 @@ def refresh(root: Path = ROOT) -> int:
         before = path.read_bytes()
         store(executed_path(path, root), path)
         say(f"{'unchanged' if path.read_bytes() == before else 'stored'} {path.relative_to(root)}")
+    say(f"noted the pictures: {note_pictures(root).relative_to(root)}")
     return 0
 
 

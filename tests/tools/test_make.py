@@ -38,7 +38,9 @@ def test_a_book_is_executed_rendered_left_alone_and_stored(root, capsys):
     assert stored.refresh(root) == 0
     assert "stored book/01-one.ipynb" in capsys.readouterr().out
     assert make.main(["refresh"], root) == 0
-    assert "unchanged book/01-one.ipynb" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "unchanged book/01-one.ipynb" in said and "noted the pictures: data/pictures.json" in said
+    assert json.loads((root / "data/pictures.json").read_text()) == {"02-two": {}, "01-one": {}}
     text = (root / "book/01-one.ipynb").read_text()
     assert text.endswith("}\n") and "papermill" not in text and "iopub" not in text and "seven quick 0" in text
     assert execute.execute_all(chapters.Sources(root)) == [], "storing outputs does not make a chapter stale"
