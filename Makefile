@@ -9,7 +9,7 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks clean
+.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks hashes clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,20 +73,35 @@ address: $(READY) ## change the repository's address everywhere: make address UR
 notebooks: $(READY) ## write the chapters for Jupyter and Colab into _build/notebooks (BRANCH=colab also commits them there)
 	@$(BIN)/python -m tools.notebooks $(if $(filter command,$(origin BRANCH)),--branch $(BRANCH))
 
+hashes: $(READY) ## write requirements-hashed.txt, with which `make book HASHES=1` installs
+	@$(BIN)/python -m tools.hashes
+
 clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis
 
 # The stamp keeps the text of what was installed and is written last: a failed install is tried again, a file that was
 # merely touched is not a reason to install anything. Quantus wants opencv-python, which needs a system's libGL; the
-# headless build goes over it and needs nothing.
-WANTED = cat constraints.txt pyproject.toml
-$(READY): constraints.txt pyproject.toml
+# headless build goes over it and needs nothing. With HASHES=1 pip takes only the files that requirements-hashed.txt
+# knows, in a new environment; that file says why torch is not in it.
+WANTED = cat constraints.txt pyproject.toml $(if $(HASHES),requirements-hashed.txt)
+PIP = $(BIN)/python -m pip install -q
+HASHED = $(PIP) --no-deps --require-hashes -r
+ifdef HASHES
+INSTALL = $(HASHED) requirements-hashed.txt && $(PIP) -c constraints.txt torch && \
+	$(PIP) --no-deps --no-build-isolation -e .
+HEADLESS = sed -n '/^opencv-python-headless==/,/[^\\]$$/p' requirements-hashed.txt > $(VENV)/headless.txt && \
+	$(HASHED) $(VENV)/headless.txt --force-reinstall
+else
+INSTALL = $(PIP) -c constraints.txt -e '.[book,test,metrics]'
+HEADLESS = $(PIP) --no-deps --force-reinstall -c constraints.txt opencv-python-headless
+endif
+$(READY): constraints.txt pyproject.toml $(if $(HASHES),requirements-hashed.txt)
 	@if [ -x $(BIN)/pip ] && $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
 	command -v $(PYTHON) >/dev/null || { \
 	  echo "$(PYTHON) was not found: install Python 3.11, or name one with \`make PYTHON=/path/to/python3.11 …\`."; exit 1; }; \
-	[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	[ -z "$(HASHES)" ] && [ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment: on Debian or Ubuntu run \`apt install python3.11-venv\`."; exit 1; }; \
 	echo "installing into $(VENV) (minutes the first time)"; \
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,test,metrics]' && \
-	$(BIN)/python -m pip install -q --no-deps --force-reinstall -c constraints.txt opencv-python-headless && \
+	$(INSTALL) && \
+	$(HEADLESS) && \
 	$(BIN)/python -m pip check && $(WANTED) > $@

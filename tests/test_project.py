@@ -87,13 +87,13 @@ def test_help_names_every_command():
     rules = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split())
     printed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True)
     assert set(re.findall(r"^  make (\w+) ", printed.stdout, re.MULTILINE)) == rules
-    assert {"book", "test", "refresh", "full", "bench", "lab", "lint", "address", "clean", "help"} <= rules
+    assert {"book", "test", "refresh", "full", "bench", "lab", "lint", "address", "hashes", "clean", "help"} <= rules
 
 
 @pytest.fixture
 def bare(tmp_path):
     """The frame's files alone, where no environment has been made."""
-    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "requirements-hashed.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     return tmp_path
 
@@ -148,6 +148,31 @@ def test_the_install_is_done_once_and_again_after_a_change_or_a_failure(pretende
     assert make(pretended, "book", python) == (0, ""), "touched is not changed"
     (pretended / "constraints.txt").write_text("torch==2.13.1\n")
     assert "installing" in make(pretended, "book", python)[1]
+
+
+def test_an_install_with_hashes_takes_known_files_into_a_new_environment(pretended):
+    """Every package by its hash, torch by its version, the package itself without an environment of its own."""
+    maker = pretended / "maker"
+    maker.write_text(PRETENCE)
+    maker.chmod(0o755)
+    assert make(pretended, "refresh", f"PYTHON={maker}", "HASHES=1")[0] == 0
+    install = "-m pip install -q --no-deps --require-hashes -r"
+    assert (pretended / "asked").read_text().splitlines() == [
+        "-m venv --clear .venv",
+        f"{install} requirements-hashed.txt",
+        "-m pip install -q -c constraints.txt torch",
+        "-m pip install -q --no-deps --no-build-isolation -e .",
+        f"{install} .venv/headless.txt --force-reinstall",
+        "-m pip check",
+        "-m tools.make refresh",
+        "-m tools.front",
+    ]
+    (name, digest) = (pretended / ".venv/headless.txt").read_text().splitlines()
+    assert name.startswith("opencv-python-headless==") and digest.startswith("    --hash=sha256:")
+    (pretended / "asked").unlink()
+    assert make(pretended, "refresh", f"PYTHON={maker}", "HASHES=1") == (0, "")
+    (pretended / "requirements-hashed.txt").write_text("opencv-python-headless==1\n")
+    assert "installing" in make(pretended, "refresh", f"PYTHON={maker}", "HASHES=1")[1], "other hashes, another install"
 
 
 def test_every_stage_of_the_tests_runs_and_any_failure_counts(pretended):
