@@ -26,7 +26,7 @@ LEFT_OUT = {
 }
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})\b")
-HEAD = """# The pins of constraints.txt with the SHA-256 of each file that pip may take for them; `make hashes` writes it.
+HEAD = """# The pins of constraints.txt with the SHA-256 of each file that pip may take; `make hashes` writes it.
 # `make book HASHES=1` installs with it; by hand: pip install --no-deps --require-hashes -r requirements-hashed.txt
 """
 
