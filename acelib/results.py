@@ -17,6 +17,7 @@ from torch import Tensor
 from ._checks import as_index
 from ._intervals import ends
 from ._names import chosen
+from ._optional import optional
 from ._saved import Result, check_entries, plain, reading, rebuilt, save_json
 from .expectation.result import Expectation
 from .regressors.base import Regressor
@@ -113,8 +114,7 @@ class CausalRegressors(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (feature, target): baseline, its error, range of the ACE, fit."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         rows = []
         for (feature, target), curve in self.curves.items():
             grid = curve.alphas if curve.family == "table" else np.linspace(curve.low, curve.high, 200)
@@ -247,8 +247,7 @@ class Attribution(Result):
 
         Its columns are row, feature, target, x (the value the feature has), value (its effect) and stderr.
         """
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         count, k = self.rows.shape
         targets = self.target if isinstance(self.target, tuple) else (self.target,) * count
         x = torch.full((count, k), torch.nan) if self.x is None else self.x.reshape(count, k)

@@ -155,7 +155,7 @@ def test_sequences_with_feedback_are_explained():
 
 def test_quantus_takes_it(case):
     """A metric of Quantus calls the adapter by itself, ACE saliency included."""
-    quantus = pytest.importorskip("quantus", reason="Quantus is not installed: pip install 'acelib[metrics]'")
+    quantus = pytest.importorskip("quantus", reason="Quantus is not installed: pip install quantus")
     generator = torch.Generator().manual_seed(1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
     X = torch.rand(60, 1, 4, 4, generator=generator)

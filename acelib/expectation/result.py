@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._intervals import ends, satterthwaite, wilson_ends
 from .._names import chosen
+from .._optional import optional
 from .._saved import Result, check_entries, plain, reading, rebuilt, same, save_json
 from .._waiting import waits
 from ..inputs.support import Later
@@ -299,8 +300,7 @@ class Expectation(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (value, output)."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         m, outputs = self.values.shape
         alphas = self.alphas if self.alphas.ndim == 1 else [tuple(a) for a in self.alphas.tolist()]
         repeat = [a for a in (alphas.tolist() if isinstance(alphas, Tensor) else alphas) for _ in range(outputs)]

@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from .._optional import optional
 from .drawing import size
 from .explorer import Control, Explorer, Option, View
 
@@ -17,13 +18,7 @@ def widgets_library() -> Any:
     Raises:
         ImportError: where it is not installed.
     """
-    try:
-        import ipywidgets
-    except ImportError as error:
-        raise ImportError(
-            "ipywidgets must be installed for controls that move, got none; pip install ipywidgets"
-        ) from error
-    return ipywidgets
+    return optional("ipywidgets", "a picture that is moved by hand")
 
 
 class Panel:

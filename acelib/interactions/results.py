@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from .._intervals import ends
+from .._optional import optional
 from .._saved import Result
 from ..expectation.result import Expectation
 
@@ -131,8 +132,7 @@ class RegionalEffects(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per candidate: best and judged share, standard error, p-value."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         return pd.DataFrame(
             {
                 "candidate": list(self.candidates),

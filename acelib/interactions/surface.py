@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._intervals import student
 from .._models import Model
+from .._optional import optional
 from .._saved import Result
 from ..expectation.estimate import interventional_expectation
 from ..expectation.result import Expectation
@@ -91,8 +92,7 @@ class EffectSurface(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (pair of values, output)."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         m_a, m_b, outputs = self.mean.shape
         a, b = self.values_a.cpu().numpy(), self.values_b.cpu().numpy()
         columns: dict[str, Any] = {

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._optional import optional
 from .._saved import Result, check_entries, reading, save_json
 from .error_bars import interval, student_interval
 from .tails import tails_said
@@ -133,8 +134,7 @@ class IntrinsicContributions(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per node: contribution, its error and 95 % interval, share."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         low, high = self.interval()
         columns = {
             "node": list(self.nodes),

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._models import Model, as_chunk
+from .._optional import optional
 from .._saved import Result, check_entries, compact, plain, reading, rebuilt, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
@@ -119,8 +120,7 @@ class SobolIndices(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (input, output): first and total index with standard errors."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         inputs, outputs = self.first.shape
         columns = {"input": [i for i in range(inputs) for _ in range(outputs)], "output": list(range(outputs)) * inputs}
         for name in ("first", "first_stderr", "total", "total_stderr"):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .._optional import optional
 from .._process import RandomNumbers
 
 
@@ -27,29 +28,24 @@ def spline_transform(adjacency: Tensor, hidden: tuple[int, ...], bins: int, gene
         ImportError: if zuko is not installed.
         ValueError: for fewer than two nodes.
     """
-    try:
-        from zuko.flows.autoregressive import MaskedAutoregressiveTransform
-        from zuko.flows.gaussianization import ElementWiseTransform
-        from zuko.transforms import MonotonicRQSTransform
-    except ImportError as error:
-        raise ImportError(
-            "FlowModel needs the package zuko, which is not installed; run: pip install zuko (or use LinearModel, or "
-            "StructuralModel with given mechanisms)"
-        ) from error
+    instead = "or use LinearModel, or StructuralModel with given mechanisms"
+    flows = optional("zuko.flows.autoregressive", "FlowModel", hint=instead)
+    singles = optional("zuko.flows.gaussianization", "FlowModel", hint=instead)
+    transforms = optional("zuko.transforms", "FlowModel", hint=instead)
     k = len(adjacency)
     if k == 1:
         raise ValueError("graph must have at least two nodes for a flow, got 1; give its noise to StructuralModel")
     with RandomNumbers(int(torch.randint(2**62, (), generator=generator))):  # zuko takes no generator
-        univariate = partial(MonotonicRQSTransform, slope=1e-3)
+        univariate = partial(transforms.MonotonicRQSTransform, slope=1e-3)
         shapes = [torch.Size([bins]), torch.Size([bins]), torch.Size([bins - 1])]
         if int(adjacency.sum()) == k:  # no arrow: a spline of each node alone, which has no network
-            alone = ElementWiseTransform(k, univariate=univariate, shapes=shapes)
+            alone = singles.ElementWiseTransform(k, univariate=univariate, shapes=shapes)
             for parameter in alone.parameters():
                 nn.init.zeros_(parameter)  # the identity; zuko draws wild splines
             return alone
-        return MaskedAutoregressiveTransform(
+        return flows.MaskedAutoregressiveTransform(
             k,
-            adjacency=adjacency,  # pyright: ignore[reportArgumentType]  # zuko asks for a BoolTensor, torch makes none
+            adjacency=adjacency,
             univariate=univariate,
             shapes=shapes,
             hidden_features=hidden,

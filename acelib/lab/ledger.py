@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from acelib._optional import optional
 from acelib._saved import write_whole
 from acelib.lab.claims import UNTESTED, Claim, judged, read_claims
 from acelib.lab.claims.cards import claim_html, claim_text, number_text
@@ -221,10 +222,12 @@ def save_ledger(notebook: Any, path: str | os.PathLike, *, profile: str) -> dict
 
 def _profile() -> str:
     """Return the profile of the notebook that runs, its parameter; ``quick`` outside of one."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    shell = _shell()
     return "quick" if shell is None else str(shell.user_ns.get("profile", "quick"))
+
+
+def _shell() -> Any:
+    return optional("IPython", "a record of the book").get_ipython()
 
 
 def _check_id(key: Any) -> None:
@@ -255,9 +258,7 @@ def _scalar(value: Any, what: str) -> bool | int | float | str:
 
 def _remember(kind: str, key: str, says: Any) -> None:
     """Refuse an id that means two things; running the same cell again is fine."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    shell = _shell()
     run = None if shell is None else shell.execution_count
     before = _seen.get((kind, key))
     if before is not None and before[0] != says:
@@ -271,10 +272,7 @@ def _remember(kind: str, key: str, says: Any) -> None:
 
 def publish(data: dict[str, Any], metadata: dict[str, Any]) -> None:
     """Display one output; outside IPython print its text."""
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is None:
+    if _shell() is None:
         print(data["text/plain"])
     else:
-        display(data, raw=True, metadata=metadata)
+        optional("IPython.display", "a record").display(data, raw=True, metadata=metadata)

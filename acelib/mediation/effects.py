@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._models import Model, as_models
+from .._optional import optional
 from .._saved import Result
 from ..expectation import Expectation, interventional_expectation
 from ..inputs.base import Feature, InputModel
@@ -65,8 +66,7 @@ class TotalAndDirect(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (curve, value, output)."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         parts = {name: getattr(self, name).to_frame() for name in ("total", "direct", "mediated")}
         return pd.concat([part.assign(curve=name) for name, part in parts.items()], ignore_index=True)
 

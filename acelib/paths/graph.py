@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .._checks import as_generator
 from .._devices import double
 from .._models import check_placement
+from .._optional import optional
 from .._saved import Result, check_entries, reading, save_json
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
@@ -112,8 +113,7 @@ class ExplanatoryGraph(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (layer, node), output side first."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         return pd.concat([layer.to_frame() for layer in self.layers], ignore_index=True)
 
     def save(self, path: str | os.PathLike) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .._optional import optional
 from .._saved import Result
 
 
@@ -94,8 +95,7 @@ class TreatmentEffects(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per node."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         role = {j: "necessary" for j in self.necessary} | {j: "noisy" for j in self.noisy}
         columns = {"layer": [self.name] * self.num_nodes, "node": list(range(self.num_nodes))}
         columns |= {"role": [role.get(j, "neutral") for j in range(self.num_nodes)]}

@@ -18,6 +18,7 @@ from torch import Tensor
 from .._entrance import admit, two_rows
 from .._intervals import FEW, MISSED, ends, rests_on
 from .._models import DIFFERENTIATED_CHUNK, as_chunk, check_mode, check_placement
+from .._optional import optional
 from .._process import plain_kernels
 from .._saved import Result
 from .._warnings import ApproximationWarning, warn_caller
@@ -121,8 +122,7 @@ class TimeLag(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per tolerance."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         return pd.DataFrame({n: getattr(self, n).numpy() for n in ("tolerance", "lag", "stderr", "censored")})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import re
 import sys
 from types import SimpleNamespace
@@ -107,15 +106,8 @@ def test_in_a_kernel_the_widget_is_offered_beside_the_player(monkeypatch):
 
 
 def test_without_ipywidgets_the_player_stays_and_says_what_is_missing(monkeypatch):
-    original = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name == "ipywidgets":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match="ipywidgets must be installed .* got none; pip install ipywidgets"):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    with pytest.raises(ImportError, match="moved by hand needs ipywidgets, .* run `pip install ipywidgets`"):
         _ = powers([]).widget
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object())))
     monkeypatch.delenv(PAGE, raising=False)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.inspection import permutation_importance
 from torch import Tensor, nn
 
 from acelib import AverageCausalEffect, InputDistribution
+from acelib._optional import optional
 from acelib.intrinsic.games import allocate, subset_masks
+
+_base = optional("sklearn.base", "permutation importance")
 
 METHODS: Mapping[str, str] = {
     "ace": "ACE",
@@ -88,21 +89,19 @@ def marginal_shapley(model: Callable[[Tensor], Tensor], x: Tensor, background: T
 
 def _path_gradients(model: nn.Module, X: Tensor) -> Tensor:
     """Return integrated gradients ``(n, k)`` from the mean row, by Captum."""
-    from captum.attr import IntegratedGradients
-
-    base = X.mean(0, keepdim=True)
-    return IntegratedGradients(model).attribute(X, baselines=base, n_steps=32).detach()
+    captum, base = optional("captum.attr", "integrated gradients"), X.mean(0, keepdim=True)
+    return captum.IntegratedGradients(model).attribute(X, baselines=base, n_steps=32).detach()
 
 
 def _permutation(model: nn.Module, X: Tensor, y: Tensor, repeats: int, seed: int) -> np.ndarray:
     """Return the mean rise ``(k,)`` of the squared error when a column is shuffled, at least 0."""
-    found = permutation_importance(
+    found = optional("sklearn.inspection", "permutation importance").permutation_importance(
         Wrapped(model), X.numpy(), y.numpy(), scoring="neg_mean_squared_error", n_repeats=repeats, random_state=seed
     )
     return np.maximum(found.importances_mean, 0.0)
 
 
-class Wrapped(RegressorMixin, BaseEstimator):
+class Wrapped(_base.RegressorMixin, _base.BaseEstimator):
     """A network in the form that scikit-learn expects."""
 
     def __init__(self, model: Callable[[Tensor], Tensor]):

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acelib._optional import optional
 from acelib.lab.datasets import registry
 from acelib.lab.datasets.dashlink import load_dashlink as load_dashlink  # re-exported
 from acelib.lab.datasets.registry import DataError
@@ -125,9 +126,7 @@ def load_iris(*, scaled: bool = True, device: torch.device | str | None = None) 
         >>> iris = load_iris()
         >>> assert iris.X.shape == (150, 4) and iris.X.max() == 1 and iris.unscale(iris.X).max() == 7.9
     """
-    from sklearn.datasets import load_iris as load
-
-    bunch = load()
+    bunch = optional("sklearn.datasets", "the Iris table").load_iris()
     unit = "" if scaled else " [cm]"  # scaled lengths run from 0 to 1 and are no centimetres
     names = tuple(name.replace(" (cm)", unit) for name in bunch.feature_names)
     return _table("iris", bunch, names, scaled).to(device)
@@ -147,9 +146,7 @@ def load_breast_cancer(*, scaled: bool = True, device: torch.device | str | None
         >>> from acelib.lab.datasets import load_breast_cancer
         >>> assert load_breast_cancer().X.shape == (569, 30)
     """
-    from sklearn.datasets import load_breast_cancer as load
-
-    bunch = load()
+    bunch = optional("sklearn.datasets", "the breast cancer table").load_breast_cancer()
     return _table("breast cancer", bunch, tuple(map(str, bunch.feature_names)), scaled).to(device)
 
 
@@ -166,9 +163,7 @@ def load_digits8(*, device: torch.device | str | None = None) -> Dataset:
         >>> from acelib.lab.datasets import load_digits8
         >>> assert load_digits8().flatten().X.shape == (1797, 64)
     """
-    from sklearn.datasets import load_digits as load
-
-    bunch = load()
+    bunch = optional("sklearn.datasets", "the set of small digits").load_digits()
     return Dataset(
         name="digits 8×8",
         X=torch.from_numpy(bunch.images.astype(np.float64)) / 16,

@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from acelib._optional import optional
 from acelib._saved import write_whole
 from acelib.lab import home
 
@@ -63,8 +64,7 @@ def cache_dir(cache: str | os.PathLike | None = None) -> Path:
     """Return the folder that downloads go to: ``cache`` if given, else the user's cache folder for ``acelib``."""
     if cache is not None:
         return Path(cache)
-    import pooch
-
+    pooch = optional("pooch", "a download")
     return Path(pooch.os_cache("acelib"))
 
 
@@ -152,8 +152,7 @@ def _problem(path: Path, known: dict) -> str | None:
 
 def _download(url: str, known: dict, target: Path) -> str | None:
     """Download one address to the target; return None, or as text why it failed with nothing kept."""
-    import pooch
-    import requests
+    pooch, requests = optional("pooch", "a download"), optional("requests", "a download")
 
     def checked(address: str, temporary: str, _pooch: object) -> None:
         pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=_BLOCK)(address, temporary, _pooch)

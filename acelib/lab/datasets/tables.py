@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from acelib._optional import optional
 from acelib.lab.home import data_file
 
 if TYPE_CHECKING:
@@ -47,6 +48,5 @@ def load_gapminder() -> pd.DataFrame:
 
 
 def _read(name: str) -> pd.DataFrame:
-    import pandas as pd
-
+    pd = optional("pandas", "a data frame")
     return pd.read_csv(data_file("tables", name))

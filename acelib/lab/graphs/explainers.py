@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acelib._optional import optional
+
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 PASSING = (nn.ReLU, nn.Dropout, nn.Identity)  # layers that excitation backprop passes unchanged
@@ -35,10 +37,10 @@ def ig_explainer(*, steps: int = 25) -> Explainer:
     """
 
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        from captum.attr import IntegratedGradients
-
         with _quiet():
-            return _one_channel(IntegratedGradients(model).attribute(inputs, target=targets, n_steps=steps), inputs)
+            return _one_channel(
+                _captum("IntegratedGradients")(model).attribute(inputs, target=targets, n_steps=steps), inputs
+            )
 
     return explain
 
@@ -57,13 +59,11 @@ def gradient_shap(background: Tensor, *, samples: int = 10, noise: float = 0.05,
     """
 
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        from captum.attr import GradientShap
-
         maps = []
         for x, target in zip(inputs.split(1), targets.split(1), strict=True):  # one by one: the same draws for each
             with _quiet(), fixed_randomness(seed):
                 options = dict(baselines=background.to(x), n_samples=samples, stdevs=noise)
-                maps.append(GradientShap(model).attribute(x, target=target, **options))
+                maps.append(_captum("GradientShap")(model).attribute(x, target=target, **options))
         return _one_channel(torch.cat(maps), inputs)
 
     return explain
@@ -86,10 +86,8 @@ def by_captum(name: str) -> Explainer:
         raise ValueError(f"name must be Saliency, InputXGradient, Deconvolution or GuidedBackprop, got {name!r}")
 
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        import captum.attr
-
         with _quiet():
-            return _one_channel(getattr(captum.attr, name)(model).attribute(inputs, target=targets), inputs)
+            return _one_channel(_captum(name)(model).attribute(inputs, target=targets), inputs)
 
     return explain
 
@@ -106,12 +104,10 @@ def occlusion(*, window: int = 8, stride: int = 4) -> Explainer:
     """
 
     def explain(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        from captum.attr import Occlusion
-
         channels = inputs.shape[1]
         options = dict(sliding_window_shapes=(channels, window, window), strides=(channels, stride, stride))
         with _quiet(), torch.no_grad():
-            maps = Occlusion(model).attribute(inputs, target=targets, perturbations_per_eval=32, **options)
+            maps = _captum("Occlusion")(model).attribute(inputs, target=targets, perturbations_per_eval=32, **options)
         return _one_channel(maps, inputs) / channels  # Captum writes the same effect on every channel
 
     return explain
@@ -309,6 +305,10 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Input Tensor")
         warnings.filterwarnings("ignore", message="Setting (forward, )?backward hooks")
         yield
+
+
+def _captum(name: str) -> Callable:
+    return getattr(optional("captum.attr", "this explainer"), name)
 
 
 def _one_channel(maps: Tensor, inputs: Tensor) -> Tensor:

@@ -23,11 +23,11 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from acelib._optional import optional
 from acelib.lab.graphs.explainers import Explainer, fixed_randomness
 from acelib.quantus import quantus_explain
 
 FILLINGS = {"mean": np.mean, "black": np.min, "white": np.max}  # what a segment of an image is filled with
-INSTALL = "install the metrics with `pip install 'acelib[metrics]'`, and opencv-python-headless where libGL is missing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,12 +230,8 @@ def _raised(explain: Explainer) -> Explainer:
 
 def _quantus() -> Any:
     """Return the package, imported with its output silenced."""
-    try:
-        with _silent():
-            import quantus
-    except ImportError as error:
-        raise ImportError(f"Quantus cannot be imported ({error}); {INSTALL}") from None
-    return quantus
+    with _silent():
+        return optional("quantus", "a metric", hint="where libGL is missing, install opencv-python-headless over it")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from acelib._optional import optional
 from acelib.lab import home
 from acelib.lab.gru.task import LENGTHS, SIGNAL, SPREAD, SequenceGRU
 from acelib.lab.training import load_shipped, save_weights
@@ -86,7 +87,7 @@ def train_by_recipe(
     """Train one network a seed by plain gradient descent on the squared error, one fresh sequence a step.
 
     The initial weights are uniform in [−1, 1], torch's own choice for one hidden unit. A step takes about a
-    microsecond where numba is installed (``pip install acelib[training]``), hundreds of them without.
+    microsecond where numba is installed (``pip install numba``), hundreds of them without.
 
     Args:
         seeds: one per network; a seed decides initial weights and sequences.
@@ -189,11 +190,7 @@ def _network(theta: Tensor) -> SequenceGRU:
 
 @cache
 def _compiled() -> Callable:
-    try:
-        from numba import njit
-    except ImportError as error:
-        raise ImportError("numba must be installed to train by the recipe: pip install 'acelib[training]'") from error
-    return njit(nogil=True)(_descend)
+    return optional("numba", "training by the recipe").njit(nogil=True)(_descend)
 
 
 def _descend(theta, rng, low, high, spread, signal, rate, goal, limit, block):

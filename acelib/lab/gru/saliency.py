@@ -10,6 +10,8 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
+from acelib._optional import optional
+
 PIECES, NODES, ROUNDS = 32, 16, 40  # of a path: pieces to start with, points in each, times that one may be halved
 
 
@@ -37,9 +39,7 @@ def integrated_gradients(model: Callable, x: Tensor, *, tolerance: float = 1e-4)
         >>> found = integrated_gradients(steep, x)
         >>> assert abs(found.sum().item() - 1) < 1e-3 and abs(found[0, 0] / found[0, 1] - 2) < 1e-6
     """
-    from captum.attr import IntegratedGradients
-
-    path, total = IntegratedGradients(model), torch.zeros_like(x)
+    path, total = optional("captum.attr", "integrated gradients").IntegratedGradients(model), torch.zeros_like(x)
     ends = torch.linspace(0, 1, PIECES + 1, dtype=x.dtype)
     rows = torch.arange(len(x)).repeat_interleave(PIECES)
     low, high = ends[:-1].repeat(len(x)), ends[1:].repeat(len(x))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from acelib import ApproximationWarning, InputDistribution, half_trace, interventional_expectation
+from acelib._optional import optional
 from acelib.lab.datasets import load_iris
 from acelib.lab.networks import Probabilities
 from acelib.lab.released.facts import Fact
@@ -79,10 +80,10 @@ def tree_cuts(Z: Tensor, y: Tensor, order: np.ndarray) -> tuple[float, float]:
         y: ``(150,)`` classes.
         order: the shuffled order; the last 30 are held out.
     """
-    from sklearn.tree import DecisionTreeClassifier
-
     rows = order[:-TEST_ROWS]
-    tree = DecisionTreeClassifier(criterion="entropy", max_leaf_nodes=3, random_state=0)
+    tree = optional("sklearn.tree", "the tree of the flowers").DecisionTreeClassifier(
+        criterion="entropy", max_leaf_nodes=3, random_state=0
+    )
     fitted = tree.fit(Z[rows].numpy(), np.eye(3)[y[rows].numpy()]).tree_
     inner = fitted.feature >= 0
     assert set(fitted.feature[inner]) == {PETALS["width"]}

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from acelib._optional import optional
 from acelib._saved import write_whole
 from acelib.lab.datasets.registry import DataError
 from acelib.lab.training.optimizers import FlatAdam, FlatDescent
+
+safetensors, _torch = optional("safetensors", "a file of weights"), optional("safetensors.torch", "a file of weights")
 
 _STATE, _WEIGHTS = "acelib training state 1", "acelib weights 1"
 
@@ -145,16 +146,16 @@ def _hash(settings: dict) -> str:
 def _write(path: Path, tensors: Mapping[str, Tensor], kind: str, metadata: dict) -> None:
     header = {"kind": kind, "json": json.dumps(metadata)}
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}  # views share memory
-    write_whole(path, lambda temporary: save_file(own, temporary, metadata=header))
+    write_whole(path, lambda temporary: _torch.save_file(own, temporary, metadata=header))
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict]:
     if not path.is_file():
         raise ValueError(f"path must be a safetensors file with {kind[:-2]}, got {path}, which is no file")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="pt") as file:
             header, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
+    except safetensors.SafetensorError as error:
         raise ValueError(
             f"path {path} must be a safetensors file, got no complete safetensors file ({error}); make it anew"
         ) from None

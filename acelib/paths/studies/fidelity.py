@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import as_generator
+from ..._optional import optional
 from ..._saved import Result
 from ..batching import Recording
 from ..graph import ExplanatoryGraph
@@ -70,8 +71,7 @@ class Fidelity(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (share, ranking)."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         rows = []
         for ranking in RANKINGS:
             for i, share in enumerate(self.shares.tolist()):

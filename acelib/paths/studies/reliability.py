@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._checks import as_generator
+from ..._optional import optional
 from ..._saved import Result
 from ..graph import descend
 from ..results import TreatmentEffects
@@ -79,8 +80,7 @@ class Reliability(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per layer."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         return pd.DataFrame(
             {
                 "layer": self.layers,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..._optional import optional
 from ..._saved import Result
 from ..graph import ExplanatoryGraph
 from .held_out import HeldOut, check_shares, held_out, wilson
@@ -64,8 +65,7 @@ class Repair(Result):
 
     def to_frame(self) -> Any:
         """Return a pandas data frame, one row per (share, way)."""
-        import pandas as pd
-
+        pd = optional("pandas", "a data frame")
         rows = []
         for way, values, spans in (
             ("mask", self.by_mask, self.by_mask_interval),
