@@ -45,6 +45,10 @@ PASSAGES = {
         "> The causal-attribution-book contributors. *Causal Attribution in Neural Networks: an executable book*.\n"
         "> <{url}>",
     ),
+    ("pyproject.toml", "links"): (
+        "# The links follow with the project's public address.",
+        '[project.urls]\nSource = "{url}"\nIssues = "{url}/issues"\nChangelog = "{url}/blob/main/CHANGELOG.md"',
+    ),
     ("CITATION.cff", "cite"): ("# repository-code: the public address follows", "repository-code: {url}"),
 }
 """Passages that need the address, by file and name: what stands there without one, and with one."""
@@ -149,7 +153,7 @@ def with_passages(text: str, name: str, url: str) -> str:
         url: the repository's address.
     """
     for (file, passage), wordings in PASSAGES.items():
-        form = "# {}" if file.endswith(".cff") else "<!-- {} -->"
+        form = "# {}" if file.endswith((".cff", ".toml", ".yml")) else "<!-- {} -->"
         marks = form.format(f"address: {passage}"), form.format(f"end of address: {passage}")
         if file == name and marks[0] in text:
             text = between(marks, wordings[is_public(url)].format(url=url).splitlines(), text, name)

@@ -7,6 +7,7 @@ already is never replaced, only judged by the lower bounds of ``pyproject.toml``
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -59,8 +60,7 @@ def lower_bounds(root: Path = ROOT) -> dict[str, str]:
         >>> assert lower_bounds()["torch"] == "2.5"
     """
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    needs = [*project["dependencies"], *extras["book"], *extras["metrics"]]
+    needs = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     return dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(needs), re.MULTILINE))
 
 

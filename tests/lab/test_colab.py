@@ -72,7 +72,8 @@ def test_a_failure_of_pip_is_one_sentence(session):
 def test_bounds_are_those_of_the_package():
     """Reference: pyproject.toml, read here by another way."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needs = [*project["dependencies"], *project["optional-dependencies"]["book"]]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *extras["frame"], *extras["flow"], *extras["lab"]]
     bounds = colab.lower_bounds()
     for name in (*colab.KEPT, "scikit-learn", "captum", "zuko"):
         assert f"{name}>={bounds[name]}" in needs
