@@ -1,5 +1,7 @@
 # Two commands matter: `make book` and `make test`. Each sets up everything it needs by itself.
-PYTHON ?= python3.11
+# The first Python that runs; a name may be there and lead nowhere. PYTHON=… takes another.
+PYTHON ?= $(or $(firstword $(foreach one,python3.11 python3.12 python3.13,$(shell $(one) -c 'print("$(one)")' \
+  2>/dev/null))),python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -9,7 +11,8 @@ FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks hashes clean
+.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks pages links
+.PHONY: hashes wheel floors newest colab package clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +58,7 @@ instructor: $(READY) ## write the chapters with solutions, ready for nbgrader, i
 	@$(BIN)/python -m tools.editions instructor
 
 lab: $(READY) ## open the chapters in JupyterLab
-	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install -q -c constraints.txt jupyterlab
-	@cd book && ../$(BIN)/jupyter-lab
+	@$(BIN)/python -m jupyterlab --notebook-dir=book
 
 lint: $(READY) ## check style and format of the code, and the types of the method
 	@$(CHECK) && $(FORMAT) && $(TYPES)
@@ -76,14 +78,35 @@ notebooks: $(READY) ## write the chapters for Jupyter and Colab into _build/note
 hashes: $(READY) ## write requirements-hashed.txt, with which `make book HASHES=1` installs
 	@$(BIN)/python -m tools.hashes
 
+pages: $(READY) ## render the stored chapters as they are into _build/stored/html
+	@$(BUILD) stored --to _build/stored
+
+links: pages ## ask every address outside that the pages lead to (needs a network)
+	@$(BIN)/python -m tools.links _build/stored/html
+
+wheel: ## test the method from the built wheel, with the pinned versions, where no source is in sight
+	@$(PYTHON) -m tools.environments wheel
+
+floors: ## the same with the lowest versions that the package allows, on Python 3.11
+	@$(PYTHON) -m tools.environments floors
+
+newest: ## the same with the newest versions of everything
+	@$(PYTHON) -m tools.environments newest
+
+colab: $(READY) ## run three chapters with the versions that Colab brings and compare their numbers
+	@$(BIN)/python -m tools.environments colab
+
+package: ## build the wheel and the source archive into _build/dist and check them
+	@$(PYTHON) -m tools.package
+
 clean: ## remove what the commands made, except the virtual environment
 	rm -rf _build .coverage .pytest_cache .ruff_cache .hypothesis
 
-# The stamp keeps the text of what was installed and is written last: a failed install is tried again, a file that was
-# merely touched is not a reason to install anything. Quantus wants opencv-python, which needs a system's libGL; the
-# headless build goes over it and needs nothing. With HASHES=1 pip takes only the files that requirements-hashed.txt
-# knows, in a new environment; that file says why torch is not in it.
-WANTED = cat constraints.txt pyproject.toml $(if $(HASHES),requirements-hashed.txt)
+# The stamp keeps the text of what was installed and is written last: a failed install is tried again; neither a file
+# that was merely touched nor the links that `make address` writes are a reason to install anything. Quantus wants
+# opencv-python, which needs a system's libGL; the headless build goes over it and needs nothing. With HASHES=1 pip takes
+# only the files that requirements-hashed.txt knows, in a new environment; that file says why torch is not in it.
+WANTED = sed '/^. address:/,/^. end of address:/d' constraints.txt pyproject.toml $(if $(HASHES),requirements-hashed.txt)
 PIP = $(BIN)/python -m pip install -q
 HASHED = $(PIP) --no-deps --require-hashes -r
 ifdef HASHES
@@ -98,9 +121,11 @@ endif
 $(READY): constraints.txt pyproject.toml $(if $(HASHES),requirements-hashed.txt)
 	@if [ -x $(BIN)/pip ] && $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
 	command -v $(PYTHON) >/dev/null || { \
-	  echo "$(PYTHON) was not found: install Python 3.11, or name one with \`make PYTHON=/path/to/python3.11 …\`."; exit 1; }; \
+	  echo "$(PYTHON) was not found: install Python 3.11, 3.12 or 3.13," \
+	    "or name one with \`make PYTHON=/path/to/python3.11 …\`."; exit 1; }; \
 	[ -z "$(HASHES)" ] && [ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
-	  echo "$(PYTHON) cannot make a virtual environment: on Debian or Ubuntu run \`apt install python3.11-venv\`."; exit 1; }; \
+	  echo "$(PYTHON) cannot make a virtual environment: on Debian or Ubuntu run \`apt install python3-venv\`," \
+	    "or the package of its version, such as python3.11-venv."; exit 1; }; \
 	echo "installing into $(VENV) (minutes the first time)"; \
 	$(INSTALL) && \
 	$(HEADLESS) && \
