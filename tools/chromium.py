@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +25,28 @@ FLAGS = (
 )
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DRIVER_FOLDER = "CHROMEWEBDRIVER"  # where hosted runners say that theirs lies
+
+
+def pair() -> tuple[str | None, str | None]:
+    """Return a browser and the driver, None for what is missing.
+
+    Where there are several browsers, it is the one of the driver's major version: a driver opens no other.
+    """
+    driver = shutil.which("chromedriver") or shutil.which("chromedriver", path=os.environ.get(DRIVER_FOLDER, ""))
+    found = [program for program in map(shutil.which, BROWSERS) if program]
+    if driver and len(found) > 1:
+        wanted = _major(driver)
+        found = [program for program in found if _major(program) == wanted] or found
+    return found[0] if found else None, driver
+
+
+def _major(program: str) -> str:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    return (re.findall(r"\b(\d+)\.\d+", said) or [""])[0]
+
+
 @contextlib.contextmanager
 def chromium(*, seconds: int = 600, files: bool = False, log: bool = False) -> Iterator[Any]:
     """Open the browser and give its driver; it is closed at the end.
@@ -34,8 +59,7 @@ def chromium(*, seconds: int = 600, files: bool = False, log: bool = False) -> I
     Raises:
         RuntimeError: if Chromium, its driver or selenium is missing.
     """
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
+    program, driver = pair()
     try:
         from selenium import webdriver
     except ImportError:

@@ -26,9 +26,10 @@ from tools.chapters import ROOT, say
 from tools.package import build_wheel
 from tools.venv import VERSIONS, find, make
 
-TOOLS = ("pytest", "pytest-randomly", "hypothesis")
-SOURCES = ("lab", "tools", "notebooks", "pages", "test_house.py", "test_project.py", "test_optional.py")
-"""Tests of the book and of the sources themselves; the rest of ``tests/`` is about the method."""
+TOOLS = ("pytest", "pytest-randomly", "hypothesis", "nbclient")
+SOURCES = ("lab", "tools", "notebooks", "pages", "benchmarks", "coverage")
+SOURCES += ("test_house.py", "test_project.py", "test_public.py", "test_optional.py", "test_explored_in_browser.py")
+"""Tests of the book, of the press and of the sources; the rest of ``tests/`` is about the method."""
 
 
 class Kind(NamedTuple):

@@ -6,10 +6,12 @@ where the project has one.
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tools.address import current, is_public
@@ -75,13 +77,29 @@ def build_wheel(folder: Path, python: Path | str = sys.executable, *, isolated: 
     return wheel
 
 
+def check_tag(tag: str, root: Path = ROOT) -> None:
+    """Raise a ValueError unless a tag, the package and the citation name one version."""
+    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    cited = re.findall(r"^version: (\S+)", (root / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    if tag != f"v{version}" or cited != [version]:
+        raise ValueError(
+            f"the tag must be v and the version of pyproject.toml and CITATION.cff, got {tag} for {version} and "
+            f"{', '.join(cited)}; correct them and tag again"
+        )
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Build source archive and wheel into ``_build/dist`` and check them; return 0, or 1 where something fails."""
     from tools.venv import find, make
 
-    place = root / "_build/package"
+    parser = argparse.ArgumentParser(prog="package", description="Build the wheel and the source archive.")
+    parser.add_argument("--python", help="the Python of the environment that builds")
+    parser.add_argument("--tag", help="refuse to build where this is not v and the version")
+    chosen, place = parser.parse_args(arguments), root / "_build/package"
     try:
-        base = [arguments[0]] if arguments else find()
+        if chosen.tag:
+            check_tag(chosen.tag, root)
+        base = [chosen.python] if chosen.python else find()
         python = make(root / "_build/environments/package", base)
         shutil.rmtree(root / "_build/dist", ignore_errors=True)
         steps = [
@@ -103,4 +121,4 @@ def _must(python: Path, words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

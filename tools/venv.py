@@ -50,13 +50,15 @@ def runs(command: Sequence[str], version: str) -> bool:
 
 
 def find(versions: Sequence[str] = VERSIONS) -> list[str]:
-    """Return the command of the first of these Pythons that is there: this one, ``python3.11``, or ``py -3.11``.
+    """Return the command of a Python of one of these versions: this one, ``python3.11``, ``py -3.11`` …
 
     Raises:
         ValueError: if there is none.
     """
+    if any(runs([sys.executable], version) for version in versions):
+        return [sys.executable]
     for version in versions:
-        for command in ([sys.executable], [f"python{version}"], ["py", f"-{version}"]):
+        for command in ([f"python{version}"], ["py", f"-{version}"]):
             if runs(command, version):
                 return command
     raise ValueError(f"Python {' or '.join(versions)} must be installed, got none; install one, or name it by --python")

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from acelib.explore import Control, Explorer, View, player
 from acelib.explore.drawing import Scene, size, small_png
 from acelib.explore.explorer import KEPT, PAGE, in_kernel
-from tools.execute import execute_notebook
 
 PNG = Scene(Figure(figsize=(0.2, 0.1))).png()
 
@@ -123,6 +122,7 @@ def test_a_scene_is_drawn_anew_for_each_artist():
 
 def test_what_is_stored_holds_no_widget(tmp_path):
     """A notebook executed as the chapters are: the player alone, and no state of widgets in its metadata."""
+    press = pytest.importorskip("tools.execute", reason="the press does not come with the package")
     source = """
 from acelib.explore import Control, Explorer, View
 from acelib.explore.drawing import Scene
@@ -134,6 +134,6 @@ Explorer("n", [numbers], lambda state, advance: View(Scene(Figure((1, 1))).png()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(notebook, tmp_path / "a.ipynb")
-    found = nbformat.read(execute_notebook(tmp_path / "a.ipynb", out=tmp_path / "b.ipynb"), as_version=4)
+    found = nbformat.read(press.execute_notebook(tmp_path / "a.ipynb", out=tmp_path / "b.ipynb"), as_version=4)
     (output,) = found.cells[-1].outputs
     assert set(output["data"]) == {"text/plain", "text/html"} and "widgets" not in found.metadata

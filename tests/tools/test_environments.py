@@ -20,7 +20,14 @@ def frame(tmp_path):
         '[project]\nname = "acelib"\ndependencies = ["torch>=2.5", "numpy>=2.0"]\n[project.optional-dependencies]\n'
         'frame = ["pandas>=2.2.2"]\nquantus = ["quantus>=0.6", "numpy<2.4"]\nlab = ["acelib[frame]", "captum>=0.9"]\n'
     )
-    names = ("torch==2.13.0", "pytest==9.2.0", "pytest-randomly==5.1.0", "hypothesis==6.1", "opencv-python-headless==5")
+    names = (
+        "torch==2.13.0",
+        "pytest==9.2.0",
+        "pytest-randomly==5.1.0",
+        "hypothesis==6.1",
+        "nbclient==0.11.0",
+        "opencv-python-headless==5",
+    )
     (tmp_path / "constraints.txt").write_text("# pins\n" + "\n".join(names))
     for name in ("tools", "tests/lab", "tests/jets"):
         (tmp_path / name).mkdir(parents=True)
@@ -29,7 +36,7 @@ def frame(tmp_path):
     return tmp_path
 
 
-TOOLS = ["pytest==9.2.0", "pytest-randomly==5.1.0", "hypothesis==6.1"]
+TOOLS = ["pytest==9.2.0", "pytest-randomly==5.1.0", "hypothesis==6.1", "nbclient==0.11.0"]
 
 
 def test_what_each_environment_asks_for(frame):
@@ -40,7 +47,13 @@ def test_what_each_environment_asks_for(frame):
     assert environments.requirements("wheel", (), frame) == [*wanted, "quantus>=0.6", "numpy<2.4", *TOOLS, *pins]
     lowest = ["torch==2.5", "numpy==2.0", "pandas==2.2.2", "captum==0.9", "quantus==0.6"]
     assert environments.requirements("floors", (), frame) == lowest + TOOLS
-    assert environments.requirements("newest", (), frame) == [*wanted, "pytest", "pytest-randomly", "hypothesis"]
+    assert environments.requirements("newest", (), frame) == [
+        *wanted,
+        "pytest",
+        "pytest-randomly",
+        "hypothesis",
+        "nbclient",
+    ]
     assert environments.requirements("colab", (), frame) == ["torch==2.11.0", "numpy==2.1.3"]
     other = environments.requirements("floors", ["torch==2.13.0"], frame)
     assert other == [*lowest[1:], *TOOLS, "torch==2.13.0"]

@@ -88,10 +88,22 @@ def test_the_archives_are_built_and_checked_where_nothing_else_is(tmp_path, monk
     monkeypatch.setattr(package.subprocess, "run", run)
     monkeypatch.setattr("tools.venv.make", lambda folder, base: folder / "bin/python")
     monkeypatch.setattr(package, "lay_out", lambda folder, root: folder)
-    assert package.main(["python3.11"], tmp_path) == 0
+    line = ["--python", "python3.11"]
+    assert package.main(line, tmp_path) == 0
     assert [words[1] for words in asked] == ["pip", "build", "twine"]
     assert asked[-1][2:] == ["check", "--strict", str(tmp_path / "_build/dist/acelib.whl")]
     refused += ["build"]
     asked.clear()
-    assert package.main(["python3.11"], tmp_path) == 1 and len(asked) == 2
+    assert package.main(line, tmp_path) == 1 and len(asked) == 2
     assert "build must succeed" in capsys.readouterr().err
+
+
+def test_a_tag_is_the_version_of_package_and_citation(tmp_path, capsys):
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\nversion: 1.2.0\n")
+    package.check_tag("v1.2.0", tmp_path)
+    package.check_tag(f"v{DECLARED['version']}")
+    assert package.main(["--tag", "v1.2.1"], tmp_path) == 1
+    assert "got v1.2.1 for 1.2.0 and 1.2.0; correct them" in capsys.readouterr().err
+    (tmp_path / "CITATION.cff").write_text("version: 1.1.0\n")
+    assert package.main(["--tag", "v1.2.0"], tmp_path) == 1

@@ -28,6 +28,10 @@ def test_the_first_version_that_is_there_is_taken(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {version}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    assert venv.find((".".join(map(str, sys.version_info[:2])), "3.13")) == [sys.executable]
+    assert venv.find(("3.13", ".".join(map(str, sys.version_info[:2])))) == [sys.executable], (
+        "what runs this comes first"
+    )
     monkeypatch.setattr(sys, "executable", "no-such-python")
     assert venv.find() == ["py", "-3.11"], "as Windows names it"
     assert venv.find(("3.13", "3.12")) == ["python3.13"]
