@@ -57,7 +57,7 @@ def answer(url: str, seconds: float = 20) -> str:
 
 
 def check(found: dict[str, list[str]], ask: Callable[[str], str] = answer, *, at_once: int = 8) -> int:
-    """Print the addresses that do not arrive and return how many are gone.
+    """Print the addresses that do not arrive and return how many are gone: all of them where not one answers.
 
     Args:
         found: what ``addresses`` returned.
@@ -70,6 +70,9 @@ def check(found: dict[str, list[str]], ask: Callable[[str], str] = answer, *, at
         if problem:
             say(f"{problem}  {url}  ({', '.join(found[url][:3])})")
     gone = sum(problem.startswith("gone") for problem in said.values())
+    if said and all(problem.startswith("no answer") for problem in said.values()):
+        say("not one address answered: is there a network?")
+        return len(said)
     say(f"{len(said)} addresses, {sum(map(bool, said.values()))} did not answer as they should, {gone} of them gone")
     return gone
 

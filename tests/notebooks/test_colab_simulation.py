@@ -1,9 +1,8 @@
 """Does "run all" on Colab give the book's numbers? Three chapters are run under Colab's versions, from a fresh clone.
 
-Needs a Python with those versions, named by ``ACELIB_COLAB``: torch 2.11, numpy 2.1.3, scipy 1.16.3, pandas 2.2.3,
-matplotlib 3.10.0, scikit-learn 1.6.1, IPython 7.34 and ipykernel 6.17.1 on Python 3.13. The set-up cell runs as it does
-there, with a stand-in for ``google.colab``, a folder in place of ``/content`` and a local repository in place of the
-address; it installs into that Python. The reference are the stored records and claims, within their tolerances.
+Needs a Python with those versions (``tools/colab.txt``), named by ``ACELIB_COLAB``: ``make colab`` makes one. The set-up
+cell runs as it does there, with a stand-in for ``google.colab``, a folder in place of ``/content`` and a local repository
+in place of the address; it installs into that Python. The reference are the stored records and claims, within their tolerances.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ def test_only_what_is_gone_fails(tmp_path, monkeypatch, capsys):
     assert (
         said == "refused: 403  https://b.org  (p.html)\n2 addresses, 1 did not answer as they should, 0 of them gone\n"
     )
+    assert links.check(found, lambda url: "no answer: no network") == 2, "nothing was checked"
+    assert links.check({}) == 0
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/p.html").write_text('<a href="https://a.org">a</a>')
     monkeypatch.setattr(links, "check", lambda found: int("https://a.org" in found))
