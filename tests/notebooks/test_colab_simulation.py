@@ -1,8 +1,9 @@
 """Does "run all" on Colab give the book's numbers? Three chapters are run under Colab's versions, from a fresh clone.
 
-Needs a Python with those versions (``tools/colab.txt``), named by ``ACELIB_COLAB``: ``make colab`` makes one. The set-up
-cell runs as it does there, with a stand-in for ``google.colab``, a folder in place of ``/content`` and a local repository
-in place of the address; it installs into that Python. The reference are the stored records and claims, within their tolerances.
+Needs a Python with those versions (``tools/colab.txt``), named by ``ACELIB_COLAB``; ``make colab`` makes one. The
+set-up cell runs as it does there, with a stand-in for ``google.colab``, a folder in place of ``/content`` and a local
+repository in place of the address; it installs into that Python. The reference are the stored records and claims, within
+their tolerances.
 """
 
 from __future__ import annotations
