@@ -2,8 +2,8 @@
 
 Needs a Python with those versions (``tools/colab.txt``), named by ``ACELIB_COLAB``; ``make colab`` makes one. The
 set-up cell runs as it does there, with a stand-in for ``google.colab``, a folder in place of ``/content`` and a local
-repository in place of the address; it installs into that Python. The reference are the stored records and claims, within
-their tolerances.
+repository in place of the address; it installs into that Python. The reference are the stored records and claims,
+within their tolerances.
 """
 
 from __future__ import annotations
