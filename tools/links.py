@@ -19,6 +19,7 @@ from tools.chapters import ROOT, say
 AGENT = "Mozilla/5.0 (compatible; link check of an executable book)"
 GONE = {400, 404, 410}
 HREF = re.compile(r"""<a\b[^>]*?\bhref=["'](https?://[^"'#]+)""")
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 IN_TEXT = re.compile(r"https?://[^\s<>()\[\]{}\"'`]+")
 
 
@@ -27,12 +28,13 @@ def addresses(folder: Path, texts: Iterable[Path] = ()) -> dict[str, list[str]]:
 
     Args:
         folder: the pages.
-        texts: files in Markdown.
+        texts: files in Markdown; what stands in code there is an example.
     """
     found: dict[str, list[str]] = {}
     sources = [(path, HREF) for path in sorted(folder.rglob("*.html"))] + [(path, IN_TEXT) for path in texts]
     for path, form in sources:
-        for url in form.findall(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        for url in form.findall(CODE.sub("", text) if form is IN_TEXT else text):
             names = found.setdefault(url.replace("&amp;", "&").rstrip(".,;:"), [])
             if path.name not in names:
                 names.append(path.name)

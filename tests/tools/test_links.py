@@ -15,12 +15,11 @@ def test_addresses_are_found_once_with_the_files_that_name_them(tmp_path):
     )
     (tmp_path / "b.html").write_text("<a href='https://a.org/1?x=1&amp;y=2'>a</a>")
     text = tmp_path / "README.md"
-    text.write_text("See <https://b.org/c>, or [d](https://d.org/e). `https://f.org`")
+    text.write_text("See <https://b.org/c>, or [d](https://d.org/e). `https://f.org`\n```\nhttps://g.org\n```\n")
     assert links.addresses(tmp_path, [text]) == {
         "https://a.org/1?x=1&y=2": ["a.html", "b.html"],
         "https://b.org/c": ["README.md"],
         "https://d.org/e": ["README.md"],
-        "https://f.org": ["README.md"],
     }
 
 
