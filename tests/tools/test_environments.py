@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from acelib.lab import colab
 from tools import environments
 from tools.chapters import ROOT
 
@@ -163,5 +164,5 @@ def test_pip_that_fails_is_one_sentence(tmp_path):
 def test_colabs_list_is_what_the_set_up_cell_counts_on():
     """Each line a pin, all that ``equip`` does not replace, and scikit-learn too old, which it does."""
     listed = dict(line.split("==") for line in environments.requirements("colab"))
-    assert {"torch", "numpy", "scipy", "pandas", "matplotlib"} <= set(listed)
+    assert set(colab.KEPT) <= set(listed)
     assert listed["scikit-learn"].startswith("1.6.")
