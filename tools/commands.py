@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "slides": (*BOOK, "-m tools.slides"),
     "address": ("-m tools.address WORDS",),
     "notebooks": ("-m tools.notebooks WORDS",),
+    "hashes": ("-m tools.hashes",),
     "pages": ("-m tools.make stored --to _build/stored",),
     "links": ("-m tools.make stored --to _build/stored", "-m tools.links _build/stored/html"),
     "colab": ("-m tools.environments colab WORDS",),
