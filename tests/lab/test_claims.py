@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import os
 
 import pytest
 from helpers import CLAIM
@@ -200,6 +201,18 @@ def test_judged_finds_the_last_full_run(tmp_path, full):
     (tmp_path / "01-a.json").write_text(json.dumps(saved))
     assert judged("t-x", tmp_path) == ("01-a", saved["claims"][0])
     assert judged("t-y", tmp_path) is None
+
+
+def test_an_edit_of_claims_or_of_a_full_run_is_read_again(tmp_path, full):
+    """Both are remembered while their file is as it was, also within one session of a notebook."""
+    file, run = tmp_path / "claims.toml", tmp_path / "01-a.json"
+    for second, said in enumerate(("First.", "Second.", "Third.")):
+        file.write_text(f"[t-x]\nstatement = '{said}'\nwhy = 'W.'\n")
+        run.write_text(json.dumps({"claims": [full | {"verdict": said}]}))
+        for path in (file, run):
+            os.utime(path, (second, second))
+        assert read_claims(file)["t-x"].statement == said
+        assert judged("t-x", tmp_path)[1]["verdict"] == said
 
 
 def test_the_file_of_claims_is_sound():
