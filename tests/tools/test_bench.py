@@ -1,5 +1,6 @@
 """The benchmark runner, with cases whose times are known because the clock is ours."""
 
+import gc
 import itertools
 import json
 from types import SimpleNamespace
@@ -45,6 +46,13 @@ def test_cases_take_turns_and_the_first_rounds_do_not_count():
     assert len(calls) == 30
     assert all(sorted(calls[i : i + 3]) == ["a", "b", "c"] for i in range(0, 30, 3))
     assert len({tuple(calls[i : i + 3]) for i in range(0, 30, 3)}) == 3  # nobody always comes first
+
+
+def test_garbage_is_collected_again_after_a_case_that_raises():
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        bench.measure({"bad": lambda: seen.append(gc.isenabled()) or 1 / 0}, rounds=9)
+    assert seen == [False] and gc.isenabled()
 
 
 def test_a_ratio_is_taken_inside_each_round():
