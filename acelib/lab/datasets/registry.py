@@ -3,7 +3,8 @@
 ``data/registry.json`` names every file with its addresses, size, checksum, source and licence. ``fetch`` looks for a
 file in the folder that ``ACELIB_DATA`` names, then in the cache, then at each address in turn, and hands out a path
 only after the checksum of the very file on disk was compared. A file is written under a temporary name and renamed
-when it is whole, so no half file is ever read. Nothing is downloaded before ``fetch`` is called.
+when it is whole, so no half file is ever read. Nothing is downloaded before ``fetch`` is called, and a download ends at
+the registered size.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from acelib._optional import optional
 from acelib._saved import write_whole
 from acelib.lab import home
+from acelib.lab.datasets.download import Refused, receive
 
 VARIABLE = "ACELIB_DATA"
 TIMEOUT = 30  # seconds without a byte before an address counts as dead
@@ -155,7 +157,7 @@ def _download(url: str, known: dict, target: Path) -> str | None:
     pooch, requests = optional("pooch", "a download"), optional("requests", "a download")
 
     def checked(address: str, temporary: str, _pooch: object) -> None:
-        pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=_BLOCK)(address, temporary, _pooch)
+        receive(address, temporary, size=known["bytes"], timeout=TIMEOUT)
         problem = _problem(Path(temporary), known)  # pooch compares too, but only says that the hash differs
         if problem is not None:
             raise ValueError(f"{problem}; removed")
@@ -164,12 +166,10 @@ def _download(url: str, known: dict, target: Path) -> str | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         pooch.retrieve(url, f"{algorithm}:{known[algorithm]}", target.name, target.parent, downloader=checked)
-    except ValueError as error:
+    except (ValueError, Refused) as error:
         return str(error)
     except requests.HTTPError as error:
         return f"the server answered {error.response.status_code}"
-    except requests.exceptions.ChunkedEncodingError:
-        return "truncated, the connection closed early; removed"
     except requests.Timeout:
         return f"no answer within {TIMEOUT} s"
     except requests.RequestException:
