@@ -10,6 +10,16 @@ CHECK = $(BIN)/ruff check .
 FORMAT = $(BIN)/ruff format --check .
 TYPES = $(BIN)/python -m basedpyright --pythonpath $(BIN)/python
 
+# What users give is text: make expands nothing in it, and recipes read it from the environment, so that no shell parses
+# it. A branch must be named on the command line: an environment may have a BRANCH for other reasons.
+override CHAPTERS := $(value CHAPTERS)
+override CASES := $(value CASES)
+override REPS := $(value REPS)
+override URL := $(value URL)
+override BRANCH := $(if $(filter command,$(origin BRANCH)),$(value BRANCH))
+override HASHES := $(if $(value HASHES),1)
+export CHAPTERS CASES REPS URL BRANCH
+
 .DEFAULT_GOAL := help
 .PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks pages links
 .PHONY: hashes wheel floors newest colab package clean
@@ -42,14 +52,14 @@ refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones
 	@$(BIN)/python -m tools.front
 
 full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …" for some)
-	@$(BUILD) full $(CHAPTERS)
+	@set -f; $(BUILD) full $$CHAPTERS
 	@$(BIN)/python -m tools.front
 
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 	@$(BIN)/python -m tools.bench
 
 coverage: $(READY) ## count how often 95 % intervals hold known truths (CASES="groups sobol" for some, REPS=100)
-	@$(BIN)/python -m tools.coverage $(CASES) $(if $(REPS),--reps $(REPS))
+	@set -f; $(BIN)/python -m tools.coverage $$CASES $${REPS:+--reps "$$REPS"}
 
 student: $(READY) ## write the chapters without solutions, ready for nbgrader, into _build/student
 	@$(BIN)/python -m tools.editions student
@@ -70,10 +80,10 @@ slides: book ## make a deck for each chapter in _build/html/slides
 	@$(BIN)/python -m tools.slides
 
 address: $(READY) ## change the repository's address everywhere: make address URL=https://github.com/you/name
-	@$(BIN)/python -m tools.address "$(URL)"
+	@$(BIN)/python -m tools.address "$$URL"
 
 notebooks: $(READY) ## write the chapters for Jupyter and Colab into _build/notebooks (BRANCH=colab also commits them there)
-	@$(BIN)/python -m tools.notebooks $(if $(filter command,$(origin BRANCH)),--branch $(BRANCH))
+	@$(BIN)/python -m tools.notebooks $${BRANCH:+--branch "$$BRANCH"}
 
 hashes: $(READY) ## write requirements-hashed.txt, with which `make book HASHES=1` installs
 	@$(BIN)/python -m tools.hashes

@@ -203,6 +203,52 @@ def test_an_install_with_hashes_takes_known_files_into_a_new_environment(pretend
     assert "installing" in make(pretended, "refresh", f"PYTHON={maker}", "HASHES=1")[1], "other hashes, another install"
 
 
+HOSTILE = [
+    "x; touch owned",
+    "`touch owned`",
+    "$(touch owned)",
+    "$(shell touch owned)",
+    '"; touch owned; "',
+    "' & touch owned '",
+]
+TAKEN = {
+    "full": ("CHAPTERS", "-m tools.make full {}"),
+    "coverage": ("CASES", "-m tools.coverage {}"),
+    "address": ("URL", "-m tools.address {}"),
+    "notebooks": ("BRANCH", "-m tools.notebooks --branch {}"),
+}
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "01-one  *"])
+@pytest.mark.parametrize("target", TAKEN)
+def test_what_users_give_is_text_and_no_command(pretended, target, text):
+    """It arrives as it is, in words where several may be given; neither make nor a shell runs or expands any of it."""
+    ready(pretended)
+    name, asked = TAKEN[target]
+    assert make(pretended, target, "PYTHON=sh", f"{name}={text}")[0] == 0
+    words = " ".join(text.split()) if target in ("full", "coverage") else text
+    assert (pretended / "asked").read_text().splitlines()[0] == asked.format(words)
+    assert not (pretended / "owned").exists()
+
+
+def test_repetitions_are_text_too_and_what_is_not_given_is_left_out(pretended, monkeypatch):
+    """A branch counts on the command line alone."""
+    ready(pretended)
+    monkeypatch.setenv("BRANCH", "main")
+    make(pretended, "coverage", "PYTHON=sh", "REPS=5; touch owned")
+    for target in ("coverage", "full", "notebooks"):
+        make(pretended, target, "PYTHON=sh")
+    asked = (pretended / "asked").read_text().splitlines()
+    assert asked[:3] == ["-m tools.coverage --reps 5; touch owned", "-m tools.coverage", "-m tools.make full"]
+    assert asked[-1] == "-m tools.notebooks" and not (pretended / "owned").exists()
+
+
+def ready(folder):
+    """Let an environment count as installed."""
+    wanted = (folder / "constraints.txt").read_bytes() + (folder / "pyproject.toml").read_bytes()
+    (folder / ".venv/.ready").write_bytes(wanted)
+
+
 def test_every_stage_of_the_tests_runs_and_any_failure_counts(pretended):
     """A failing stage does not hide the others, and the exit status tells."""
     status, said = make(pretended, "test", "PYTHON=sh")
