@@ -19,7 +19,7 @@ from tools.chapters import ROOT
 
 FILES = ("pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?![a-z]+:|#)([^)\s]+)\)")
-LINK = re.compile(r"((?<!!)\[[^\]]*\]\()(?![a-z]+:|#)([^)\s]+)\)")
+LINK = re.compile(r"(\[[^\]]*\]\()(?![a-z]+:|#)([^)\s]+)\)")
 
 
 def lay_out(folder: Path, root: Path = ROOT) -> Path:
