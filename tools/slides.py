@@ -60,8 +60,9 @@ def slides_of(page: Any, entries: Sequence[Mapping[str, Any]], words: Mapping[st
 
 
 def question(page: Any) -> str:
-    """Return the last question that the chapter's opening asks, "" where it asks none."""
-    said = " ".join(" ".join(paragraph.get_text().split()) for paragraph in _opening(page))
+    """Return the last question that the chapter's opening asks, besides that of its slider; "" where it asks none."""
+    paragraphs = (" ".join(paragraph.get_text().split()) for paragraph in _opening(page))
+    said = " ".join(text for text in paragraphs if not text.startswith("Try it first"))
     asked = [sentence for sentence in re.split(r"(?<=[.?!])[\s”]+", said) if sentence.endswith("?")]
     return asked[-1].lstrip("“") if asked else ""
 

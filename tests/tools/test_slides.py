@@ -13,6 +13,7 @@ from tools.chapters import ROOT, find_chapters
 
 PAGE = """<html><body><article><section id="t"><h1><span>1.</span> Title<a class="headerlink" href="#t">#</a></h1>
 <p>Story. Who did it? “And <em>why</em>?” she asks. A reason.</p>
+<p><strong>Try it first.</strong> Which one moves?</p>
 CLAIM
 <section id="a"><h2>A</h2><div class="math" id="equation-eq-a">\\[x\\]</div>
 <figure id="fig-a"><img alt="words" src="../_images/a.png"><figcaption>
