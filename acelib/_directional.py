@@ -100,13 +100,29 @@ def central_difference(model, x: torch.Tensor, v: torch.Tensor, step: float) -> 
 
 
 def full_hessian(model, point: torch.Tensor, chunk: int) -> torch.Tensor:
-    """Return ∇²f at one point ``(k,)``: ``(outputs, k, k)``, forward over reverse, else reverse over reverse."""
+    """Return ∇²f at one point ``(k,)``: ``(outputs, k, k)``, forward over reverse, else reverse over reverse.
+
+    Torch computes some operations wrongly in forward mode without an error, ``scatter_reduce`` with products among
+    them: the curvature along one direction is compared with double backward, which is right there.
+    """
     try:
-        return _forward_over_reverse(model, point, chunk)
+        hessian = _forward_over_reverse(model, point, chunk)
     except RuntimeError as error:
         if missing_operation(error) is None:
             raise
         return _reverse_over_reverse(model, point)
+    direction = torch.linspace(1, 2, len(point), dtype=point.dtype, device=point.device)
+    try:
+        right = double_backward(model, point[None], direction[None, None])[0, 0]
+    except (RuntimeError, NotImplementedError):
+        return hessian  # nothing to compare with
+    return _reverse_over_reverse(model, point) if differ((hessian @ direction) @ direction, right) else hessian
+
+
+def differ(found: torch.Tensor, right: torch.Tensor) -> bool:
+    """Return whether two curvatures differ by more than the rounding of either."""
+    eps = torch.finfo(right.dtype).eps
+    return bool(((found - right).abs() > eps**0.5 * right.abs().max() + eps).any())
 
 
 def _forward_over_reverse(model, point, chunk) -> torch.Tensor:

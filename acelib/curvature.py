@@ -21,6 +21,7 @@ from . import jets
 from ._directional import (
     UnsupportedOperation,
     central_difference,
+    differ,
     double_backward,
     full_hessian,
     jvp_grad,
@@ -32,6 +33,7 @@ from ._models import DIFFERENTIATED_CHUNK, Model, as_chunk, check_shape
 
 __all__ = ["ROUTES", "UnsupportedOperation", "half_trace"]
 
+DISAGREES = "an operation whose forward mode disagrees with its double backward"
 ROUTES = ("auto", "collapsed", "jvp_grad", "double_backward", "hessian", "central_difference")
 DEFAULT_EPSILON = {torch.float64: 1e-4, torch.float32: 1e-2}
 COMPARED_ROWS = 8  # points at which forward over reverse is compared with double backward
@@ -64,12 +66,13 @@ def half_trace(
       convolutional layer is paid once for all of them. Exact; by far the fastest.
     - ``"jvp_grad"``: forward mode over reverse mode, directions folded into the batch. R dual forward rows and
       R · ``outputs`` dual reverse rows. Exact; right for custom functions and other operations without a rule for jets.
+      Refused where torch's forward mode is wrong without an error, as a comparison on a few rows tells.
     - ``"double_backward"``: y(ε) = f(point + ε s_r) differentiated twice by reverse mode. R forward rows and
       2 R · ``outputs`` reverse rows, and it keeps the graph in memory. Exact; right for fused recurrent kernels and
       other operations without a forward-mode rule. cuDNN and oneDNN are off meanwhile: cuDNN's recurrent kernels have
       no second derivative.
-    - ``"hessian"``: the whole Hessian, forward over reverse (reverse over reverse where forward mode is missing),
-      point by point. k · ``outputs`` rows and k² · ``outputs`` numbers. Exact; an oracle for tests and small k.
+    - ``"hessian"``: the whole Hessian, forward over reverse (reverse over reverse where forward mode is missing or
+      wrong), point by point. k · ``outputs`` rows and k² · ``outputs`` numbers. Exact; an oracle for tests and small k.
     - ``"central_difference"``: the paper's approximation Σ_r λ_r [f(μ + ε e_r) + f(μ − ε e_r) − 2 f(μ)] / ε² with
       unit directions e_r = s_r / √λ_r. 2 R + 1 plain forward rows, no derivatives. Error about 1e-8 in float64; in
       float32 1e-3 at best, and often useless for long sums. Right for models that torch cannot differentiate.
@@ -134,6 +137,8 @@ def _evaluate(route, model, points, factor, held, chunk, step) -> Tensor:
     """Return ``(B, outputs)`` by one route, or raise UnsupportedOperation where an operation has no rule."""
     if route == "auto":
         return _first_that_works(model, points, factor, held, chunk, step)
+    if route == "jvp_grad" and _misled(model, points, factor, min(COMPARED_ROWS, chunk)):
+        raise UnsupportedOperation(DISAGREES, route, "try route='double_backward'")
     try:
         if route == "collapsed":
             return jets.collapsed(model, points, factor, held, chunk)
@@ -159,9 +164,6 @@ def _first_that_works(model, points, factor, held, chunk, step) -> Tensor:
     last: UnsupportedOperation | None = None
     for route in ("collapsed", "jvp_grad", "double_backward"):
         try:
-            if route == "jvp_grad" and _misled(model, points, factor):
-                names.append("an operation whose forward mode disagrees with its double backward")
-                continue
             return _evaluate(route, model, points, factor, held, chunk, step)
         except UnsupportedOperation as error:
             names.append(error.operation)
@@ -175,15 +177,15 @@ def _first_that_works(model, points, factor, held, chunk, step) -> Tensor:
     raise UnsupportedOperation(" and ".join(dict.fromkeys(names)), tried, remedy) from last
 
 
-def _misled(model, points, factor) -> bool:
+def _misled(model, points, factor, rows: int) -> bool:
     """Return whether forward over reverse differs from double backward, on a few rows along one direction.
 
     Torch computes some operations wrongly in forward mode without an error, ``scatter_reduce`` with products among
     them. Where one of the two cannot follow the model there is nothing to compare.
     """
-    few = points[:COMPARED_ROWS]
+    few = points[:rows]
     weights = torch.linspace(1, 2, factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    direction = (factor[:COMPARED_ROWS] if factor.ndim == 3 else factor) @ weights
+    direction = (factor[:rows] if factor.ndim == 3 else factor) @ weights
     direction = direction.expand(few.shape)
     try:
         with twice_differentiable(recurrent=True):
@@ -192,8 +194,7 @@ def _misled(model, points, factor) -> bool:
             found = jvp_grad(model, few, direction[:, None])
     except (RuntimeError, NotImplementedError):
         return False
-    slack = torch.finfo(right.dtype).eps ** 0.5 * right.abs().max()
-    return bool(((found - right).abs() > slack + torch.finfo(right.dtype).eps).any())
+    return differ(found, right)
 
 
 def _from_hessian(model, points, factor, held, chunk) -> Tensor:

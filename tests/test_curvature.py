@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from acelib.curvature import ROUTES, half_trace
+from acelib.curvature import ROUTES, UnsupportedOperation, half_trace
 
 F64 = torch.float64
 EXACT = ("auto", "collapsed", "jvp_grad", "double_backward", "hessian")
@@ -262,8 +262,9 @@ def test_why_forward_over_forward_is_not_a_route():
     close(half_trace(model, x, v.T, route="jvp_grad"), expected, 1e-8)
 
 
-def test_auto_does_not_trust_a_forward_mode_that_disagrees():
-    """Torch's forward mode of ``scatter_reduce`` with products is wrong without an error; auto sees that."""
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in ("collapsed", "central_difference")])
+def test_no_route_trusts_a_forward_mode_that_disagrees(route):
+    """Torch's forward mode of ``scatter_reduce`` with products is wrong without an error; each route sees that."""
     x, s = draw(B, 4, seed=1) + 3, draw(4, 2, seed=2)
 
     def product(z):
@@ -271,7 +272,11 @@ def test_auto_does_not_trust_a_forward_mode_that_disagrees():
         return torch.ones(len(z), 1, dtype=z.dtype).scatter_reduce(1, into, z, "prod")
 
     right = half_trace(lambda z: z.prod(1, keepdim=True), x, s)
-    assert torch.allclose(half_trace(product, x, s), right, rtol=1e-10)
+    if route == "jvp_grad":
+        with pytest.raises(UnsupportedOperation, match="forward mode disagrees.*double_backward"):
+            half_trace(product, x, s, route=route)
+    else:
+        assert torch.allclose(half_trace(product, x, s, route=route), right, rtol=1e-10)
 
 
 # ---------------------------------------------------------------- pinning, chunks, edges
