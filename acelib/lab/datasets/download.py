@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from acelib._optional import optional
+
 SLOWEST = 5_000  # bytes a second, on average since the start
 _BLOCK = 1 << 16
 
@@ -33,8 +35,7 @@ def receive(url: str, path: str | os.PathLike, *, size: int, timeout: float) -> 
         Refused: if too much, too little or nothing more comes, or it comes too slowly.
         requests.RequestException: if there is no answer, or it is an error.
     """
-    import requests
-
+    requests = optional("requests", "a download")
     started, count = time.monotonic(), 0
     with requests.get(url, stream=True, timeout=timeout) as answer, open(path, "wb") as file:
         answer.raise_for_status()
@@ -49,15 +50,14 @@ def receive(url: str, path: str | os.PathLike, *, size: int, timeout: float) -> 
 
 def _blocks(answer: Any, timeout: float) -> Iterator[bytes]:
     """Yield what has arrived, as it arrives: a whole block would wait for ever where bytes only drip."""
-    import urllib3
-
+    broken = optional("urllib3", "a download").exceptions
     arrived = getattr(answer.raw, "read1", None)  # urllib3 2
     try:
         while block := arrived(_BLOCK, True) if arrived else answer.raw.read(1 << 10, True):
             yield block
-    except urllib3.exceptions.ReadTimeoutError:
+    except broken.ReadTimeoutError:
         raise Refused(f"no byte for {timeout:g} s; stopped and removed") from None
-    except urllib3.exceptions.ProtocolError:
+    except broken.ProtocolError:
         raise Refused("truncated, the connection closed early; removed") from None
-    except urllib3.exceptions.HTTPError as error:
+    except broken.HTTPError as error:
         raise Refused(f"it broke ({type(error).__name__}); removed") from None
