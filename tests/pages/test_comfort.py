@@ -57,7 +57,9 @@ return [...kinds].map(([name, e]) => { e.focus({preventScroll: true});
   const style = getComputedStyle(e);
   return [name, document.activeElement === e, style.outlineStyle, parseFloat(style.outlineWidth)] });
 """
+# The theme looks for what scrolls a moment after the last change of the width; on a busy machine that may be too soon.
 REACHED = """
+window.dispatchEvent(new Event('resize'));
 return [...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth || e.tabIndex === 0);
 """
 # Pictures whose proportions on the page are not those of their file.
