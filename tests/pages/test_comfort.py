@@ -72,9 +72,10 @@ LONG = """
 return [...document.querySelectorAll('article mjx-container:not([display=true])')].filter(e => !e.closest('table') &&
   e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent.slice(0, 60));
 """
-# Words in tables that run over two lines; a word may break after a hyphen or a slash.
+# Words in tables that run over two lines; a word may break after a hyphen or a slash, and a name of the index anywhere.
 BROKEN = """
 return [...document.querySelectorAll('article td, article th')].flatMap(cell => {
+  if (cell.closest('.indextable') || cell.clientHeight < 2 * parseFloat(getComputedStyle(cell).lineHeight)) return [];
   const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [], range = document.createRange();
   for (let text; text = texts.nextNode();) {
     if (text.parentElement.closest('mjx-container')) continue;
