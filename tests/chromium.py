@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
+from serving import Quiet, serving
 
 from tools.chromium import chromium
 
@@ -43,15 +43,11 @@ def browser():
 def address(site):
     """Where this machine serves the pages; a canvas may not read pictures of file:// pages."""
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
+    class Pages(Quiet, SimpleHTTPRequestHandler):
+        pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(functools.partial(Pages, directory=str(site))) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture

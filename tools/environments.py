@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.chapters import ROOT, say
+from tools.hashes import pins
 from tools.package import build_wheel
 from tools.venv import VERSIONS, find, make
 
@@ -79,11 +80,6 @@ def lowest(wanted: Sequence[str]) -> list[str]:
         ['numpy==2.0', 'jupyter-book==1.0.4']
     """
     return [re.sub(r">=([\d.]+).*", r"==\1", need) for need in wanted if ">=" in need]
-
-
-def pins(root: Path = ROOT) -> dict[str, str]:
-    """Return the pinned version of each package of ``constraints.txt``, by name."""
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def requirements(kind: str, instead: Sequence[str] = (), root: Path = ROOT) -> list[str]:

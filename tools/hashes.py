@@ -54,9 +54,14 @@ def normal(name: str) -> str:
 
 
 def pins(root: Path = ROOT) -> dict[str, str]:
-    """Return the versions of ``constraints.txt`` by package, without those that have no hash."""
+    """Return the versions of ``constraints.txt`` by package."""
     found = PIN.findall((root / "constraints.txt").read_text(encoding="utf-8"))
-    return {normal(name): version for name, version in found if normal(name) not in LEFT_OUT}
+    return {normal(name): version for name, version in found}
+
+
+def hashable(root: Path = ROOT) -> dict[str, str]:
+    """Return the pins without those that have no hash."""
+    return {name: version for name, version in pins(root).items() if name not in LEFT_OUT}
 
 
 def read_hashed(path: Path) -> Hashed:
@@ -134,7 +139,7 @@ def main(root: Path = ROOT) -> int:
     """Write the file for the pins at hand; return 0, or 1 where pip or the index has no answer."""
     from acelib.lab.home import write_whole
 
-    wanted, path = pins(root), root / FILE
+    wanted, path = hashable(root), root / FILE
     try:
         content = merged(wanted, read_hashed(path), found_hashes(ask_pip(wanted)), this_platform())
     except ValueError as error:

@@ -6,6 +6,7 @@ import json
 import threading
 
 import pytest
+from serving import Quiet, serving
 
 from acelib.lab.datasets import download, registry
 
@@ -13,7 +14,7 @@ SIZE = 10_000
 GOOD = bytes(range(250)) * 40
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     """Answers without a length, as servers may; ``/long`` would go on for ever."""
 
     def do_GET(self):
@@ -48,25 +49,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.over.wait(20)
 
     def _drip(self):
-        while not self.server.over.wait(0.02):
+        for _ in range(250):  # 5 s: who does not refuse it fails, and does not wait for ever
+            if self.server.over.wait(0.02):
+                return
             self.wfile.write(b"x")
             self.wfile.flush()
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as httpd:
-        httpd.over, httpd.gone, httpd.sent = threading.Event(), threading.Event(), 0
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serving(_Handler, over=threading.Event(), gone=threading.Event(), sent=0) as httpd:
         yield httpd
         httpd.over.set()
-        httpd.shutdown()
-        thread.join(5)
 
 
 @pytest.fixture

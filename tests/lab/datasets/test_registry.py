@@ -7,10 +7,10 @@ import json
 import os
 import socket
 import tarfile
-import threading
 from pathlib import Path
 
 import pytest
+from serving import Quiet, serving
 
 from acelib.lab import home
 from acelib.lab.datasets import registry
@@ -32,7 +32,7 @@ def _archive() -> bytes:
 ARCHIVE = _archive()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
         bodies = {"/good": GOOD, "/corrupt": GOOD[:-1] + b"!", "/truncated": GOOD[:100], "/short": GOOD[:100]}
@@ -45,21 +45,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch):
     """The address of a server that answers only on the loopback interface."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as httpd:
-        httpd.asked = []
-        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-        thread.start()
+    with serving(_Handler, asked=[]) as httpd:
         yield httpd
-        httpd.shutdown()
-        thread.join(5)
 
 
 @pytest.fixture
