@@ -13,9 +13,11 @@ import os
 import sys
 import sysconfig
 import types
+import uuid
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,21 @@ def fingerprint(*sources: Any, outputs: Callable[[], Tensor] | None = None) -> S
     return state
 
 
+def stable(*sources: Any, outputs: Callable[[], Tensor] | None = None) -> str:
+    """Return one digest of all that decides what the sources compute, the same in every process.
+
+    As ``fingerprint``, but tensors are read whole, and of the objects of a data class only the fields, not what they
+    keep beside them. What has no content that can be read makes a digest that never comes again.
+
+    Example:
+        >>> assert stable(nn.ReLU(), 3) == stable(nn.ReLU(), 3) != stable(nn.ReLU(), 4)
+    """
+    state = _Walk(lasting=True).over(sources)
+    if outputs is not None:
+        state["outputs"] = _content(outputs())
+    return hashlib.sha256(repr(list(state.items())).encode()).hexdigest()
+
+
 def changed(before: State, after: State) -> set[str]:
     """Return the places whose content differs between two fingerprints."""
     return {place for place in before.keys() | after.keys() if before.get(place) != after.get(place)}
@@ -66,7 +83,8 @@ def changed(before: State, after: State) -> set[str]:
 class _Walk:
     """One pass over all that can be reached; what is met again is named by the place where it was met first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = False) -> None:
+        self.lasting = lasting  # whether the digests must be the same in another process
         self.state: State = {}
         self.seen: dict[int, str] = {}
         self.held: list[Any] = []  # keeps temporary objects alive, so that no number of an object is used twice
@@ -77,7 +95,7 @@ class _Walk:
             self.state[f"{number}:"] = self.digest(str(number), source, 0)
         while self.queue and len(self.seen) < MOST_OBJECTS:
             place, one, depth = self.queue.popleft()
-            for name, part in _parts(one):
+            for name, part in _fields(one) if self.lasting and _plain_data(one) else _parts(one):
                 self.state[f"{place}.{name}"] = self.digest(f"{place}.{name}", part, depth)
         return self.state
 
@@ -90,11 +108,12 @@ class _Walk:
         if id(value) in self.seen:
             return f"as {self.seen[id(value)]}"
         if depth > DEEPEST:
-            return type(value).__qualname__, id(value)
+            return self._lasting((type(value).__qualname__, id(value)))
         self.seen[id(value)] = place
         self.held.append(value)
         if isinstance(value, Tensor | np.ndarray):
-            return _content(value, None if isinstance(value, nn.Parameter) else MOST_BYTES)
+            whole = self.lasting or isinstance(value, nn.Parameter)
+            return self._lasting(_content(value, None if whole else MOST_BYTES))
         if isinstance(value, _CONTAINERS):
             items = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
             if isinstance(value, set | frozenset):
@@ -103,7 +122,13 @@ class _Walk:
         if isinstance(value, nn.Module):
             self._weights(place, value)
         self.queue.append((place, value, depth + 1))
-        return _kind(value)
+        return self._lasting(_kind(value))
+
+    def _lasting(self, digest: Any) -> Any:
+        """Return a digest; where an object's number stands for its content, one that no other process comes to."""
+        if self.lasting and isinstance(digest, tuple) and len(digest) == 2 and isinstance(digest[1], int):
+            return digest[0], uuid.uuid4().hex
+        return digest
 
     def _weights(self, place: str, module: nn.Module) -> None:
         """Note parameters and buffers at once and whole, whatever else is left out for its number or size."""
@@ -137,6 +162,18 @@ def _parts(one: Any) -> Iterator[tuple[str, Any]]:
                 yield f"<{cls.__qualname__}>", cls
 
 
+def _fields(one: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a data class's object, and the class itself where it is not of an installed package."""
+    yield from ((f.name, getattr(one, f.name)) for f in fields(one))
+    if not _installed(sys.modules.get(type(one).__module__)):
+        yield f"<{type(one).__qualname__}>", type(one)
+
+
+def _plain_data(one: Any) -> bool:
+    """Return whether an object is that of a data class, whose fields are all that it is made of."""
+    return is_dataclass(one) and not isinstance(one, type | nn.Module)
+
+
 def _slots(cls: type) -> Iterable[str]:
     slots = vars(cls).get("__slots__", ())
     return [slots] if isinstance(slots, str) else [n for n in slots if n not in ("__dict__", "__weakref__")]
@@ -160,8 +197,13 @@ def _read_by(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _code(code: types.CodeType) -> bytes:
-    constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    constants = [_code(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts]
     return hashlib.sha1(repr((code.co_code, code.co_names, constants)).encode()).digest()
+
+
+def _constant(value: Any) -> str:
+    """Return a constant as text; a set of texts has another order in every process."""
+    return f"set {sorted(map(repr, value))}" if isinstance(value, frozenset) else repr(value)
 
 
 def _names(code: types.CodeType) -> list[str]:

@@ -7,7 +7,9 @@ the value each of its coordinates has (Sec. 5.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -21,27 +23,25 @@ from ._fingerprint import Kept, State, fingerprint
 from ._models import Model
 from ._names import each_target, is_one, positions
 from ._off_support import off_domain, warn_off
-from ._warnings import ApproximationWarning, warn_caller
-from .expectation.estimate import DEFAULT_BUDGET, DIFFERENTIATED, MIN_ROWS, check_method, expectation_of
+from ._pool import check_executor
+from .expectation.estimate import DEFAULT_BUDGET, DIFFERENTIATED, MIN_ROWS, check_method
 from .expectation.networks import Networks, admitted
 from .expectation.reliability import Doubts, told
 from .expectation.result import Expectation
+from .expectation.shared_out import expectations
 from .inputs.base import Feature, InputModel, check_input_model
 from .inputs.domain import Domain, FiniteSet, Interval
 from .inputs.reading import as_inputs, columns_of
 from .regressors.base import Regressor
 from .regressors.families import CausalRegressor, CausalTable, SplineRegressor
 from .regressors.judged_support import judged, off_at
+from .regressors.misses import values_to_check, warn_of_misses
 from .regressors.sampled_domain import drift_of, effects_of, grouped, over_sample, warn_drift
 from .regressors.seeds import with_sources
-from .regressors.values import CHEBYSHEV_VALUES, checked_values, quadrature, refined, rounds
+from .regressors.values import CHEBYSHEV_VALUES, quadrature, refined, rounds
 from .results import Attribution, CausalRegressors
 
 MAX_ORDER = 15
-CHECKED_VALUES = 32  # direct evaluations that cached regressors are compared with
-CHECK_LIMIT = 0.05  # of the range of the feature's own curve
-CHECK_FLOOR = 0.005  # of the range of the target's largest curve: less is of no account
-ROUNDING = 64  # units of the outputs' last place within which a curve counts as flat
 CURVE_FAMILIES = {"polynomial": CausalRegressor, "spline": SplineRegressor}  # a finite domain takes a table
 
 
@@ -61,6 +61,8 @@ class AverageCausalEffect:
         groups: labels of dependent rows.
         target_names: names of the outputs; default "0", "1", ...
         link: what is explained of the outputs, such as "softmax"; see ``interventional_expectation``.
+        executor: does the work in parts, features and blocks of rows side by side; see ``interventional_expectation``.
+        parts: a folder in which finished parts are kept.
 
     A feature is a name or an index; of ``FeedbackSequences`` it is also a pair (step, channel), of ``LatentPrior`` a
     latent such as "z0" or "c8".
@@ -97,12 +99,15 @@ class AverageCausalEffect:
         groups: Any = None,
         target_names: Sequence[str] | None = None,
         link: Any = None,
+        executor: Executor | None = None,
+        parts: str | os.PathLike | None = None,
     ) -> None:
         check_input_model(inputs)
         check_method(method, budget)
         rows = None if rows is None else as_count(rows, "rows", "the most rows of each average", minimum=2)
         self.options: dict[str, Any] = dict(method=method, budget=budget, rows=rows)
         self.options |= dict(chunk_size=chunk_size, seed=seed, groups=groups)
+        self._workers: dict[str, Any] = dict(executor=check_executor(executor), parts=parts)
         self._entrance: dict[str, Any] = dict(derivatives=method in DIFFERENTIATED, link=link)
         networks = admitted(model, inputs, **self._entrance)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
@@ -117,7 +122,8 @@ class AverageCausalEffect:
 
     def expectation(self, feature: Feature, values: Any, *, targets: Sequence[int] | None = None) -> Expectation:
         """Return E[y | do(feature = value)] for the values, as ``interventional_expectation`` does."""
-        return told(self._ask(self._networks(), feature, values, targets, None))
+        (found,) = self._ask(self._networks(), [(feature, values)], targets, None)
+        return told(found)
 
     def regress(
         self,
@@ -180,23 +186,24 @@ class AverageCausalEffect:
         options: dict[str, Any],
     ) -> CausalRegressors:
         """Return what ``regress`` returns, for networks that were admitted in this call."""
-        if progress:
-            from tqdm.auto import tqdm
-
-            columns = tqdm(columns, desc="regress", unit="feature", leave=False)
-        curves, expectations = {}, {}
-        for column in columns:
-            name, domain = self.inputs.feature_names[column], self._domain(column)
-            values, share = domain.grid(num, grid), self._share(num)
-            fitted, e = self._fit(networks, column, domain, values, wanted, share, **options)
-            for added in rounds(refine if isinstance(domain, Interval) and domain.width > 0 else 0):
-                values = refined(values, fitted, added)
-                fitted, e = self._fit(networks, column, domain, values, wanted, share, **options)
-            expectations[name], fitted = e, judged(fitted, self.inputs, column)
-            curves.update({(name, self.target_names[t]): c for t, c in zip(wanted, fitted, strict=True)})
-        index = tuple(self.inputs.feature(name)[0] for name in expectations)
+        domains = {column: self._domain(column) for column in columns}
+        values, share = {c: domain.grid(num, grid) for c, domain in domains.items()}, self._share(num)
+        found: dict[int, tuple[Sequence[Regressor], Expectation]] = {}
+        for added in (0, *rounds(refine)):  # all features side by side in each round
+            if added:
+                wide = [c for c, domain in domains.items() if isinstance(domain, Interval) and domain.width > 0]
+                values = {c: refined(values[c], found[c][0], added) for c in wide}
+            answers = self._ask(networks, values.items(), wanted, share, progress="regress" if progress else None)
+            for column, e in zip(values, answers, strict=True):
+                found[column] = self._fit(column, domains[column], values[column], e, **options)
+        names = {column: self.inputs.feature_names[column] for column in found}
+        curves = {}
+        for column, (fitted, _) in found.items():
+            each = zip(wanted, judged(fitted, self.inputs, column), strict=True)
+            curves.update({(names[column], self.target_names[t]): curve for t, curve in each})
+        known = {names[column]: e for column, (_, e) in found.items()}
         targets_named = tuple(self.target_names[t] for t in wanted)
-        return CausalRegressors(tuple(expectations), targets_named, index, tuple(wanted), curves, expectations)
+        return CausalRegressors(tuple(known), targets_named, tuple(found), tuple(wanted), curves, known)
 
     def attribute(
         self,
@@ -247,11 +254,13 @@ class AverageCausalEffect:
         found = torch.full((3, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, degrees of freedom
         drifts, off = {}, {}
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
+        direct = None if curves is not None else self._direct(networks, columns, flat, wanted.tolist(), doubts)
         for column, (name, domain) in zip(columns, domains.items(), strict=True):
             distinct, where = (t.cpu() for t in flat[:, column].unique(return_inverse=True))
             chosen = [] if curves is None else [curves[column, t] for t in wanted.tolist()]
             if curves is None:
-                parts, drifts[name] = self._direct(networks, column, distinct, wanted.tolist(), doubts)
+                assert direct is not None
+                parts, drifts[name] = next(direct)
             else:
                 doubts.add(curves.expectations[name])
                 read = (curve.estimate(distinct.double()) for curve in chosen)
@@ -311,26 +320,33 @@ class AverageCausalEffect:
         return max(MIN_ROWS, self.options["budget"] // (num * max(1, free)))
 
     def _ask(
-        self, networks: Networks, feature: Feature, values: Any, targets: Sequence[int] | None, share: int | None
-    ) -> Expectation:
-        """Return the expectation from a share of the budget, in rows for each value, or from all, its outputs named."""
-        e = expectation_of(networks, feature, values, share=share, outputs=targets, **self.options)
-        named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
-        return replace(e, target_names=named)
-
-    def _fit(
         self,
         networks: Networks,
-        column: int,
-        domain: Domain,
-        values: Tensor,
-        targets: list[int],
-        share: int,
-        family: str,
-        order: int,
-        baseline: Any,
+        wanted: Iterable[tuple[Feature, Any]],
+        targets: Sequence[int] | None,
+        share: int | None,
+        *,
+        progress: str | None = None,
+    ) -> Iterator[Expectation]:
+        """Yield expectations from a share of the budget, in rows for each value, or from all, their outputs named.
+
+        Args:
+            networks: admitted in this call.
+            wanted: features and values.
+            targets: indices of outputs; None for all.
+            share: rows for each value; None for all that the budget allows.
+            progress: title of a progress bar; None shows none.
+        """
+        options = {**self.options, "share": share, "outputs": targets}
+        named = self.target_names if targets is None else tuple(self.target_names[t] for t in targets)
+        asks = [(feature, values, options) for feature, values in wanted]
+        for e in expectations(networks, asks, title=progress, **self._workers):
+            yield replace(e, target_names=named)
+
+    def _fit(
+        self, column: int, domain: Domain, values: Tensor, e: Expectation, family: str, order: int, baseline: Any
     ) -> tuple[Sequence[Regressor], Expectation]:
-        e = self._ask(networks, column, values, targets, share)
+        """Return the regressors of one feature, and the expectation they were fitted to."""
         if isinstance(baseline, str) and baseline == "data":
             if self.inputs.samples is None:
                 raise ValueError(
@@ -350,46 +366,25 @@ class AverageCausalEffect:
         return with_sources(fitted, e.freedom, None if e.models is None else e.models.cpu().numpy()), e
 
     def _direct(
-        self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
-    ) -> tuple[tuple[Tensor, ...], float]:
-        """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
-        domain = self._domain(column)
-        nodes, weights = quadrature(domain)
-        e = self._ask(networks, column, torch.cat([distinct.double(), nodes]), targets, None)
-        doubts.add(e)
-        return effects_of(e, weights, domain)
+        self, networks: Networks, columns: list[int], flat: Tensor, targets: list[int], doubts: Doubts
+    ) -> Iterator[tuple[tuple[Tensor, ...], float]]:
+        """Yield ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
+        domains = [self._domain(column) for column in columns]
+        nodes = [quadrature(domain) for domain in domains]
+        distinct = [flat[:, column].unique().cpu().double() for column in columns]
+        values = [torch.cat([own, points]) for own, (points, _) in zip(distinct, nodes, strict=True)]
+        answers = self._ask(networks, zip(columns, values, strict=True), targets, None)
+        for e, domain, (_, weights) in zip(answers, domains, nodes, strict=True):
+            doubts.add(e)
+            yield effects_of(e, weights, domain)
 
     def _check(self, networks: Networks, curves: CausalRegressors, asked: dict[int, Tensor]) -> None:
         """Warn where cached regressors miss direct values on the same rows, at values asked for and all over."""
-        generator = as_generator(self.options["seed"])
-        domains = self.inputs.domain
-        candidates = [c for c in curves.feature_index if isinstance(domains[c], Interval) and domains[c].width > 0]
-        if not candidates:
-            return
-        spans = torch.stack([e.values.amax(0) - e.values.amin(0) for e in curves.expectations.values()]).cpu().double()
-        sizes = torch.stack([e.values.abs().amax(0) for e in curves.expectations.values()]).cpu().double().amax(0)
-        noise = ROUNDING * torch.finfo(self.inputs.mean.dtype).eps * sizes
-        order = torch.randperm(len(candidates), generator=generator)[:CHECKED_VALUES].tolist()
-        count = max(1, CHECKED_VALUES // len(candidates))
-        missed: dict[str, float] = {}
-        for column in sorted(candidates[i] for i in order):
-            values = checked_values(domains[column], count, asked.get(column), generator)
-            e = self._ask(networks, column, values, None, self._share(CHEBYSHEV_VALUES))
-            fitted = [torch.as_tensor(curves[column, t].predict(values)) for t in range(self.num_outputs)]
-            error = (torch.stack(fitted, dim=1) - e.values.cpu()).abs().amax(0)
-            span = spans[curves.feature_index.index(column)]
-            share = error / span.clamp_min(torch.finfo(torch.float64).tiny)
-            counts = (error > noise) & (error > CHECK_FLOOR * spans.amax(0)) & (share > CHECK_LIMIT)
-            if counts.any():
-                missed[self.inputs.feature_names[column]] = float(share[counts].max())
-        if missed:
-            first, *others = sorted(missed, key=lambda name: missed[name], reverse=True)
-            more = f", and those of {', '.join(map(repr, others[:6]))} by more than {CHECK_LIMIT:.0%}" if others else ""
-            warn_caller(
-                f"the cached regressor of {first!r} misses a direct value by {missed[first]:.1%} of the range{more}; "
-                "use via='direct', or regress with more values, a higher max_order or family='spline'",
-                ApproximationWarning,
-            )
+        generator, inputs = as_generator(self.options["seed"]), self.inputs
+        values = values_to_check(curves.feature_index, inputs.domain, asked, generator)
+        found = self._ask(networks, values.items(), None, self._share(CHEBYSHEV_VALUES))
+        answers = dict(zip(values, found, strict=True))
+        warn_of_misses(curves, values, answers, inputs.feature_names, torch.finfo(inputs.mean.dtype).eps)
 
     def _domain(self, column: int) -> Domain:
         """Return the domain of an input, with errors of its ends that know of dependent rows."""

@@ -55,6 +55,13 @@ class Estimate:
             return self.covariance.stderr
         return self.covariance.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt().T
 
+    def resolved(self) -> Estimate:
+        """Return the estimate with nothing left to be computed from curves of rows, which it no longer holds."""
+        if not isinstance(self.covariance, Curves):
+            return self
+        covariance, spread, individual = (self.covariance.rest()[name] for name in _REST)
+        return replace(self, covariance=covariance, spread=spread, individual=individual)
+
     def rest(self, width: int) -> dict[str, Any]:
         """Return covariances, spread and individual curves of the first so many outputs, each in memory of its own.
 
@@ -93,10 +100,7 @@ def row_average(
     ``columns`` are those of the network's outputs, after the ``link``, that ``model`` returns; an answer that holds the
     outputs itself holds them before the link.
     """
-    order = None
-    if groups is not None and bool((groups.diff() < 0).any()):  # the rows of a group must follow each other
-        order = groups.argsort(stable=True)
-        groups, index = groups[order], order if index is None else index.to(order.device)[order]
+    order, index, groups = in_groups(index, groups)
     total = answer.num_rows if index is None else len(index)
     moments = None
     blocks = whole_blocks(model, answer, chunk, index, columns, link)
@@ -114,12 +118,25 @@ def row_average(
         moments.add(outputs, weights, None if groups is None else groups[start:stop])
         start = stop
     assert moments is not None, "there are rows"
+    return of_moments(moments, len(answer))
+
+
+def in_groups(index: Tensor | None, groups: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return order, index and labels with which the rows of a group follow each other; None for the order they have."""
+    if groups is None or not bool((groups.diff() < 0).any()):
+        return None, index, groups
+    order = groups.argsort(stable=True)
+    return order, order if index is None else index.to(order.device)[order], groups[order]
+
+
+def of_moments(moments: RowMoments, count: int) -> Estimate:
+    """Return the row average that moments of all rows, at so many values, give."""
     covariance = moments.covariance()
     return Estimate(
         moments.mean,
         covariance,
-        start * len(answer),
-        start,
+        moments.count * count,
+        moments.count,
         moments.spread(),
         moments.individual(),
         freedom=moments.freedom,

@@ -4,6 +4,9 @@ Each row (or group of dependent rows) contributes one whole curve over the value
 different values are correlated. With weights w_r and groups g the estimator is the ratio sum_r w_r y_r / sum_r w_r and
 its covariance is G / (G - 1) * sum_g s_g s_g^T / (sum w)^2 with s_g = sum_{r in g} w_r (y_r - mean): the sample
 covariance over n for independent, equally weighted rows, the cluster-robust one for groups.
+
+Moments of some of the rows can be merged with those of the rows that follow, wherever these were computed: a sum of
+products about one shift is that about another plus products of sums (Chan, Golub and LeVeque, 1983).
 """
 
 from __future__ import annotations
@@ -49,6 +52,21 @@ class _Sums:
         self.first += first
         self.second.baddbmm_(left, right.transpose(1, 2))
 
+    def merge(self, other: _Sums, delta: Tensor) -> None:
+        """Add the sums of deviations about a shift that is ``delta`` (outputs, m) above the own one."""
+        if not other.second.ndim:
+            return
+        apart = delta * other.weight
+        first, both = other.first + apart, other.first + apart / 2  # in one product, as in scatter
+        left, right = torch.stack((both, delta), 2), torch.stack((delta, both), 1)
+        second = torch.baddbmm(other.second, left, right)
+        if not self.second.ndim:
+            self.weight, self.first, self.second = other.weight, first, second
+            return
+        self.weight += other.weight
+        self.first = self.first + first
+        self.second += second
+
     def copy(self) -> _Sums:
         other = _Sums()
         other.weight, other.first, other.second = self.weight, self.first.clone(), self.second.clone()
@@ -61,12 +79,20 @@ class _Sums:
         return torch.baddbmm(self.second, left, right, alpha=-1)
 
 
-class _Groups:
-    """Sums over groups of rows that follow each other: a group's deviations are added up before they are squared."""
+_Group = tuple[Tensor, Tensor, Tensor]  # label, totals of deviations (outputs, m, 1), weight (1,)
 
-    def __init__(self) -> None:
-        self.sums, self.count, self.cubes = _Sums(), 0, Cubes()
-        self.open: tuple[Tensor, Tensor, Tensor] | None = None  # label, totals (outputs, m, 1), weight (1,) of the last
+
+class _Groups:
+    """Sums over groups of rows that follow each other: a group's deviations are added up before they are squared.
+
+    Args:
+        inner: whether rows of the first group may have come before, so that it is kept apart, as ``head``.
+    """
+
+    def __init__(self, inner: bool = False) -> None:
+        self.sums, self.count, self.cubes, self.inner = _Sums(), 0, Cubes(every=inner), inner
+        self.head: _Group | None = None
+        self.open: _Group | None = None  # the last, of which more rows may come
 
     def add(self, labels: Tensor, d: Tensor, w: Tensor) -> None:
         found, place = labels.unique_consecutive(return_inverse=True)
@@ -75,22 +101,51 @@ class _Groups:
         if self.open is not None and bool(self.open[0] == found[0]):
             totals[:, :, :1] += self.open[1]
             weights[:1] += self.open[2]
-        elif self.open is not None:
-            self._close(*self.open[1:])
-        self._close(totals[:, :, :-1], weights[:-1])
+        else:
+            self._end()
+        self._close(found[:-1], totals[:, :, :-1], weights[:-1])
         self.open = found[-1], totals[:, :, -1:].clone(), weights[-1:].clone()
 
-    def _close(self, totals: Tensor, weights: Tensor) -> None:
+    def _close(self, labels: Tensor, totals: Tensor, weights: Tensor) -> None:
+        if self.inner and self.head is None and len(weights):
+            self.head = labels.reshape(-1)[0].clone(), totals[:, :, :1].clone(), weights[:1].clone()
+            totals, weights = totals[:, :, 1:], weights[1:]
+        if not len(weights):
+            return
         self.count += len(weights)
         self.sums.add_totals(totals, weights)
-        if len(weights):
-            self.cubes.add(totals, weights, 1.0)
+        self.cubes.add(totals, weights, 1.0)
+
+    def merge(self, other: _Groups, delta: Tensor) -> None:
+        """Take in the groups that follow, of deviations about a shift that is ``delta`` above the own one."""
+        if other.head is not None:
+            self._follow(other.head, delta)
+            self._end()  # what lies between comes after it
+        if other.count:
+            self.count += other.count
+            self.sums.merge(other.sums, delta)
+            self.cubes.merge(other.cubes, delta)
+        if other.open is not None:
+            self._follow(other.open, delta)
+
+    def _follow(self, group: _Group, delta: Tensor) -> None:
+        """Let a group come next, which may be the last one's rest."""
+        label, totals, weight = group[0], group[1] + delta[:, :, None] * group[2], group[2]
+        if self.open is not None and bool(self.open[0] == label):
+            totals, weight = totals + self.open[1], weight + self.open[2]
+        else:
+            self._end()
+        self.open = label, totals, weight
+
+    def _end(self) -> None:
+        """Close the last group."""
+        if self.open is not None:
+            self._close(*self.open)
+            self.open = None
 
     def scatter(self, mean: Tensor) -> Tensor:
         """Return the sum of the scores' outer products, ``(outputs, m, m)``."""
-        if self.open is not None:
-            self._close(*self.open[1:])
-            self.open = None
+        self._end()
         return self.sums.scatter(mean)
 
 
@@ -153,7 +208,7 @@ class RowMoments:
     """
 
     def __init__(self, total: int, *, order: Tensor | None = None, keep: int = KEPT_ROWS, skewed: bool = True) -> None:
-        self.total, self.count, self.skewed = total, 0, skewed
+        self.total, self.before, self.count, self.skewed = total, 0, 0, skewed
         wanted = torch.linspace(0, max(0, total - 1), min(keep, total)).round().long()
         self.places: Tensor | None = None  # of the remembered rows, where they come in another order
         if order is not None:
@@ -169,6 +224,49 @@ class RowMoments:
         self.cubes, self.eps = Cubes(), 0.0
         self._waiting: _Waiting | None = None
         self._scatter: Tensor | None = None
+
+    @classmethod
+    def part(cls, total: int, before: int, wanted: list[int]) -> RowMoments:
+        """Return the moments of some of the rows, to be merged: those that come after so many, with curves to remember.
+
+        Args:
+            total: number of all rows.
+            before: rows that come before these.
+            wanted: numbers among all of the rows to remember, ascending; those that do not come are left out.
+        """
+        found = cls(total, keep=0)
+        found.before, found.wanted, found.cubes = before, wanted, Cubes(every=before > 0)
+        return found
+
+    def closed(self) -> RowMoments:
+        """Return these moments with no row in them but the remembered ones: all that ``merge`` needs of a part."""
+        self._take()
+        self._waiting, self._scatter = None, None
+        self.cubes.close()
+        if self.groups is not None:
+            self.groups.cubes.close()
+        return self
+
+    def merge(self, other: RowMoments) -> None:
+        """Take in the closed moments of the rows that follow; every part has groups, or none."""
+        assert other.shift is not None and other.kept is not None, "a part has rows"
+        if self.shift is None:
+            self.shift, self.eps = other.shift, other.eps
+        delta = other.shift - self.shift
+        if other.squares is not None or self.squares is not None:
+            self.squares = self.rows.copy() if self.squares is None else self.squares
+            self.squares.merge(other.rows if other.squares is None else other.squares, delta)
+        self.rows.merge(other.rows, delta)
+        if other.groups is not None:
+            self.groups = self.groups or _Groups()
+            self.groups.merge(other.groups, delta)
+        self.cubes.merge(other.cubes, delta)
+        if self.kept is None:
+            self.kept = other.kept.new_empty(other.kept.shape[0], len(self.wanted), other.kept.shape[2])
+        first = bisect.bisect_left(self.wanted, other.before)
+        self.kept[:, first : first + other.kept.shape[1]] = other.kept
+        self.count += other.count
+        self._scatter = None
 
     def add(self, outputs: Tensor, weights: Tensor, groups: Tensor | None = None) -> None:
         """Add the outputs of b rows under all m values; the rows of a group must follow each other."""
@@ -194,9 +292,10 @@ class RowMoments:
         """Remember the curves that are wanted of the next rows."""
         if self.kept is None:  # memory for all at once: small pieces between large blocks would tear holes into it
             self.kept = y.new_empty(y.shape[0], len(self.wanted), y.shape[2])
-        first, last = (bisect.bisect_left(self.wanted, n) for n in (self.count, self.count + y.shape[1]))
+        start = self.before + self.count
+        first, last = (bisect.bisect_left(self.wanted, n) for n in (start, start + y.shape[1]))
         if first < last:
-            places = torch.tensor(self.wanted[first:last], device=y.device) - self.count
+            places = torch.tensor(self.wanted[first:last], device=y.device) - start
             torch.index_select(y, 1, places, out=self.kept[:, first:last])
 
     def _take(self) -> None:
@@ -211,7 +310,7 @@ class RowMoments:
             self.shift = d.mean(2) if ones else (d * w).sum(2) / w.sum()
         d -= self.shift[:, :, None]
         if labels is not None:
-            self.groups = self.groups or _Groups()
+            self.groups = self.groups or _Groups(inner=self.before > 0)
             self.groups.add(labels, d, w)
         elif self.squares is None and not ones:
             self.squares = self.rows.copy()

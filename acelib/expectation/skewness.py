@@ -10,6 +10,8 @@ the middle and nearly the last value; only where one of them is skewed are all v
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,10 +20,15 @@ NOTABLE = 0.2  # skewness of an average from which ± 1.96 standard errors cover
 
 
 class Cubes:
-    """Sums of third powers of contributions ``c = w d`` to an average, d deviations from a shift and w weights."""
+    """Sums of third powers of contributions ``c = w d`` to an average, d deviations from a shift and w weights.
 
-    def __init__(self) -> None:
+    Args:
+        every: whether all values are followed from the start, as where other rows decide whether that is worth it.
+    """
+
+    def __init__(self, *, every: bool = False) -> None:
         self.step = 0  # between the values that are followed
+        self.every = every
         self.first: tuple[np.ndarray, Tensor | None] | None = None  # the first block, while there is no other
         self.alone: tuple[np.ndarray, np.ndarray] = np.zeros(0), np.zeros(0)  # its sums of c³ and c²
         self.sums: list[np.ndarray] = []  # of c³, c² w, c w² and w³: what another shift needs
@@ -34,7 +41,7 @@ class Cubes:
             found = _sums(_picked(c, self.step), w)
             self.sums = [one + other for one, other in zip(self.sums, found, strict=True)]
             return
-        self.step = max(1, (c.shape[1] - 1) // 2)
+        self.step = 1 if self.every else max(1, (c.shape[1] - 1) // 2)
         x = _picked(c, self.step)
         self.alone = _moments(x)
         if self.step > 1 and _notable(*self.alone, share):
@@ -42,6 +49,39 @@ class Cubes:
             x = _picked(c, 1)
             self.alone = _moments(x)
         self.first = x, None if w is None else w.clone()  # rows that waited lie in memory that is written again
+
+    def close(self) -> None:
+        """Keep sums alone, no rows."""
+        if self.first is not None:
+            self.sums, self.first = _sums(*self.first), None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what travels: sums alone, as tensors."""
+        self.close()
+        return {"step": self.step, "every": self.every, "sums": [torch.from_numpy(np.array(one)) for one in self.sums]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(every=state["every"])
+        self.step, self.sums = state["step"], [one.numpy() for one in state["sums"]]
+
+    def merge(self, other: Cubes, delta: Tensor) -> None:
+        """Add closed sums of deviations about a shift that is ``delta`` ``(outputs, m)`` above the own one."""
+        if not other.step:
+            return
+        if not self.step:
+            self.step = other.step
+        assert self.step % other.step == 0, "the rows that come first decide which values are followed"
+        self.close()
+        each = self.step // other.step
+        third, two, one, none = (t[:, ::each] if t.ndim == 2 else t for t in other.sums)
+        d = delta.cpu().numpy()[:, :: self.step]
+        moved = [
+            third + 3 * d * two + 3 * d**2 * one + d**3 * none,
+            two + 2 * d * one + d**2 * none,
+            one + d * none,
+            none,
+        ]
+        self.sums = [a + b for a, b in zip(self.sums, moved, strict=True)] if self.sums else moved
 
     def skewness(self, offset: Tensor, variance: Tensor, scale: float) -> Tensor | None:
         """Return the ``(m, outputs)`` skewness of the averages; None where it is below 0.2 at the values looked at.

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .._models import Model, as_models
+from .._models import Model
 from .._optional import optional
 from .._saved import Result
 from ..expectation import Expectation, interventional_expectation
+from ..expectation.networks import admitted
 from ..inputs.base import Feature, InputModel
 from ..inputs.intervention import SimulatedIntervention
 from .causal_inputs import CausalGraphInputs
@@ -104,22 +105,23 @@ def total_and_direct(
             f"inputs must be CausalGraphInputs, which know how inputs cause each other, got {type(inputs).__name__}"
         )
     options = {"method": "monte_carlo"} | options
-    total = interventional_expectation(model, inputs, feature, values, **options)
-    direct = interventional_expectation(model, inputs.direct, feature, values, **options)
-    apart = [_Difference(one, inputs.num_features, inputs.shape) for one in as_models(model)]
-    pairs = _Pairs(inputs)
-    mediated = interventional_expectation(apart if len(apart) > 1 else apart[0], pairs, feature, values, **options)
+    networks = admitted(model, inputs)
+    inputs = cast(CausalGraphInputs, networks.inputs)
+    total = interventional_expectation(networks.models, inputs, feature, values, **options)
+    direct = interventional_expectation(networks.models, inputs.direct, feature, values, **options)
+    # Admitted already, and not to be asked again: on rows as they are a difference is nothing but rounding.
+    apart = [replace(one, model=_Difference(one, inputs.num_features, inputs.shape)) for one in networks.models]
+    mediated = interventional_expectation(apart, _Pairs(inputs), feature, values, **options)
     return TotalAndDirect(total, direct, mediated)
 
 
-class _Difference(nn.Module):
+class _Difference:
     """A network on rows and on the same rows overwritten alone, as one that returns what the first has more."""
 
     def __init__(self, model: Model, width: int, shape: Sequence[int]) -> None:
-        super().__init__()
         self.model, self.width, self.one = model, width, tuple(shape)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """Return the outputs of the first half of the columns minus those of the second."""
         following, alone = (part.reshape(len(x), *self.one) for part in x.split(self.width, 1))
         return self.model(following) - self.model(alone)

@@ -8,7 +8,9 @@ and is only shown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 from torch import Tensor, nn
 
@@ -34,6 +36,8 @@ def treatment_effects(
     chunk_size: int | None = None,
     seed: int | None = None,
     progress: bool = False,
+    executor: Executor | None = None,
+    parts: str | os.PathLike | None = None,
 ) -> TreatmentEffects:
     """Return the effect of every parent node of ``layer`` on the output ``target``, with its test.
 
@@ -54,6 +58,8 @@ def treatment_effects(
         chunk_size: network rows a call; bounds memory.
         seed: seed of the betas; None and 0 draw the same.
         progress: whether to show a progress bar over the rows.
+        executor: computes the effects of some nodes at a time: any ``concurrent.futures.Executor``.
+        parts: a folder in which finished parts are kept, so that a computation that was killed goes on where it was.
 
     Raises:
         TypeError: if the model is no module.
@@ -72,7 +78,7 @@ def treatment_effects(
         >>> assert (found.necessary, found.noisy, found.neutral) == ((0,), (1,), (2,))
     """
     rule = Test(alpha, test, correction)
-    run = Run(model, inputs, target, chunk_size=chunk_size)
+    run = Run(model, inputs, target, chunk_size=chunk_size, executor=executor, parts=parts)
     at = run.trace.layer(layer)
     chosen = _chosen(at, targets)
     betas = draw_betas(at.num_nodes, intervention, epsilon, as_generator(seed))

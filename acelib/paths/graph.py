@@ -8,6 +8,7 @@ Where a node descends from several layers, as in a residual stream, it becomes a
 from __future__ import annotations
 
 import os
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,8 @@ def explanatory_graph(
     chunk_size: int | None = None,
     seed: int | None = None,
     progress: bool = False,
+    executor: Executor | None = None,
+    parts: str | os.PathLike | None = None,
 ) -> ExplanatoryGraph:
     """Return the causal explanatory graph of one class, from its output down to the network's input.
 
@@ -170,6 +173,8 @@ def explanatory_graph(
         chunk_size: network rows a call; bounds memory.
         seed: seed of the attenuations; None and 0 draw the same.
         progress: whether to show a progress bar over the rows x layers that ``cost`` predicts.
+        executor: computes the effects of some nodes at a time: any ``concurrent.futures.Executor``.
+        parts: a folder in which finished parts are kept, so that a computation that was killed goes on where it was.
 
     Raises:
         TypeError: if the model is no module.
@@ -188,7 +193,7 @@ def explanatory_graph(
     draw_betas(1, intervention, epsilon, as_generator(seed))  # refuses bad values before any work
     if labels is not None:
         inputs = correctly_classified(model, inputs, labels, target, chunk_size=chunk_size)
-    run = Run(model, inputs, target, chunk_size=chunk_size)
+    run = Run(model, inputs, target, chunk_size=chunk_size, executor=executor, parts=parts)
     if not allow_wrong and not bool((run.outputs.argmax(1) == run.target).any()):
         raise ValueError(
             f"inputs must hold at least one that the model classifies as target {target}, got none of "

@@ -5,7 +5,10 @@ Also the checks, draws and constants that all path interventions share.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +17,9 @@ from torch import Tensor, nn
 
 from .._checks import as_float_tensor
 from .._devices import double
+from .._fingerprint import stable
 from .._models import as_chunk
+from .._pool import Pool, Task
 from .._warnings import warn_caller
 from .batching import Recording, blocks, default_chunk, pieces
 from .edges import edge_weights, parent_signals, reaching
@@ -58,6 +63,8 @@ class Run:
         inputs: ``(n, *shape)``, at least 30.
         target: index of the explained output.
         chunk_size: network rows a call, None for a size that follows from the widest activation.
+        executor: computes the effects of some nodes at a time; None does it here.
+        parts: a folder in which finished parts are kept; None keeps nothing.
 
     Attributes:
         trace: the network's layers.
@@ -65,7 +72,16 @@ class Run:
         outputs: ``(n, classes)`` all outputs without intervention.
     """
 
-    def __init__(self, model: nn.Module, inputs: Tensor, target: int, *, chunk_size: int | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int,
+        *,
+        chunk_size: int | None = None,
+        executor: Executor | None = None,
+        parts: str | os.PathLike | None = None,
+    ) -> None:
         self.inputs = check_inputs(inputs)
         self.model, self.chunk_size = model, None if chunk_size is None else as_chunk(chunk_size)
         self.trace: Trace = admitted_layers(model, self.inputs)
@@ -73,7 +89,11 @@ class Run:
         widest = max(layer.width for layer in self.trace.layers)
         block = max(1, RECORDED // widest) if self.chunk_size is None else max(1, self.chunk_size // 2)
         self._blocks = list(blocks(len(self.inputs), block))
-        self._single = self._record(self._blocks[0]) if len(self._blocks) == 1 else None
+        self._recorded: tuple[int, Recording] | None = None  # the last block
+        self._pool = None
+        if executor is not None or parts is not None:
+            content = _Sent(model, self.inputs, self.target, self.chunk_size)
+            self._pool = Pool(executor, parts, content, lambda: stable(model, self.inputs, self.target))
         self.outputs = torch.cat([r.outputs for r in self.recordings()])
         self.observed = self.outputs[:, self.target]
         warn_probabilities(self.outputs)
@@ -85,8 +105,15 @@ class Run:
 
     def recordings(self) -> Iterator[Recording]:
         """Yield the recorded pass of each block of inputs; there is one where all fit."""
-        for block in self._blocks:
-            yield self._single or self._record(block)
+        for number in range(len(self._blocks)):
+            yield self.recording(number)
+
+    def recording(self, number: int) -> Recording:
+        """Return the recorded pass of one block of inputs; the last one is kept."""
+        if self._recorded is None or self._recorded[0] != number:
+            self._recorded = None  # two at a time would take twice the memory
+            self._recorded = number, self._record(self._blocks[number])
+        return self._recorded[1]
 
     def differences(self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step = ignore) -> Tensor:
         """Return y(u) - y(w) ``(nodes, n)`` in float64 for interventions on all nodes of ``layer``, one at a time."""
@@ -133,38 +160,97 @@ class Run:
         self, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step = ignore
     ) -> tuple[Tensor, float]:
         """Return ``differences (nodes, n)`` and the size below which one of them is rounding."""
-        parts = [self._of_block(r, layer, targets, betas, step) for r in self.recordings()]
+        parts = [self._of_block(number, layer, targets, betas, step) for number in range(len(self._blocks))]
         found = torch.cat([d for d, _ in parts], dim=1)
         floor = max(f for _, f in parts)
         return torch.where(found.abs().amax(1, keepdim=True) > floor, found, 0.0), floor
 
     def _of_block(
-        self, r: Recording, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step
+        self, number: int, layer: Layer, targets: Sequence[int], betas: Tensor, step: Step
     ) -> tuple[Tensor, float]:
         """Return the differences of one block and the size below which they are rounding."""
-        before, a, n = r.output_of(layer), r.input_of(layer), len(r.outputs)
+        r = self.recording(number)
+        before, n = r.output_of(layer), len(r.outputs)
+        y = double(r.outputs[:, self.target])
+        d = torch.zeros(layer.num_nodes, n, dtype=torch.float64)
+        with torch.no_grad():
+            active = reaching(layer, r.input_of(layer), targets)
+        each = list(pieces(active, n, self.chunk_size or default_chunk(layer)))
+        rounding = 0.0
+        for nodes, (change, rounded) in zip(each, self._changes(number, layer, targets, betas, each), strict=True):
+            d[list(nodes)], rounding = change, max(rounding, rounded)
+            step(len(nodes) * n)
+        step((layer.num_nodes - len(active)) * n)
+        floor = 4 * (torch.finfo(before.dtype).eps * float(y.abs().max()) + rounding)
+        return d, floor
+
+    def _changes(
+        self, number: int, layer: Layer, targets: Sequence[int], betas: Tensor, each: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[Tensor, float]]:
+        """Yield what ``change`` returns for some nodes after the others, by workers where there are any."""
+        if self._pool is None:
+            for nodes in each:
+                yield self.change(number, layer, targets, betas[list(nodes)], nodes)
+            return
+        place = self.trace.layers.index(layer)
+        which = f"inputs {self._blocks[number].start} to {self._blocks[number].stop - 1}"
+        yield from self._pool.run(
+            Task(
+                change_of_nodes,
+                (place, number, tuple(targets), betas[list(nodes)], tuple(nodes)),
+                f"layer {layer.name!r}, nodes {nodes[0]} to {nodes[-1]}, {which}",
+            )
+            for nodes in each
+        )
+
+    def change(
+        self, number: int, layer: Layer, targets: Sequence[int], betas: Tensor, nodes: Sequence[int]
+    ) -> tuple[Tensor, float]:
+        """Return y(u) - y(w) ``(nodes, inputs of the block)`` on the CPU, and the size of a row that did not change."""
+        r = self.recording(number)
+        before, a = r.output_of(layer), r.input_of(layer)
         axis = 2 if layer.convolution else before.ndim
         index = torch.as_tensor(list(targets), device=before.device)
-        y = double(r.outputs[:, self.target])
-        d = torch.zeros(layer.num_nodes, n, dtype=torch.float64, device=y.device)
-        rounding = y.new_zeros(())
         with torch.no_grad():
-            active = reaching(layer, a, targets)
-            for nodes in pieces(active, n, self.chunk_size or default_chunk(layer)):
-                scale = (betas[list(nodes)] - 1).to(before).reshape(-1, *[1] * before.ndim)
-                rows = before.expand(len(nodes) + 1, *before.shape).clone()  # the last stays as it was
-                rows[:-1].index_add_(axis, index, parent_signals(layer, a, nodes, targets) * scale)
-                change = double(r.above(layer, rows)[..., self.target]) - y
-                d[list(nodes)], rounding = change[:-1], torch.maximum(rounding, change[-1].abs().max())
-                step(len(nodes) * n)
-        step((layer.num_nodes - len(active)) * n)
-        floor = 4 * (torch.finfo(before.dtype).eps * y.abs().max() + rounding)
-        return d.cpu(), float(floor)
+            scale = (betas - 1).to(before).reshape(-1, *[1] * before.ndim)
+            rows = before.expand(len(nodes) + 1, *before.shape).clone()  # the last stays as it was
+            rows[:-1].index_add_(axis, index, parent_signals(layer, a, nodes, targets) * scale)
+            found = double(r.above(layer, rows)[..., self.target]) - double(r.outputs[:, self.target])
+        return found[:-1].cpu(), float(found[-1].abs().max())
 
     def _origins(self, layer: Layer) -> tuple[tuple[tuple[str, int], ...], ...]:
         """Return for each node the (layer name, channel) pairs it descends from."""
         names = {x.index: x.name for x in self.trace.layers} | {INPUT: "input"}
         return tuple(tuple((names[p], channel) for p, channel in node) for node in layer.sources)
+
+
+class _Sent:
+    """What a worker needs for a run, which it makes when it first needs it."""
+
+    def __init__(self, model: nn.Module, inputs: Tensor, target: int, chunk_size: int | None) -> None:
+        self.given, self.made = (model, inputs, target, chunk_size), threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"given": self.given}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.given, self.made = state["given"], threading.local()
+
+    @property
+    def run(self) -> Run:
+        """The run, one for each thread: a recording is not made for two at a time."""
+        if not hasattr(self.made, "run"):
+            model, inputs, target, chunk_size = self.given
+            self.made.run = Run(model, inputs, target, chunk_size=chunk_size)
+        return self.made.run
+
+
+def change_of_nodes(
+    sent: _Sent, place: int, number: int, targets: Sequence[int], betas: Tensor, nodes: Sequence[int]
+) -> tuple[Tensor, float]:
+    """Return what ``Run.change`` returns for the layer at a place of the trace, in a worker."""
+    run = sent.run
+    return run.change(number, run.trace.layers[place], targets, betas, nodes)
 
 
 def _missing(layer: Layer, necessary: Sequence[int], targets: Sequence[int]) -> tuple[tuple[int, int], ...]:

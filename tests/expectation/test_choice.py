@@ -132,9 +132,9 @@ def test_very_many_inputs_are_not_all_looked_at(monkeypatch):
 
 @pytest.mark.parametrize("net", [perceptron(), black_box])
 def test_the_trial_is_made_once_for_all_features(net, monkeypatch):
-    from acelib.expectation import estimate
+    from acelib.expectation import decision
 
-    asked, ask = [], estimate.differentiable
-    monkeypatch.setattr(estimate, "differentiable", lambda networks: asked.append(1) or ask(networks))
+    asked, ask = [], decision.differentiable
+    monkeypatch.setattr(decision, "differentiable", lambda networks: asked.append(1) or ask(networks))
     AverageCausalEffect(net, inputs(), budget=150_000).regress(num=20)
     assert len(asked) == 1
