@@ -24,6 +24,7 @@ from ._warnings import warn_caller
 
 AHEAD = 4  # tasks for each worker that are handed out before the first result is needed
 UNKNOWN = 16  # workers of an executor that does not tell
+HOME = os.getpid()  # in a worker that was forked this is still its parent's
 
 
 class Task(NamedTuple):
@@ -46,6 +47,22 @@ class _Done(NamedTuple):
     result: Any
     warned: tuple[tuple[type[Warning], str], ...] = ()
     absent: bool = False
+
+
+class Workers(NamedTuple):
+    """Who does the work of a call.
+
+    Attributes:
+        executor: any ``concurrent.futures.Executor``; None does it here.
+        parts: a folder in which finished parts are kept; None keeps nothing.
+    """
+
+    executor: Executor | None = None
+    parts: str | os.PathLike | None = None
+
+    def pool(self, content: Any, state: Callable[[], str]) -> Pool:
+        """Return them at work on tasks that share this content; see ``Pool``."""
+        return Pool(self.executor, self.parts, content, state)
 
 
 class Pool:
@@ -147,6 +164,8 @@ class Pool:
                 "chunk_size, make a new executor and call again"
             ) from error
         except Exception as error:
+            if self.executor is None:
+                raise
             raise _named(error, task.name) from error
         return done.result, done.warned
 
@@ -191,8 +210,11 @@ def _perform(ticket: Ticket, data: bytes | None, task: tuple, path: Path | None,
             content = received(ticket, data)
         except FileNotFoundError:
             return _Done(None, absent=True)
-        if (most := max(1, (os.cpu_count() or 1) // workers)) < torch.get_num_threads():
-            torch.set_num_threads(most)  # else all processes together start many times more threads than processors
+        # All processes together start no more threads than there are processors; and a forked one starts none, which
+        # would wait for ever for the threads that its parent had.
+        most = 1 if os.getpid() != HOME else max(1, (os.cpu_count() or 1) // workers)
+        if most < torch.get_num_threads():
+            torch.set_num_threads(most)
         result = one.call(content, *one.args)
     if path is not None and Parts.in_sight(path):
         Parts.keep(path, result)

@@ -24,7 +24,7 @@ from tools.imports import imports
 
 BASE = (
     "_checks _devices _directional _draws _entrance _fingerprint _intervals _models _modules _names _off_support "
-    "_optional _paper _process _saved _tables _waiting _warnings"
+    "_optional _paper _parts _pool _process _saved _shipping _tables _waiting _warnings"
 )
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}

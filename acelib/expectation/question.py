@@ -86,6 +86,7 @@ class Question:
         """Return the answer, with a row average that was computed elsewhere if it is given."""
         answer, networks, call, check = self.answer, self.networks, self.model, None
         shared: dict[str, Any] = dict(chunk=self.chunk)
+        options: dict[str, Any]
         if self.method == "monte_carlo":
             estimate = average or self.average()
         elif self.local is not None:

@@ -6,7 +6,6 @@ other than the row average share their slopes or moments between rows, so there 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
@@ -81,9 +80,8 @@ def expectations(
     cuts = [_cuts(question, len(questions)) for question in questions]
     tasks = (_tasks(q, options, cut) for q, (_, _, options), cut in zip(questions, given, cuts, strict=True))
     results = pool.run(itertools.chain.from_iterable(tasks), progress=title, total=sum(map(len, cuts)))
-    with contextlib.closing(results):
-        for question, some in zip(questions, cuts, strict=True):
-            yield _merged(question, [*itertools.islice(results, len(some))])
+    for question, some in zip(questions, cuts, strict=True):
+        yield _merged(question, [*itertools.islice(results, len(some))])
 
 
 def _pool(networks: Networks, executor: Executor | None, parts: str | os.PathLike | None) -> Pool:

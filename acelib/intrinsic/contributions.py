@@ -11,13 +11,16 @@ Var(Y) times a difference of closed Sobol' indices of the noises, ``S_clo(I ∪ 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import torch
 
 from .._checks import as_generator
 from .._models import Model, as_chunk
+from .._pool import Workers
 from .data_check import mean_over, tables_of, warn_of_another_world
 from .entropy import CATEGORICAL
 from .games import CONTEXTS
@@ -55,6 +58,8 @@ def intrinsic_contributions(
     dtype: torch.dtype | None = None,
     chunk_size: int | None = None,
     progress: bool = False,
+    executor: Executor | None = None,
+    parts: str | os.PathLike | None = None,
 ) -> IntrinsicContributions:
     """Return the intrinsic contribution of every node to a target, with standard errors and the residual.
 
@@ -89,6 +94,8 @@ def intrinsic_contributions(
         dtype: dtype of the network's inputs; default that of its parameters, else float64.
         chunk_size: model rows a call; bounds memory.
         progress: show a progress bar.
+        executor: evaluates some of the points at a time: any ``concurrent.futures.Executor``.
+        parts: a folder in which finished parts are kept, so that a computation that was killed goes on where it was.
 
     Raises:
         ValueError: for unknown names, an entropy without a categorical target, method="exact" where there is none, or
@@ -136,6 +143,7 @@ def intrinsic_contributions(
         scramblings=scramblings,
         seed=seed,
         progress=progress,
+        workers=Workers(executor, parts),
     )
     if fit_error:
         warn_of_learning(fits)

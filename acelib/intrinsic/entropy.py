@@ -10,13 +10,16 @@ about c/m. Two independent inner halves give it twice with error 2c/m and their 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._checks import as_generator
+from .._fingerprint import stable
+from .._pool import Task, Workers
 from ._progress import progress_bar
 from .cost import warn_of_cost
 from .games import MAX_EXACT, allocate, subsets_needed
@@ -24,6 +27,7 @@ from .outcome import Outcome
 from .pickfreeze import HALF_STEP, sizes
 
 CATEGORICAL = ("softmax", "argmax")
+SEQUENCES = 3  # of Sobol' points in a scrambling: the outer points and two halves of the inner ones
 PERMUTATIONS = 4  # orders per scrambling where there are too many inputs for all subsets
 
 
@@ -92,6 +96,7 @@ def replicate_entropy(
     seed: int | None,
     progress: bool,
     runs: int = 1,
+    workers: Workers | None = None,
 ) -> tuple[Tensor, Tensor, list[dict[int, Tensor]], int]:
     """Return contributions and entropies in nats for every scrambling, the tables behind them and the model rows.
 
@@ -107,31 +112,78 @@ def replicate_entropy(
         seed: seed of scramblings and permutations; None means 0.
         progress: show a progress bar.
         runs: runs like this one whose time is predicted together; 0 says nothing.
+        workers: who evaluates the scramblings; None does it here.
 
     Warns:
         UserWarning: after the first subset, where all are predicted to take more than two minutes.
     """
     k, rng = len(order), np.random.default_rng(as_generator(seed).initial_seed())
     outer = max(4, sizes(num_samples, scramblings) // inner_samples)
-    numbers, totals, tables, rows = [], [], [], 0
-    for r in progress_bar(range(scramblings), "entropy", progress):
-        one = what if isinstance(what, Outcome) else what[r]
-        estimate = _Conditional(one, label, groups, outer, inner_samples, rng)
-        orders, along = [list(order)], context
-        if context == "shapley" and k > MAX_EXACT:
-            orders, along = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)], "topological"
-        wanted = sorted({0, *(bits for o in orders for bits in subsets_needed(along, o))})
-        started, table = time.perf_counter(), {0: -estimate(0)}
-        if not r:
-            rows_of_all = runs * estimate.rows * len(wanted) * scramblings
-            warn_of_cost(rows_of_all, estimate.rows, time.perf_counter() - started, len(wanted))
-        table |= {bits: -estimate(bits) for bits in wanted[1:]}
-        each = torch.stack([allocate(table, along, o) for o in orders]).mean(0)
-        numbers.append(each)
-        totals.append(-table[0])
-        tables.append(table)
-        rows += estimate.rows
-    return torch.stack(numbers), torch.stack(totals), tables, rows
+    orders, along = [list(order)], context
+    many = context == "shapley" and k > MAX_EXACT
+    content = what, label, groups, outer, inner_samples
+    pool = (workers or Workers()).pool(content, lambda: stable(*content))
+
+    def tasks() -> Iterator[Task]:
+        for r in range(scramblings):
+            state, some = _drawn(k, rng), orders
+            if many:
+                some = [rng.permutation(k).tolist() for _ in range(PERMUTATIONS)]
+            predicted = scramblings * runs if not r and pool.executor is None else 0
+            yield Task(
+                _one_scrambling, (r, state, some, "topological" if many else along, predicted), f"scrambling {r}"
+            )
+
+    found = list(progress_bar(pool.run(tasks()), "entropy", progress, scramblings))
+    numbers, tables, rows = zip(*found, strict=True)
+    return torch.stack(numbers), torch.stack([-table[0] for table in tables]), list(tables), sum(rows)
+
+
+_State = tuple[int, int, dict[str, Any]]  # entropy, spawned children and position of a generator
+
+
+def _drawn(k: int, rng: np.random.Generator) -> _State:
+    """Return the state of a generator, and let it draw what the scrambling of ``_Conditional`` draws."""
+    from scipy.stats import qmc  # takes long to import
+
+    bits: Any = rng.bit_generator
+    state = int(bits.seed_seq.entropy), int(bits.seed_seq.n_children_spawned), bits.state
+    for _ in range(SEQUENCES):
+        qmc.Sobol(k, scramble=True, rng=rng)
+    return state
+
+
+def _generator(state: _State) -> np.random.Generator:
+    """Return the generator that was in this state."""
+    entropy_, spawned, position = state
+    bits: Any = np.random.PCG64(np.random.SeedSequence(entropy_, n_children_spawned=spawned))
+    bits.state = position
+    return np.random.Generator(bits)
+
+
+def _one_scrambling(
+    content: tuple[Any, ...], r: int, state: _State, orders: list[list[int]], along: str, predicted: int
+) -> tuple[Tensor, dict[int, Tensor], int]:
+    """Return contributions, the table behind them and the model rows of one scrambling.
+
+    Args:
+        content: ``what``, ``label``, ``groups``, outer and inner samples; see ``replicate_entropy``.
+        r: number of the scrambling.
+        state: of the generator that draws it.
+        orders: along which contributions are averaged.
+        along: the context of each order.
+        predicted: runs like this one whose time is predicted together after the first subset; 0 says nothing.
+    """
+    what, label, groups, outer, inner = content
+    one = what if isinstance(what, Outcome) else what[r]
+    estimate = _Conditional(one, label, groups, outer, inner, _generator(state))
+    wanted = sorted({0, *(bits for o in orders for bits in subsets_needed(along, o))})
+    started, table = time.perf_counter(), {0: -estimate(0)}
+    if predicted:
+        rows_of_all = predicted * estimate.rows * len(wanted)
+        warn_of_cost(rows_of_all, estimate.rows, time.perf_counter() - started, len(wanted))
+    table |= {bits: -estimate(bits) for bits in wanted[1:]}
+    return torch.stack([allocate(table, along, o) for o in orders]).mean(0), table, estimate.rows
 
 
 class _Conditional:
@@ -157,7 +209,7 @@ class _Conditional:
             return what.noise(torch.from_numpy(points))
 
         many = outer * inner
-        self.fixed, self.halves = noise(many), [noise(many // 2) for _ in range(2)]
+        self.fixed, self.halves = noise(many), [noise(many // 2) for _ in range(SEQUENCES - 1)]
 
     def __call__(self, bits: int) -> Tensor:
         """Return H(Y | N_u) ``(groups,)`` for the subset with these bits."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._pool import Workers
 from .answer import Answer, certain
 from .data_check import entropy_of_rows, variance_of_rows
 from .entropy import entropy, label_probabilities, replicate_entropy
@@ -45,6 +46,7 @@ class Job:
         scramblings: independent scramblings of the Sobol' sequence.
         seed: seed of scramblings and permutations; None means 0.
         progress: whether a progress bar is shown.
+        workers: who evaluates the samples.
     """
 
     what: Outcome
@@ -57,6 +59,7 @@ class Job:
     scramblings: int
     seed: int | None
     progress: bool
+    workers: Workers = Workers()
 
     def __post_init__(self) -> None:
         if self.measure == "entropy":  # refuses a continuous target early; a single row could pass by chance
@@ -149,6 +152,7 @@ class Job:
             chunk=self.what.chunk,
             progress=self.progress,
             runs=runs,
+            workers=self.workers,
         )
         values = run.statistics
         if every:
@@ -162,7 +166,7 @@ class Job:
         """Return contributions to the entropy of the label from nested averages."""
         values, total, tables, rows = replicate_entropy(
             self.what if whats is None else whats,
-            self.label,
+            replace(self, workers=Workers()).label,  # an executor cannot be sent to its own workers
             self.groups,
             context=self.context,
             order=self.order,
@@ -172,6 +176,7 @@ class Job:
             seed=self.seed,
             progress=self.progress,
             runs=runs,
+            workers=self.workers,
         )
         if len(tables[0]) < 2**self.k:
             return Answer(values, total, "sampling", rows)

@@ -15,12 +15,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._checks import as_generator
+from .._fingerprint import stable
+from .._pool import Task, Workers
 from .._saved import Result
 from ._progress import progress_bar
 from .cost import warn_of_cost
@@ -179,6 +182,7 @@ def replicate(
     progress: bool = False,
     runs: int = 1,
     sequence: Points | None = None,
+    workers: Workers | None = None,
 ) -> Replicates:
     """Return the averages of a plan within each scrambling.
 
@@ -194,48 +198,117 @@ def replicate(
         progress: show a progress bar, which says how many rows there are and how long they will take.
         runs: runs like this one whose time is predicted together; 0 says nothing.
         sequence: what makes the points, as ``scrambled_points`` does, which None means.
+        workers: who evaluates them; None does it here.
 
     Warns:
-        UserWarning: after the first block, where all are predicted to take more than two minutes.
+        UserWarning: after the first block, if the work is done here, where all are predicted to take over two minutes.
     """
     n = sizes(num_samples, scramblings)
     block = 1 << (max(1, chunk // plan.num_mixtures).bit_length() - 1)
     if not callable(evaluate):
         block = min(block, n)  # of one scrambling
     generator = as_generator(seed)
-    # made by the first block, which knows shape and device
-    sums, tails, shift, ends, unit = (torch.empty(0) for _ in range(5))
     rows = plan.num_mixtures * n * scramblings
-    blocks = (sequence or scrambled_points)(2 * k, n, scramblings, block, seed)
-    started = time.perf_counter()
-    for u, index in progress_bar(blocks, f"pick-freeze, {rows:,} rows", progress, -(-n * scramblings // block)):
-        points = torch.from_numpy(u)
-        masks = plan.masks(len(u), generator)
-        call = evaluate if callable(evaluate) else evaluate[int(index[0])]
-        f = call(points[:, :k], points[:, k:], masks)
-        first = not len(sums)
-        shift = f.mean((0, 1)) if first else shift
-        low, high = f.amin((0, 1)), f.amax((0, 1))
-        ends = torch.stack([low, high] if first else [torch.minimum(low, ends[0]), torch.maximum(high, ends[1])])
-        unit = rounding(f) if first else torch.minimum(unit, rounding(f))
-        f = f - shift  # centred by a constant: no digits are lost to a large mean
-        square = f.square()
-        parts = torch.cat([f.mean(0)[None], square.mean(0)[None], plan.statistics(f, masks)])
-        if first:
-            sums, tails = f.new_zeros(scramblings, *parts.shape[::2]), f.new_zeros(2, f.shape[-1])
-            seconds = time.perf_counter() - started
-            warn_of_cost(rows * runs, plan.num_mixtures * len(u), seconds, plan.num_mixtures)
-        sums.index_add_(0, torch.from_numpy(index).to(f.device), parts.transpose(0, 1))
-        tails += torch.stack([(square * f).sum((0, 1)), square.square_().sum((0, 1))])
+    found: _Block | None = None
+
+    def tasks() -> Iterator[Task]:
+        for u, index in (sequence or scrambled_points)(2 * k, n, scramblings, block, seed):
+            where = f"scramblings {index[0]} to {index[-1]}"
+            # the first block's shift serves the others, where it is known
+            shift = None if found is None else found.shift
+            yield Task(_sums_of_block, (u, index, plan.masks(len(u), generator), shift), where)
+
+    pool = (workers or Workers()).pool((evaluate, plan), lambda: stable(evaluate, plan.statistics))
+    done, count, started = pool.run(tasks()), -(-n * scramblings // block), time.perf_counter()
+    sums = torch.empty(0)
+    for which, one in progress_bar(done, f"pick-freeze, {rows:,} rows", progress, count):
+        if found is None:
+            found, sums = one, one.sums.new_zeros(scramblings, *one.sums.shape[1:])
+            if pool.executor is None:
+                seconds = time.perf_counter() - started
+                warn_of_cost(rows * runs, plan.num_mixtures * min(block, n * scramblings), seconds, plan.num_mixtures)
+        else:
+            one = one.about(found.shift)
+            found = found.joined(one)
+        sums[which] += one.sums
+    assert found is not None, "there are points"
     averages = (sums / n).cpu()
     mean, square = averages[:, 0], averages[:, 1]
     grand = mean.mean(0)
     # E[mean(f - grand)^2] misses Var(grand), which the spread of the means over scramblings estimates
     variance = square - 2 * grand * mean + grand**2 + mean.var(0) / scramblings
-    still = constant(ends.cpu(), unit.cpu())
+    still = constant(found.ends.cpu(), found.unit.cpu())
     variance = variance.masked_fill(still, 0.0)
-    kurtosis = kurtosis_of(grand, square.mean(0), *(tails.cpu() / rows)).masked_fill(still, torch.nan)
-    return Replicates(mean + shift.cpu(), variance, averages[:, 2:].masked_fill(still, 0.0), rows, kurtosis)
+    tails = found.tails.cpu() / rows
+    kurtosis = kurtosis_of(grand, square.mean(0), *tails).masked_fill(still, torch.nan)
+    statistics = averages[:, 2:].masked_fill(still, 0.0)
+    return Replicates(mean + found.shift.cpu(), variance, statistics, rows, kurtosis)
+
+
+class _Block(NamedTuple):
+    """Sums over a block of points, of outputs f from which a constant was taken.
+
+    Attributes:
+        sums: ``(scramblings of the block, 2 + S, outputs)`` of f, f² and the statistics, averaged over mixtures.
+        tails: ``(2, outputs)`` sums of f³ and f⁴ over points and mixtures.
+        shift: ``(outputs,)`` the constant.
+        ends: ``(2, outputs)`` least and greatest output, before it was taken.
+        unit: ``(outputs,)`` unit of rounding.
+        mixtures: mixtures of a point.
+        points: points of the block.
+    """
+
+    sums: Tensor
+    tails: Tensor
+    shift: Tensor
+    ends: Tensor
+    unit: Tensor
+    mixtures: int
+    points: int
+
+    def about(self, shift: Tensor) -> _Block:
+        """Return the sums with another constant taken; statistics do not depend on it."""
+        if torch.equal(shift, self.shift):
+            return self
+        d, sums = self.shift - shift, self.sums.clone()
+        first, second = self.mixtures * self.sums[:, :2].sum(0)
+        third, fourth = self.tails
+        total = self.mixtures * self.points
+        tails = torch.stack(
+            [
+                third + 3 * d * second + 3 * d**2 * first + total * d**3,
+                fourth + 4 * d * third + 6 * d**2 * second + 4 * d**3 * first + total * d**4,
+            ]
+        )
+        each = self.points // len(sums)  # as many of every scrambling
+        sums[:, 1] += 2 * d * sums[:, 0] + each * d**2
+        sums[:, 0] += each * d
+        return self._replace(sums=sums, tails=tails, shift=shift)
+
+    def joined(self, other: _Block) -> _Block:
+        """Return tails, ends and unit of both blocks, which have the same constant."""
+        ends = torch.stack([torch.minimum(self.ends[0], other.ends[0]), torch.maximum(self.ends[1], other.ends[1])])
+        return self._replace(tails=self.tails + other.tails, ends=ends, unit=torch.minimum(self.unit, other.unit))
+
+
+def _sums_of_block(
+    content: tuple[Evaluate | Sequence[Evaluate], Plan], u: np.ndarray, index: np.ndarray, masks: Tensor, shift: Any
+) -> tuple[list[int], _Block]:
+    """Return the scramblings of a block of points and the sums over it; ``shift`` is None for the block's own mean."""
+    evaluate, plan = content
+    points, k = torch.from_numpy(u), u.shape[1] // 2
+    call = evaluate if callable(evaluate) else evaluate[int(index[0])]
+    f = call(points[:, :k], points[:, k:], masks)
+    shift = f.mean((0, 1)) if shift is None else shift
+    ends, unit = torch.stack([f.amin((0, 1)), f.amax((0, 1))]), rounding(f)
+    f = f - shift  # centred by a constant: no digits are lost to a large mean
+    square = f.square()
+    parts = torch.cat([f.mean(0)[None], square.mean(0)[None], plan.statistics(f, masks)])
+    which, place = np.unique(index, return_inverse=True)
+    sums = f.new_zeros(len(which), *parts.shape[::2])
+    sums.index_add_(0, torch.from_numpy(place).to(f.device), parts.transpose(0, 1))
+    tails = torch.stack([(square * f).sum((0, 1)), square.square_().sum((0, 1))])
+    return which.tolist(), _Block(sums, tails, shift, ends, unit, len(f), len(u))
 
 
 def kurtosis_of(mean: Tensor, square: Tensor, cube: Tensor, fourth: Tensor) -> Tensor:

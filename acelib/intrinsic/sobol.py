@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from torch import Tensor
 from .._checks import as_generator
 from .._models import Model, as_chunk
 from .._optional import optional
+from .._pool import Workers
 from .._saved import Result, check_entries, compact, plain, reading, rebuilt, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
@@ -232,6 +234,8 @@ def sobol_indices(
     chunk_size: int | None = None,
     shapley: bool | None = None,
     progress: bool = False,
+    executor: Executor | None = None,
+    parts: str | os.PathLike | None = None,
 ) -> SobolIndices:
     """Return first-order and total Sobol' indices of a model with independent inputs U(0, 1), with standard errors.
 
@@ -249,6 +253,8 @@ def sobol_indices(
         shapley: whether Shapley effects and closed indices are evaluated too, on num_samples · 2^num_inputs rows up to
             12 inputs (num_samples · (num_inputs + 1) beyond). None: up to 4 inputs, where they cost little more.
         progress: show a progress bar.
+        executor: evaluates some of the points at a time: any ``concurrent.futures.Executor``.
+        parts: a folder in which finished parts are kept, so that a computation that was killed goes on where it was.
 
     Raises:
         ValueError: for a number out of range, a model in training mode, or outputs of the wrong shape or not finite.
@@ -283,6 +289,7 @@ def sobol_indices(
             chunk=chunk,
             progress=progress,
             sequence=scrambled_nets,
+            workers=Workers(executor, parts),
         )
 
     samples = sizes(num_samples, scramblings) * scramblings

@@ -12,6 +12,8 @@ from ..inputs.domain import Domain, FiniteSet
 from .base import Regressor
 
 CHEBYSHEV_VALUES = 33  # per feature, for cached regressors and for the baseline of direct evaluation
+TIE = 1e-6  # of the largest: a smaller difference counts as none
+FLAT = 1e-6  # of a curve's size: a smaller range counts as this one
 ROUNDS = 4  # of refinement
 
 
@@ -35,9 +37,11 @@ def rounds(total: int) -> list[int]:
 
 def refined(values: Tensor, fitted: Sequence[Regressor], count: int) -> Tensor:
     """Return the values with ``count`` midpoints beside those whose held-out residual, over all targets, is largest."""
-    scale = [max(float(np.ptp(c.expectations)), 1e-300) for c in fitted]
+    # Of a flat curve nothing is left but rounding, which must not say where values go.
+    scale = [max(float(np.ptp(c.expectations)), FLAT * float(np.abs(c.expectations).max()), 1e-300) for c in fitted]
     residual = torch.from_numpy(np.max([np.abs(c.held_out) / s for c, s in zip(fitted, scale, strict=True)], axis=0))
     gaps = (residual[1:] + residual[:-1]) * (values[1:] - values[:-1])  # wide gaps with large residuals first
+    gaps = (gaps / gaps.max().clamp_min(1e-300) / TIE).round()  # rounding does not choose between mirrored places
     chosen = gaps.argsort(descending=True, stable=True)[:count]
     middle = (values[chosen] + values[chosen + 1]) / 2
     return torch.cat([values, middle]).sort().values
