@@ -59,7 +59,7 @@ class AverageCausalEffect:
         chunk_size: most model rows in one call; bounds memory. Default 16384.
         seed: seed of the row subset and of the values that are checked; None means 0.
         groups: labels of dependent rows.
-        target_names: names of the outputs; default "0", "1", ...
+        target_names: names of the outputs; default those that the model has, else "0", "1", ...
         link: what is explained of the outputs, such as "softmax"; see ``interventional_expectation``.
 
     A feature is a name or an index; of ``FeedbackSequences`` it is also a pair (step, channel), of ``LatentPrior`` a
@@ -106,7 +106,7 @@ class AverageCausalEffect:
         self._entrance: dict[str, Any] = dict(derivatives=method in DIFFERENTIATED, link=link)
         networks = admitted(model, inputs, **self._entrance)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
-        names = [str(i) for i in range(self.num_outputs)] if target_names is None else [str(n) for n in target_names]
+        names = [str(name) for name in (networks.target_names if target_names is None else target_names)]
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
-    "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions"},
+    "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions", "adapters"},
 }
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 

@@ -3,6 +3,7 @@
 Each file serves one library, which is imported when it is first used; where it is missing, one sentence says so.
 """
 
+from .networks import as_model
 from .programs import load_network
 
-__all__ = ["load_network"]
+__all__ = ["as_model", "load_network"]

@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 
-def picked(found: Any, output: Any, name: str) -> Tensor:
+def picked(found: Any, output: str | int | None, name: str) -> Tensor:
     """Return the tensor that is meant among a network's outputs.
 
     Args:
-        found: a tensor, a tuple or list of them, or a dictionary such as a ``ModelOutput``.
-        output: its key or place; None where there is only one.
+        found: a tensor, a tuple or list of them, a dictionary such as a ``ModelOutput``, or an object with attributes.
+        output: its key, attribute or place; None where there is only one.
         name: the network, for messages.
 
     Raises:
@@ -23,25 +23,32 @@ def picked(found: Any, output: Any, name: str) -> Tensor:
         >>> import torch
         >>> assert picked({"logits": torch.ones(1)}, None, "net") == picked((torch.ones(1), None), 0, "net") == 1
     """
-    if isinstance(found, Tensor) and output is None:
-        return found
-    if isinstance(found, Mapping):
-        parts: dict[Any, Any] = dict(found)
-    elif isinstance(found, tuple | list):
-        parts = dict(enumerate(found))
-    else:
-        raise ValueError(
-            f"{name} must return tensors by key or place to pick one, got {type(found).__name__}; leave output out"
-        )
+    if isinstance(found, Tensor):
+        if output is None:
+            return found
+        raise ValueError(f"output must be left out for {name}, which returns a single tensor, got {output!r}")
+    parts = _parts(found)
     tensors = [key for key, one in parts.items() if isinstance(one, Tensor)]
     if output is None and len(tensors) == 1:
         return parts[tensors[0]]
-    key = list(parts)[output] if isinstance(output, int) and -len(parts) <= output < len(parts) else output
+    key = output
+    if isinstance(output, int) and not isinstance(output, bool) and -len(parts) <= output < len(parts):
+        key = list(parts)[output]
     if key not in tensors:
-        raise ValueError(
-            f"output must be one of the outputs {tensors} of {name}, got {output!r}; name the one to explain"
-        )
+        what = f"one of the outputs {tensors} of {name}, by name or place" if tensors else f"a tensor of {name}"
+        raise ValueError(f"output must be {what}, got {output!r}; name the one to explain")
     return parts[key]
+
+
+def _parts(found: Any) -> dict[Any, Any]:
+    """Return outputs by key, attribute or place."""
+    if isinstance(found, Mapping):
+        return dict(found)
+    if hasattr(found, "_fields"):
+        return dict(zip(found._fields, found, strict=True))
+    if isinstance(found, tuple | list):
+        return dict(enumerate(found))
+    return dict(getattr(found, "__dict__", {}))
 
 
 def as_rows(found: Tensor, count: int) -> Tensor:

@@ -9,6 +9,7 @@ sigma-point cubature need only moments, but they are biased by an unknown amount
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -212,7 +213,11 @@ def expectation_of(
     if answer.variants:
         options = dict(chunk=chunk, index=index, columns=outputs, link=networks.link)
         estimate = with_learning(estimate, call, answer, **options)
-    return _present(answer, estimate, check, method, len(networks.models), reason)
+    found = _present(answer, estimate, check, method, len(networks.models), reason)
+    names = networks.target_names
+    if names == tuple(map(str, range(len(names)))):  # none that the network states
+        return found
+    return replace(found, target_names=names if outputs is None else tuple(names[t] for t in outputs))
 
 
 def _chosen(
