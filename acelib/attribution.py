@@ -238,13 +238,12 @@ class AverageCausalEffect:
         x = as_inputs(x, self.inputs)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
-        wanted, position = np.unique(each, return_inverse=True)
-        which = torch.from_numpy(position.reshape(-1))
+        wanted, which = map(torch.from_numpy, np.unique(each, return_inverse=True))
         columns = columns_of(features, self.inputs)
         networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
-        found = torch.full((3, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, degrees of freedom
+        found = torch.full((4, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, freedom, baselines
         drifts, off = {}, {}
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
         for column, (name, domain) in zip(columns, domains.items(), strict=True):
@@ -256,16 +255,17 @@ class AverageCausalEffect:
                 doubts.add(curves.expectations[name])
                 read = (curve.estimate(distinct.double()) for curve in chosen)
                 parts = [torch.stack(part, dim=1) for part in zip(*read, strict=True)]
+                parts.append(torch.tensor([curve.baseline for curve in chosen]).double().expand(len(distinct), -1))
                 drifts[name] = drift_of(domain, chosen, parts[1].numpy())
             off[name] = off_at(distinct, chosen[0] if chosen else None, self.inputs, column)
             found[:, :, column] = torch.stack([part[where, which] for part in parts])
         doubts.warn(bands=True)
         warn_drift(drifts, domains)
         warn_off(off)
-        effects, errors, freedoms = found.to(double(flat).device).reshape(3, *x.shape)
+        effects, errors, freedoms, baselines = found.to(double(flat).device).reshape(4, *x.shape)
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
-        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms)
+        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms, baselines)
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
@@ -352,7 +352,7 @@ class AverageCausalEffect:
     def _direct(
         self, networks: Networks, column: int, distinct: Tensor, targets: list[int], doubts: Doubts
     ) -> tuple[tuple[Tensor, ...], float]:
-        """Return ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
+        """Return ``(d, targets)`` ACE, errors, degrees of freedom, baselines, and their drift; see ``effects_of``."""
         domain = self._domain(column)
         nodes, weights = quadrature(domain)
         e = self._ask(networks, column, torch.cat([distinct.double(), nodes]), targets, None)

@@ -40,7 +40,7 @@ class Estimator:
         """Choose the method that answers, and the names of columns and outputs."""
         self.estimator, self.categories = estimator, categories
         self.method = method if callable(method) else _method(estimator, method)
-        own = _fitted_names(estimator)
+        own = fitted_names(estimator)
         if categories is not None and columns is None:
             columns = categories.names
         names = own if columns is None else tuple(str(column) for column in columns)
@@ -157,7 +157,7 @@ def _target_names(method: Any, classes: list[np.ndarray]) -> tuple[str, ...] | N
     return names[1:] if method == "decision_function" and len(names) == 2 else names
 
 
-def _fitted_names(estimator: Any) -> tuple[str, ...] | None:
+def fitted_names(estimator: Any) -> tuple[str, ...] | None:
     """Return the names of the columns that an estimator was fitted on; None where it was fitted on an array."""
     for name in ("feature_names_in_", "feature_name_"):
         try:
