@@ -36,8 +36,10 @@ class ExportedNetwork(nn.Module):
         """Return the outputs ``(batch, outputs)`` of inputs ``(batch, *shape)``."""
         try:
             found = self.graph(x)
-        except AssertionError as error:  # a guard: the sizes of the batch that the program was exported for
-            raise ValueError(
+        except (AssertionError, RuntimeError) as error:
+            if not isinstance(error, AssertionError) and not str(error).startswith("Expected input at"):
+                raise
+            raise ValueError(  # sizes of the batch for which it was not exported
                 f"{os.path.basename(self.path)} must take a batch of shape {tuple(x.shape)}, got {error}; {_DYNAMIC}, "
                 "or ask for fewer rows at once by chunk_size"
             ) from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .._optional import optional
 from ._outputs import as_rows
@@ -43,7 +44,7 @@ class OnnxNetwork:
                 f"inputs must have the dtype of {os.path.basename(self.path)}, {self.dtype}, got {x.dtype}; use "
                 f"inputs.to({self.dtype})"
             )
-        if torch.is_grad_enabled() and x.requires_grad:
+        if (torch.is_grad_enabled() and x.requires_grad) or forward_ad.unpack_dual(x).tangent is not None:
             raise RuntimeError("ONNX Runtime computes no derivative; it has inputs that require grad")
         (found,) = self.session.run([self.output], {self.entry: np.ascontiguousarray(x.detach().cpu().numpy())})
         return as_rows(torch.from_numpy(np.array(found)), len(x)).to(x.device)
