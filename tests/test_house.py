@@ -44,7 +44,7 @@ PUBLIC = {
     "acelib": "ApproximationWarning Attribution AverageCausalEffect Categories CausalRegressor CausalRegressors "
     "CausalTable Check ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet "
     "InputDistribution Interval Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation "
-    "effect_surface half_trace interventional_expectation jets quantus_explain regional_effects",
+    "as_model effect_surface half_trace interventional_expectation jets quantus_explain regional_effects",
     "acelib.recurrent": "FeedbackSequences Recurrent TimeLag Unfolded time_lag unfold",
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "
@@ -59,6 +59,7 @@ PUBLIC = {
     "plot_regressor plot_regressors shade_off_support style use_style warn_off_support",
     "acelib.explore": "Control Explorer Player View explore_attribution explore_contributions explore_decoder "
     "explore_expectation explore_graphs explore_regressors explore_sobol player",
+    "acelib.adapters": "EffectDisplay as_model from_dowhy load_network read_problem",
     "acelib.regressors": "CausalRegressor CausalTable FAMILIES Regressor SplineRegressor regressor_from_dict",
     "acelib.lab.datasets": "load_dashlink",
 }

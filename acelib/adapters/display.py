@@ -89,7 +89,7 @@ class EffectDisplay:
         """
         wrapped = isinstance(estimator, nn.Module) or (callable(estimator) and not is_estimator(estimator))
         named = None if categories is not None or fitted_names(estimator) is None else getattr(X, "columns", None)
-        model = estimator if wrapped else as_model(estimator, method, categories=categories, columns=named)
+        model: Any = estimator if wrapped else as_model(estimator, method, categories=categories, columns=named)
         if isinstance(X, InputModel):
             inputs = X
         elif categories is None:

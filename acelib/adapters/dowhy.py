@@ -34,9 +34,9 @@ class DoWhyModel(StructuralModel):
         """Read the mechanisms in the order of these nodes, and keep the rows that they were fitted on."""
         parts = {str(node): _part(source, node) for node in nodes}
         parents = {str(node): [str(p) for p in sorted(source.graph.predecessors(node))] for node in nodes}
-        mechanisms = {node: part for node, part in parts.items() if parents[node]}
+        mechanisms = {node: part for node, part in parts.items() if isinstance(part, _Mechanism)}
         super().__init__(parents, mechanisms, {node: part.noise for node, part in parts.items()})
-        self.source, self._parts, self._nodes = source, parts, tuple(nodes)
+        self.source, self._parts, self._nodes = source, mechanisms, tuple(nodes)
         if X is not None:
             self.fitted = FittedRows.of(read_columns(X, self.graph))
 
@@ -44,7 +44,7 @@ class DoWhyModel(StructuralModel):
         """Return the noises ``(batch, nodes)`` behind nodes ``(batch, nodes)``, as DoWhy's mechanisms tell them."""
         found = X.clone()
         for column, node in enumerate(self.nodes):
-            if self.graph.parents[node]:
+            if node in self._parts:
                 given = [X[:, self.graph.index(parent)] for parent in self.graph.parents[node]]
                 found[:, column] = self._parts[node].abduct(X[:, column], given)
         return found
