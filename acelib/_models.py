@@ -208,8 +208,13 @@ def _remedy(out: Any) -> str:
     """Return how to make a tensor of what a model returned."""
     if type(out).__module__.split(".")[0] in ("numpy", "pandas"):
         return "use acelib.as_model(model), which takes functions of arrays"
-    keys = list(out) if isinstance(out, Mapping) else list(getattr(out, "_fields", ()))
-    keys = keys or (list(range(len(out))) if isinstance(out, tuple | list) else [])
+    if isinstance(out, Mapping):
+        parts: dict[Any, Any] = dict(out)
+    elif hasattr(out, "_fields"):
+        parts = dict(zip(out._fields, out, strict=True))
+    else:
+        parts = dict(enumerate(out)) if isinstance(out, tuple | list) else dict(getattr(out, "__dict__", {}))
+    keys = [key for key, one in parts.items() if isinstance(one, Tensor)]
     if not keys:
         return "pick the tensor in it"
     return f"name one of its outputs {keys[:10]} by acelib.as_model(model, output=...)"
