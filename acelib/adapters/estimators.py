@@ -99,7 +99,7 @@ class Estimator:
         if isinstance(found, list):
             found = np.concatenate([np.asarray(one) for one in found], axis=1)
         array = np.asarray(found)
-        if self._labels is not None:
+        if self._labels is not None and array.size == len(array):  # several columns are truth values already
             array = array.reshape(-1, 1) == self._labels[None, :]
         if array.dtype.kind not in "biuf":
             raise ValueError(
@@ -115,6 +115,13 @@ class Estimator:
 def is_estimator(model: Any) -> bool:
     """Return whether an object answers by a method of its own, as estimators of scikit-learn do."""
     return any(callable(getattr(model, name, None)) for name in METHODS)
+
+
+def owner_of(function: Any) -> Any:
+    """Return the estimator whose method a function is, or None: a method by itself does not know its columns."""
+    owner = getattr(function, "__self__", None)
+    named = getattr(function, "__name__", "") in METHODS
+    return owner if named and is_estimator(owner) and not isinstance(owner, type) else None
 
 
 def _name(estimator: Any) -> str:

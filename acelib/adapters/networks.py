@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .._models import Model
 from ..inputs import Categories
 from ._outputs import as_rows, picked
-from .estimators import Estimator, is_estimator
+from .estimators import Estimator, is_estimator, owner_of
 from .programs import load_network
 
 
@@ -78,6 +78,9 @@ def as_model(
         >>> found = interventional_expectation(model, InputDistribution.fit(X), 1, [0.0, 0.5])
         >>> assert abs(float(found.values[1, 0] - found.values[0, 0]) - 1.0) < 1e-12
     """
+    owner = owner_of(model)
+    if owner is not None and method is None:
+        model, method = owner, model.__name__
     if isinstance(model, str | os.PathLike):
         _refuse(model, "a file", method=method, columns=columns, categories=categories, input=input)
         return load_network(model, output=output)

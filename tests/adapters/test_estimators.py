@@ -13,7 +13,7 @@ import torch
 from acelib import AverageCausalEffect, Categories, InputDistribution, as_model, half_trace, interventional_expectation
 
 sklearn = pytest.importorskip("sklearn")
-from sklearn import compose, ensemble, linear_model, multioutput, neighbors, pipeline, preprocessing, svm  # noqa: E402
+from sklearn import compose, ensemble, linear_model, multiclass, multioutput, neighbors, pipeline, preprocessing, svm  # noqa: E402
 
 rng = np.random.default_rng(0)
 X = pd.DataFrame(rng.normal(size=(120, 3)), columns=["age", "body mass", "dose"])
@@ -83,6 +83,24 @@ def test_a_prediction_of_classes_is_a_share_of_each():
     shares = as_model(estimator, "predict")(torch.tensor(X.to_numpy())).mean(0)
     predicted = estimator.predict(X)
     assert shares.tolist() == pytest.approx([(predicted == name).mean() for name in ("high", "low", "middle")])
+
+
+def test_a_prediction_of_several_truth_values_stays_as_it_is():
+    """Multilabel classifiers predict a column for each label."""
+    truths = np.stack([SCORE > 0, SCORE > 0.5], 1).astype(int)
+    estimator = multiclass.OneVsRestClassifier(linear_model.LogisticRegression()).fit(X, truths)
+    rows = torch.tensor(X.to_numpy())
+    assert np.array_equal(as_model(estimator, "predict")(rows), estimator.predict(X))
+    assert np.allclose(as_model(estimator)(rows), estimator.predict_proba(X))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_method_is_that_of_its_estimator():
+    """With the columns' names, which the method alone does not tell."""
+    estimator = linear_model.LogisticRegression().fit(X, TWO)
+    model = as_model(estimator.predict_proba)
+    assert model.named_columns == tuple(X) and model.target_names == ("no", "yes")
+    assert np.allclose(model(torch.tensor(X.to_numpy())), estimator.predict_proba(X))
 
 
 def test_a_function_answers_in_place_of_a_method():
