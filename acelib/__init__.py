@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import jets
     from ._warnings import ApproximationWarning, ConstantFeatureWarning, ExtrapolationWarning, SupportWarning
+    from .adapters import as_model
     from .attribution import AverageCausalEffect
     from .curvature import UnsupportedOperation, half_trace
     from .expectation import Check, Expectation, interventional_expectation
@@ -50,6 +51,7 @@ __all__ = [
     "SplineRegressor",
     "SupportWarning",
     "UnsupportedOperation",
+    "as_model",
     "effect_surface",
     "half_trace",
     "interventional_expectation",
@@ -60,10 +62,11 @@ __all__ = [
 
 _ROOMS = (
     "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation "
-    "interactions plots explore"
+    "interactions plots explore adapters"
 )
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",
+    "adapters": "as_model",
     "attribution": "AverageCausalEffect",
     "curvature": "UnsupportedOperation half_trace",
     "expectation": "Check Expectation interventional_expectation",

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from ._directional import missing_operation, twice_differentiable
 from ._draws import GlobalDraws
-from ._models import Model, check_mode, check_output, check_placement, mode_matters
+from ._models import Model, check_callable, check_mode, check_output, check_placement, mode_matters
 from ._modules import modules_behind
 from ._process import forward_mode
 
@@ -81,8 +81,7 @@ def admit(model: Model, rows: Tensor, shape: Sequence[int], *, derivatives: bool
     """
     if isinstance(model, Admitted):
         return model
-    if not callable(model):
-        raise TypeError(f"model must be a torch callable (batch, ...) -> (batch, outputs), got {type(model).__name__}")
+    check_callable(model)
     check_mode(model)
     check_placement([model], rows)
     modules = modules_behind(model)

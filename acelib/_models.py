@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
-from typing import cast
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,52 @@ def as_models(model: Model | Sequence[Model]) -> list[Model]:
     if not models:
         raise ValueError("model must be a torch callable or a list of them, got an empty list")
     for m in models:
-        if not callable(m):
-            raise TypeError(f"model must be a torch callable (batch, ...) -> (batch, outputs), got {type(m).__name__}")
+        check_callable(m)
     return cast(list[Model], models)
+
+
+def check_callable(model: Any) -> None:
+    """Raise a TypeError where a model is no callable; of an estimator with the remedy."""
+    if not callable(model):
+        known = any(callable(getattr(model, name, None)) for name in ("predict", "predict_proba", "decision_function"))
+        hint = "; use acelib.as_model(model)" if known or isinstance(model, str | os.PathLike) else ""
+        raise TypeError(
+            f"model must be a torch callable (batch, ...) -> (batch, outputs), got {type(model).__name__}{hint}"
+        )
+
+
+def output_names(models: Sequence[Any], count: int) -> tuple[str, ...]:
+    """Return the names of the outputs that the first model states as its ``target_names``, else "0", "1", ...
+
+    Example:
+        >>> assert output_names([nn.Linear(2, 2)], 2) == ("0", "1")
+    """
+    found = getattr(models[0], "target_names", None)
+    stated = tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+    return stated if len(stated) == len(set(stated)) == count else tuple(str(i) for i in range(count))
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name as LightGBM keeps it: without white space."""
+    return "_".join(name.split())
+
+
+def check_columns(models: Sequence[Any], names: Sequence[str]) -> None:
+    """Raise a ValueError where a model that knows its columns by name would be given others, or in another order.
+
+    Args:
+        models: those that have ``named_columns``, such as estimators fitted on data frames, are looked at.
+        names: names of the inputs; x0, x1, ... are no names, and go by position.
+    """
+    if list(names) == [f"x{i}" for i in range(len(names))]:
+        return
+    for model in models:
+        known = getattr(model, "named_columns", None)
+        if known is not None and list(map(plain_name, known)) != list(map(plain_name, names)):
+            raise ValueError(
+                f"inputs must have the columns of the model in its order, {list(known)[:20]}, got {list(names)[:20]}; "
+                "fit them on the table with these columns, or name the order by as_model(..., columns=...)"
+            )
 
 
 def as_chunk(chunk_size: int | None, default: int = DEFAULT_CHUNK) -> int:
@@ -97,10 +141,11 @@ def check_mode(model: Model) -> None:
 
 
 def parameter_dtype(model: Model) -> torch.dtype | None:
-    """Return the dtype of a module's first floating parameter; None for a plain function or one without."""
+    """Return the dtype of a module's first floating parameter, else what a model calls its ``dtype``; None without."""
     module = _module(model)
     parameters = module.parameters() if module is not None else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), None)
+    own = next((p.dtype for p in parameters if p.is_floating_point()), getattr(model, "dtype", None))
+    return own if isinstance(own, torch.dtype) else None
 
 
 def _module(model: Model) -> nn.Module | None:
@@ -150,13 +195,29 @@ def evaluate(model: Model, rows: Tensor, shape: Sequence[int]) -> Tensor:
 def check_shape(out: Tensor, batch: int) -> Tensor:
     """Return ``out`` if it is a floating tensor ``(batch, outputs)``, else raise an error that says what it is."""
     if not isinstance(out, Tensor):
-        raise TypeError(f"model must return a tensor (batch, outputs), got {type(out).__name__}; pick the tensor in it")
+        raise TypeError(f"model must return a tensor (batch, outputs), got {type(out).__name__}; {_remedy(out)}")
     if out.ndim != 2 or out.shape[0] != batch:
         hint = "; append .unsqueeze(-1) for a single output" if out.ndim == 1 else ""
         raise ValueError(f"model must return shape (batch, outputs) = ({batch}, outputs), got {tuple(out.shape)}{hint}")
     if not out.is_floating_point():
         raise ValueError(f"model must return a floating dtype, got {out.dtype}; return scores or probabilities")
     return out
+
+
+def _remedy(out: Any) -> str:
+    """Return how to make a tensor of what a model returned."""
+    if type(out).__module__.split(".")[0] in ("numpy", "pandas"):
+        return "use acelib.as_model(model), which takes functions of arrays"
+    if isinstance(out, Mapping):
+        parts: dict[Any, Any] = dict(out)
+    elif hasattr(out, "_fields"):
+        parts = dict(zip(out._fields, out, strict=True))
+    else:
+        parts = dict(enumerate(out)) if isinstance(out, tuple | list) else dict(getattr(out, "__dict__", {}))
+    keys = [key for key, one in parts.items() if isinstance(one, Tensor)]
+    if not keys:
+        return "pick the tensor in it"
+    return f"name one of its outputs {keys[:10]} by acelib.as_model(model, output=...)"
 
 
 def check_output(out: Tensor, batch: int) -> Tensor:

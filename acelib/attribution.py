@@ -59,7 +59,7 @@ class AverageCausalEffect:
         chunk_size: most model rows in one call; bounds memory. Default 16384.
         seed: seed of the row subset and of the values that are checked; None means 0.
         groups: labels of dependent rows.
-        target_names: names of the outputs; default "0", "1", ...
+        target_names: names of the outputs; default those that the model has, else "0", "1", ...
         link: what is explained of the outputs, such as "softmax"; see ``interventional_expectation``.
         executor: does the work in parts, features and blocks of rows side by side; see ``interventional_expectation``.
         parts: a folder in which finished parts are kept.
@@ -111,7 +111,7 @@ class AverageCausalEffect:
         self._entrance: dict[str, Any] = dict(derivatives=method in DIFFERENTIATED, link=link)
         networks = admitted(model, inputs, **self._entrance)
         self.models, self.inputs, self.num_outputs = networks.given, networks.inputs, networks.outputs
-        names = [str(i) for i in range(self.num_outputs)] if target_names is None else [str(n) for n in target_names]
+        names = [str(name) for name in (networks.target_names if target_names is None else target_names)]
         if len(names) != self.num_outputs or len(set(names)) != len(names):
             raise ValueError(f"target_names must be {self.num_outputs} distinct names, got {names[:10]}")
         self.target_names = tuple(names)
@@ -245,13 +245,12 @@ class AverageCausalEffect:
         x = as_inputs(x, self.inputs)
         flat = x.reshape(-1, self.inputs.num_features)
         each = each_target(0 if target is None else target, self.target_names, len(flat))
-        wanted, position = np.unique(each, return_inverse=True)
-        which = torch.from_numpy(position.reshape(-1))
+        wanted, which = map(torch.from_numpy, np.unique(each, return_inverse=True))
         columns = columns_of(features, self.inputs)
         networks, curves, doubts = self._networks(), None, Doubts()
         if via == "regressors":
             curves = self._kept(networks, columns, {c: flat[:, c] for c in columns}, progress=progress)
-        found = torch.full((3, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, degrees of freedom
+        found = torch.full((4, *flat.shape), torch.nan, dtype=torch.float64)  # effects, errors, freedom, baselines
         drifts, off = {}, {}
         domains = {self.inputs.feature_names[c]: self._domain(c) for c in columns}
         direct = None if curves is not None else self._direct(networks, columns, flat, wanted.tolist(), doubts)
@@ -265,16 +264,17 @@ class AverageCausalEffect:
                 doubts.add(curves.expectations[name])
                 read = (curve.estimate(distinct.double()) for curve in chosen)
                 parts = [torch.stack(part, dim=1) for part in zip(*read, strict=True)]
+                parts.append(torch.tensor([curve.baseline for curve in chosen]).double().expand(len(distinct), -1))
                 drifts[name] = drift_of(domain, chosen, parts[1].numpy())
             off[name] = off_at(distinct, chosen[0] if chosen else None, self.inputs, column)
             found[:, :, column] = torch.stack([part[where, which] for part in parts])
         doubts.warn(bands=True)
         warn_drift(drifts, domains)
         warn_off(off)
-        effects, errors, freedoms = found.to(double(flat).device).reshape(3, *x.shape)
+        effects, errors, freedoms, baselines = found.to(double(flat).device).reshape(4, *x.shape)
         names = tuple(self.target_names[t] for t in each)
         named = names[0] if len(names) == 1 or is_one(target) else names
-        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms)
+        return Attribution(effects, errors, named, via, self.inputs.feature_names, x.clone(), freedoms, baselines)
 
     def cached(self, features: Sequence[Feature] | None = None, *, progress: bool = False) -> CausalRegressors:
         """Return the regressors of these features (default all) and all targets that ``attribute`` reads values off.
@@ -368,7 +368,7 @@ class AverageCausalEffect:
     def _direct(
         self, networks: Networks, columns: list[int], flat: Tensor, targets: list[int], doubts: Doubts
     ) -> Iterator[tuple[tuple[Tensor, ...], float]]:
-        """Yield ``(d, targets)`` ACE, errors and degrees of freedom, and their drift; see ``effects_of``."""
+        """Yield ``(d, targets)`` ACE, errors, degrees of freedom, baselines, and their drift; see ``effects_of``."""
         domains = [self._domain(column) for column in columns]
         nodes = [quadrature(domain) for domain in domains]
         distinct = [flat[:, column].unique().cpu().double() for column in columns]

@@ -74,9 +74,9 @@ def quantus_explain(
     """
     x, y = _tensors(model, inputs, targets, device)
     if isinstance(explain, InputModel):
-        maps = _saliency(_effect(model, explain, options), x, y)
+        maps = clipped_saliency(_effect(model, explain, options), x, y)
     elif isinstance(explain, AverageCausalEffect):
-        maps = _saliency(explain, x, y)
+        maps = clipped_saliency(explain, x, y)
     elif callable(explain):
         maps = explain(model, x, y, **options)
     elif explain is None:
@@ -103,8 +103,16 @@ def normalised(maps: Tensor) -> Tensor:
     return maps / largest.view(-1, *[1] * (maps.ndim - 1))
 
 
-def _saliency(effect: AverageCausalEffect, x: Tensor, y: Tensor) -> Tensor:
-    """Return the ACE saliency ``(batch, *shape)``, each row on its own target; the regressors serve all targets."""
+def clipped_saliency(effect: AverageCausalEffect, x: Tensor, y: Tensor) -> Tensor:
+    """Return the ACE saliency ``(batch, *shape)`` that metrics ask for, float64 on the CPU.
+
+    A value beyond the domain counts as its nearest end, and inputs that are pinned have 0.
+
+    Args:
+        effect: effects of the network.
+        x: ``(batch, *shape)``.
+        y: ``(batch,)`` the output that is explained for each row; the regressors serve all of them.
+    """
     like = effect.inputs.mean
     low, high = (end.to(like).view(effect.inputs.shape) for end in (effect.inputs.low, effect.inputs.high))
     inside = x.to(like).clamp(low, high)

@@ -180,6 +180,7 @@ class Attribution(Result):
         features: k names of the flattened inputs.
         x: the explained inputs, same shape.
         freedom: degrees of freedom of ``stderr``, same shape; inf where they are unknown, None in older files.
+        baseline: what each effect is measured from, the average of its curve, same shape; None in older files.
 
     Example:
         >>> import torch
@@ -197,6 +198,7 @@ class Attribution(Result):
     features: tuple[str, ...] = ()
     x: Tensor | None = None
     freedom: Tensor | None = None
+    baseline: Tensor | None = None
 
     @property
     def shape(self) -> Any:
@@ -262,6 +264,22 @@ class Attribution(Result):
             }
         )
 
+    def to_shap(self, mean: Any = None) -> Any:
+        """Return the effects as a ``shap.Explanation``, which SHAP's plots draw.
+
+        They are no Shapley values: ``base_values + values.sum()`` is not the network's answer where inputs interact.
+
+        Args:
+            mean: E[y] of the outputs that are explained, a number or one for each row; see
+                ``acelib.adapters.shap.explanation``, which says what ``base_values`` are.
+
+        Raises:
+            ImportError: if ``shap`` is missing.
+        """
+        from .adapters.shap import explanation
+
+        return explanation(self, mean)
+
     def plot(self, **options: Any) -> Any:
         """Draw the effects of one input as bars with error bars, or as a map for images; return the axes."""
         from . import plots
@@ -283,7 +301,7 @@ class Attribution(Result):
     def save(self, path: str | os.PathLike) -> Path:
         """Write the attribution to a JSON file (to a temporary name first) and return its path."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {name: plain(content[name]) for name in ("values", "stderr", "x", "freedom")}
+        tensors = {name: plain(content[name]) for name in ("values", "stderr", "x", "freedom", "baseline")}
         return save_json(path, content | tensors, format=ATTRIBUTION)
 
     @classmethod
@@ -294,11 +312,12 @@ class Attribution(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=ATTRIBUTION, what="a saved attribution", remedy="save it again") as content:
-            content.setdefault("freedom", None)  # which older files do not have
+            for name in ("freedom", "baseline"):  # which older files do not have
+                content.setdefault(name, None)
             check_entries(content, cls)
             content["values"] = rebuilt(content["values"])
             shape = tuple(content["values"].shape)
-            for name in ("stderr", "x", "freedom"):
+            for name in ("stderr", "x", "freedom", "baseline"):
                 if content[name] is not None or name == "stderr":
                     content[name] = rebuilt(content[name], shape)
             for name in ("features", "target"):

@@ -29,13 +29,14 @@ BASE = (
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}
 BESIDE |= {"mediation": "inputs jets curvature expectation intrinsic"}
+BESIDE |= {"adapters": "inputs expectation regressors results attribution quantus intrinsic mediation plots"}
 BESIDE |= {"explore": "inputs expectation regressors results attribution paths intrinsic plots"}
-ON_DEMAND = {"plots", "explore"}  # what ``.plot()`` and ``.explore()`` import when they are called
+ON_DEMAND = {"plots", "explore", "adapters"}  # what ``.plot()``, ``.explore()`` and ``.to_shap()`` import when called
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
-    "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions"},
+    "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions", "adapters"},
 }
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
@@ -43,7 +44,7 @@ PUBLIC = {
     "acelib": "ApproximationWarning Attribution AverageCausalEffect Categories CausalRegressor CausalRegressors "
     "CausalTable Check ConstantFeatureWarning Expectation ExtrapolationWarning FeedbackSequences FiniteSet "
     "InputDistribution Interval Intervention LatentPrior SplineRegressor SupportWarning UnsupportedOperation "
-    "effect_surface half_trace interventional_expectation jets quantus_explain regional_effects",
+    "as_model effect_surface half_trace interventional_expectation jets quantus_explain regional_effects",
     "acelib.recurrent": "FeedbackSequences Recurrent TimeLag Unfolded time_lag unfold",
     "acelib.paths": "ExplanatoryGraph Fidelity NodeMaps Reliability Repair TreatmentEffects class_map "
     "correctly_classified explanatory_graph extrema fidelity masked node_maps reliability repair trace_layers "
@@ -58,6 +59,7 @@ PUBLIC = {
     "plot_regressor plot_regressors shade_off_support style use_style warn_off_support",
     "acelib.explore": "Control Explorer Player View explore_attribution explore_contributions explore_decoder "
     "explore_expectation explore_graphs explore_regressors explore_sobol player",
+    "acelib.adapters": "EffectDisplay as_model from_dowhy load_network read_problem",
     "acelib.regressors": "CausalRegressor CausalTable FAMILIES Regressor SplineRegressor regressor_from_dict",
     "acelib.lab.datasets": "load_dashlink",
 }
@@ -255,11 +257,7 @@ def members(tree: ast.Module) -> set[str]:
 def imported_names(tree: ast.Module) -> set[str]:
     """The names under which a file has what it imported from us."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    ours = [
-        node
-        for node in nodes
-        if getattr(node, "level", 0) or ast.unparse(node).split()[1].startswith(("acelib", "tools"))
-    ]
+    ours = [n for n in nodes if getattr(n, "level", 0) or ast.unparse(n).split()[1].startswith(("acelib", "tools"))]
     return {alias.asname or alias.name for node in ours for alias in node.names}
 
 

@@ -80,6 +80,32 @@ def cache():
     registry.cache_dir()
 
 
+def attribution():
+    return acelib.AverageCausalEffect(model, inputs()).attribute(torch.zeros(3, dtype=torch.float64), via="direct")
+
+
+def network_of_onnx():
+    from acelib.adapters.onnx import OnnxNetwork
+
+    OnnxNetwork("net.onnx")
+
+
+def of_captum():
+    from acelib.adapters import captum
+
+    captum.__getattr__("ACE")  # where another test has made it too
+
+
+def of_dowhy():
+    from acelib.adapters import from_dowhy
+
+    from_dowhy(None)
+
+
+def named_columns():
+    acelib.as_model(lambda frame: frame["a"], columns=["a"])(torch.zeros(2, 1))
+
+
 def shown():
     from acelib.lab.ledger import publish
 
@@ -105,6 +131,11 @@ CASES = {
     "widgets": ("ipywidgets", "a picture that is moved by hand", widget),
     "the recipe": ("numba", "training by the recipe", recipe),
     "a download": ("pooch", "a download", cache),
+    "effects for SHAP": ("shap", "Attribution.to_shap", lambda: attribution().to_shap()),
+    "a network of ONNX": ("onnxruntime", "a network of an .onnx file", network_of_onnx),
+    "an attribution of Captum": ("captum", "acelib.adapters.captum.ACE", of_captum),
+    "a model of DoWhy": ("dowhy", "from_dowhy", of_dowhy),
+    "columns by name": ("pandas", "an estimator that knows its columns by name", named_columns),
     "a record": ("IPython", "a record of the book", shown),
 }
 

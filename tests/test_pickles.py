@@ -293,7 +293,7 @@ LOADED = {
 }
 
 
-LATER = {"freedom", "skewness", "reason", "kurtosis", "uncertainty_degrees"}
+LATER = {"freedom", "baseline", "skewness", "reason", "kurtosis", "uncertainty_degrees"}
 """Entries that files of older versions do not hold."""
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._entrance import Admitted, admit, two_rows
-from .._models import Model, as_models, parameter_dtype
+from .._models import Model, as_models, check_columns, output_names, parameter_dtype
 from ..inputs.base import Feature, InputModel
 from ..inputs.intervention import Intervention
 from .expansion import Expansion
@@ -49,6 +49,11 @@ class Networks(NamedTuple):
         return self.inputs.do(feature, values).sharing(self.known)
 
     @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of the outputs: those that the first network states, or their numbers."""
+        return output_names(self.given, self.outputs)
+
+    @property
     def answers(self) -> Tensor:
         """``(networks, 2, outputs)`` what they returned for the two rows of the entrance."""
         return torch.stack([model.answers for model in self.models])
@@ -75,6 +80,7 @@ def admitted(
     """
     models = as_models(model)
     inputs = in_dtype_of(models, inputs)
+    check_columns(models, inputs.feature_names)
     rows = probe_rows(inputs)
     link = as_link(link)
     bare = [admit(m, rows, inputs.shape, derivatives=derivatives) for m in models]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -108,7 +108,11 @@ class Question:
         if answer.variants:
             options = shared | dict(index=self.index, columns=self.outputs, link=networks.link)
             estimate = with_learning(estimate, call, answer, **options)
-        return _present(answer, estimate, check, self.method, len(networks.models), self.reason)
+        found = _present(answer, estimate, check, self.method, len(networks.models), self.reason)
+        names = networks.target_names
+        if names == tuple(map(str, range(len(names)))):  # none that the network states
+            return found
+        return replace(found, target_names=names if self.outputs is None else tuple(names[t] for t in self.outputs))
 
 
 def asked(

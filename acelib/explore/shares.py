@@ -76,7 +76,7 @@ def explore_sobol(r: SobolIndices, *, names: Sequence[str] | None = None) -> Exp
 
     Args:
         r: what ``sobol_indices`` returned.
-        names: names of the inputs; x0, x1, … where None.
+        names: names of the inputs; where None those of the result, else x0, x1, …
 
     Raises:
         ValueError: for another number of names.
@@ -87,7 +87,7 @@ def explore_sobol(r: SobolIndices, *, names: Sequence[str] | None = None) -> Exp
         >>> assert explore_sobol(r).at(context="total", node="x1").numbers["share"] == float(r.total[1, 0])
     """
     k, outputs = r.first.shape
-    names = tuple(f"x{i}" for i in range(k)) if names is None else tuple(names)
+    names = r.names or tuple(f"x{i}" for i in range(k)) if names is None else tuple(names)
     if len(names) != k:
         raise ValueError(f"names must hold one name for each of the {k} inputs, got {len(names)}")
     full = r.further is not None and k <= MAX_EXACT

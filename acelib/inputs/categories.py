@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -149,6 +150,33 @@ class Categories:
             table[name] = [float(levels.index(text)) for text in texts]
         return table
 
+    def decode(self, table: Any) -> Any:
+        """Return a data frame of words from one of codes, with columns of these names; missing ones are NaN.
+
+        Raises:
+            ValueError: for a code that is none of its levels, or levels that are numbers written as text, of which
+                nobody knows whether the table had numbers or text.
+
+        Example:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"size": [1.0, 2.0], "place": ["sea", "land"]})
+            >>> categories = Categories.of(frame)
+            >>> assert categories.decode(categories.encode(frame)).equals(frame)
+        """
+        words = table.copy()
+        for name, levels in self.levels.items():
+            if any(_is_number(level) for level in levels):
+                raise ValueError(f"levels must be words where codes are decoded, got {list(levels)[:5]} of {name!r}")
+            codes = [float(code) for code in table[name]]
+            wrong = [code for code in codes if abs(code - round(code)) > ROUNDING or not 0 <= round(code) < len(levels)]
+            if wrong:
+                raise ValueError(
+                    f"table must hold numbers of levels, 0 to {len(levels) - 1}, in {name!r}, got {wrong[0]:g}"
+                )
+            known = [float("nan") if level == MISSING else level for level in levels]
+            words[name] = np.array([known[round(code)] for code in codes], dtype=object)  # a row of NaN stays a word
+        return words
+
     def level(self, name: str, code: float) -> str:
         """Return the name of a level.
 
@@ -238,6 +266,14 @@ def _numeric(column: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return not any(isinstance(value, str) for value in column.head(100))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _texts(column: Any) -> list[str]:

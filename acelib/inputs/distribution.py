@@ -23,7 +23,7 @@ from .domain import Domain, FiniteSet, Interval, as_domains, described, warn_con
 from .ends import sample_ranges
 from .intervention import TableIntervention
 from .moments import factorise_rows, factorise_stream
-from .reading import as_weights, is_batches, warn_merged
+from .reading import as_weights, entry_of, is_batches, warn_merged
 from .support import FEW, FEW_FEATURES, Neighbourhood
 
 
@@ -76,6 +76,7 @@ class InputDistribution(InputModel):
         domain: Any = None,
         *,
         weights: Any = None,
+        key: Any = None,
         max_rows: int = 10_000,
         seed: int | None = 0,
     ) -> InputDistribution:
@@ -98,6 +99,8 @@ class InputDistribution(InputModel):
             weights: ``(n,)`` weight of each row, at least 0: averages are Σ w y / Σ w, and so are mean and covariance.
                 A row of weight 2 counts like two equal rows in all values; the errors are those of this ratio, for
                 rows that are independent draws, whose weights say how much each stands for.
+            key: where X, or each of its batches, is a dictionary such as ``{"inputs_embeds": …, "labels": …}``: the
+                entry that holds the inputs.
             max_rows: size of the reservoir for a stream: a random subset of its rows.
             seed: seed of the reservoir; None means 0.
 
@@ -106,6 +109,7 @@ class InputDistribution(InputModel):
             ValueError: for fewer than two rows, NaN or Inf, wrong names, rank, domain or weights, or whole numbers
                 that float64 does not hold.
         """
+        X = X if key is None else entry_of(X, key)
         if is_batches(X):
             if weights is not None:
                 raise ValueError(

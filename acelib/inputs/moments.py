@@ -6,7 +6,7 @@ equals its row average exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +173,11 @@ def _tensors(batches: Iterable[Any]) -> Iterator[tuple[Tensor, list[bool], tuple
     names: tuple[str, ...] | None = None
     for given in batches:
         batch: Any = given[0] if isinstance(given, tuple | list) and given else given  # (inputs, targets) of a loader
+        if isinstance(batch, Mapping):
+            raise TypeError(
+                f"X must hold batches of inputs, got dictionaries with {list(batch)[:10]}; name the entry by "
+                "InputDistribution.fit(X, key=...)"
+            )
         if is_frame(batch):
             names = names or frame_names(batch)
             batch = in_order(batch, names, "X")

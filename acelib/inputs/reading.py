@@ -29,7 +29,10 @@ def is_batches(X: Any) -> bool:
     if isinstance(X, Dataset):
         raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use DataLoader(X, 256)")
     if isinstance(X, Mapping):
-        raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use pandas.DataFrame(X)")
+        raise TypeError(
+            f"X must be a table or an iterable of batches, got {type(X).__name__}; use pandas.DataFrame(X), or name "
+            "the entry that holds the inputs by key="
+        )
     if hasattr(X, "__dataframe__") and not is_frame(X):
         raise TypeError(f"X must be a table or an iterable of batches, got {type(X).__name__}; use X.to_pandas()")
     if isinstance(X, Tensor | np.ndarray | str | bytes) or hasattr(X, "__array__") or is_frame(X):
@@ -48,6 +51,30 @@ def is_batches(X: Any) -> bool:
     if len(set(shapes)) == 1 < len(shapes) and shapes[0][0] > 1:
         _check_equal(shapes[0], len(shapes), is_frame(tables[0]))
     return True
+
+
+def entry_of(X: Any, key: Any) -> Any:
+    """Return the entry of a dictionary, or an iterator over that of each batch.
+
+    Raises:
+        TypeError: if X holds no dictionaries.
+        ValueError: if one has no such entry.
+    """
+
+    def entry(one: Any) -> Any:
+        if not isinstance(one, Mapping):
+            raise TypeError(f"X must hold dictionaries where key is given, got {type(one).__name__}; leave key out")
+        if key not in one:
+            raise ValueError(f"key must be one of the entries {list(one)[:10]} of X, got {key!r}")
+        return one[key]
+
+    if isinstance(X, Mapping):
+        return entry(X)
+    if isinstance(X, Dataset):
+        return X  # the sentence about data sets follows
+    if not isinstance(X, Iterable) or isinstance(X, str | bytes | Tensor | np.ndarray) or is_frame(X):
+        return entry(X)
+    return (entry(batch) for batch in X)
 
 
 def _check_equal(shape: tuple[int, ...], count: int, named: bool) -> None:

@@ -10,19 +10,22 @@ from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .._checks import as_float_tensor
 
+if TYPE_CHECKING:
+    from networkx import DiGraph
+
 
 class CausalGraph:
     """A checked directed acyclic graph.
 
     Args:
-        parents: the parents of each node, ``{child: [parents]}``; a root has an empty list.
+        parents: the parents of each node, ``{child: [parents]}``; a root has an empty list. A ``networkx.DiGraph`` too.
 
     Raises:
         ValueError: for a parent that is no node, a parent named twice, a cycle, or no node at all.
@@ -32,13 +35,13 @@ class CausalGraph:
         >>> assert graph.order == ("X", "Y", "Z") and graph.ancestors("Y") == {"X"}
     """
 
-    def __init__(self, parents: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, parents: DiGraph | Mapping[str, Iterable[str]]) -> None:
         self._parents = _checked(parents)
         self._order = _topological_order(self._parents)
 
     @classmethod
-    def of(cls, graph: CausalGraph | Mapping[str, Iterable[str]]) -> CausalGraph:
-        """Return a checked graph from a mapping, or the graph itself."""
+    def of(cls, graph: CausalGraph | DiGraph | Mapping[str, Iterable[str]]) -> CausalGraph:
+        """Return a checked graph from a mapping or a ``networkx.DiGraph``, or the graph itself."""
         return graph if isinstance(graph, CausalGraph) else cls(graph)
 
     @property
@@ -154,11 +157,25 @@ class CausalGraph:
         twice = (sets[0] & sets[1]) | (sets[0] & sets[2]) | (sets[1] & sets[2])
         if twice:
             raise ValueError(f"a, b and given must have no node in common, got {sorted(twice)} in two of them")
-        from networkx import DiGraph, is_d_separator  # when the first path is asked for: it takes long to import
+        from networkx import is_d_separator  # when the first path is asked for: it takes long to import
 
-        arrows = DiGraph([(parent, child) for child, parents in self._parents.items() for parent in parents])
+        return bool(is_d_separator(self.to_networkx(), *sets))
+
+    def to_networkx(self) -> DiGraph:
+        """Return the graph as a ``networkx.DiGraph``: nodes in the stated order, the parents of each in theirs.
+
+        ``CausalGraph`` and ``CausalGraph.of`` take such a graph; its nodes become text.
+
+        Example:
+            >>> graph = CausalGraph({"Z": ["Y", "X"], "X": [], "Y": ["X"]})
+            >>> assert CausalGraph.of(graph.to_networkx()) == graph
+        """
+        from networkx import DiGraph
+
+        arrows = DiGraph()
         arrows.add_nodes_from(self._parents)
-        return bool(is_d_separator(arrows, *sets))
+        arrows.add_edges_from((parent, child) for child, parents in self._parents.items() for parent in parents)
+        return arrows
 
     def _names(self, nodes: str | Iterable[str], what: str) -> set[str]:
         """Return one name or several as a set of nodes, or raise a ValueError where one is unknown."""

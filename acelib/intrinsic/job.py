@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .._pool import Workers
 from .answer import Answer, certain
+from .closed import closed_values, first_and_total, shapley_values
 from .data_check import entropy_of_rows, variance_of_rows
 from .entropy import entropy, label_probabilities, replicate_entropy
 from .exact import enumerate_entropy, enumerate_variance, finite_noises, grid_outputs, linear_weights
@@ -24,7 +25,6 @@ from .linear import LinearModel
 from .outcome import Outcome
 from .pickfreeze import chain_plan, constant, first_total_plan, permutation_plan, replicate, rounding, subsets_plan
 from .scm import CausalModel
-from .sobol import closed_values, first_and_total, shapley_values
 
 # Nodes up to which sampled variances visit all 2^k subsets; beyond, a random order of the nodes for every point. At
 # equal errors orders need as many rows with 6 nodes, a third with 8 and a seventieth with 11, but no subset is known.

@@ -84,15 +84,16 @@ def warn_of_learning(fits: Sequence[CausalModel]) -> None:
     if len(tables) < len(fits) or any(table.resampled for table in tables):
         return
     kind, rows = type(fits[0]).__name__, f"{tables[0].count} rows"
+    remedy = f"pass scm={getattr(fits[0], 'how_to_refit', f'{kind}.bootstrap(X, graph)')}"
     if len(fits) > 1 and all(table == tables[0] for table in tables):
         warn_caller(
             f"the {len(fits)} causal models learned from the same {rows}: their spread is that of training, and the "
-            f"error bar leaves out that of the rows; pass scm={kind}.bootstrap(X, graph)",
+            f"error bar leaves out that of the rows; {remedy}",
             ApproximationWarning,
         )
     if len(fits) == 1 and not isinstance(fits[0], LinearModel):
         warn_caller(
             f"the error bar holds the sampling of one {kind} alone, not the error of learning it from {rows}, which is "
-            f"often many times larger; pass scm={kind}.bootstrap(X, graph)",
+            f"often many times larger; {remedy}",
             ApproximationWarning,
         )

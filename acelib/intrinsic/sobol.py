@@ -28,12 +28,14 @@ from .._models import Model, as_chunk
 from .._optional import optional
 from .._pool import Workers
 from .._saved import Result, check_entries, compact, plain, reading, rebuilt, save_json
+from .closed import closed_values, first_and_total, shapley_values
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
-from .games import MAX_EXACT, allocate, subset_of
+from .games import MAX_EXACT, subset_of
 from .graph import CausalGraph
 from .nets import scrambled_nets
 from .outcome import Outcome, outcome
 from .pickfreeze import Evaluate, Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
+from .problem import Problem
 from .scm import StructuralModel
 from .surrogate import controlled, fit_surrogate
 from .tails import tails_said, warn_of_tails
@@ -63,6 +65,7 @@ class SobolIndices(Result):
         further: averages behind the Shapley effects and closed indices; None where they were not asked for.
         kurtosis: ``(outputs,)`` kurtosis of the output at the mixtures; num_samples / kurtosis is the number of points
             that carry its variance. With fewer than 30, the tails are too long for the error bars. None in old files.
+        names: names of the inputs, or of their groups, of a ``problem``; without one ``()``.
     """
 
     first: Tensor
@@ -78,6 +81,7 @@ class SobolIndices(Result):
     models: Tensor | None = None
     further: Any = field(default=None, repr=False)  # Replicates, which the reference does not list
     kurtosis: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def shapley(self) -> Tensor:
@@ -124,7 +128,8 @@ class SobolIndices(Result):
         """Return a pandas data frame, one row per (input, output): first and total index with standard errors."""
         pd = optional("pandas", "a data frame")
         inputs, outputs = self.first.shape
-        columns = {"input": [i for i in range(inputs) for _ in range(outputs)], "output": list(range(outputs)) * inputs}
+        called = [name for name in (self.names or range(inputs)) for _ in range(outputs)]
+        columns: dict[str, Any] = {"input": called, "output": list(range(outputs)) * inputs}
         for name in ("first", "first_stderr", "total", "total_stderr"):
             columns[name] = getattr(self, name).reshape(-1).numpy()
         return pd.DataFrame(columns)
@@ -163,20 +168,23 @@ class SobolIndices(Result):
             ValueError: if the file is missing or is not one of ours.
         """
         with reading(path, format=FORMAT, what="saved Sobol' indices") as content:
-            content.setdefault("kurtosis", None)  # which older files do not have
+            for name, value in (("kurtosis", None), ("names", [])):  # which older files do not have
+                content.setdefault(name, value)
             check_entries(content, cls)
-            given = content.pop("further")
+            given, names = content.pop("further"), tuple(str(name) for name in content.pop("names"))
             read = {name: _read(value) for name, value in content.items()}
             shapes = {read[name].shape for name in ("first", "first_stderr", "total", "total_stderr")}
             if len(shapes) > 1 or read["first"].ndim != 2:
                 raise ValueError(f"first and total must have one shape (inputs, outputs), got {shapes}")
             if read["kurtosis"] is not None and read["kurtosis"].shape != read["first"].shape[1:]:
                 raise ValueError(f"kurtosis must be there for each output, got shape {tuple(read['kurtosis'].shape)}")
+            if names and len(names) != len(read["first"]):
+                raise ValueError(f"names must be there for each of {len(read['first'])} inputs, got {len(names)}")
             if given is not None:
                 given.setdefault("kurtosis", None)
                 check_entries(given, Replicates)
                 given = Replicates(**{name: _read(value) for name, value in given.items()})
-            return cls(**read, further=given)
+            return cls(**read, further=given, names=names)
 
     @property
     def _more(self) -> Replicates:
@@ -226,7 +234,8 @@ def _read(value: Any) -> Any:
 def sobol_indices(
     model: Model | Sequence[Model],
     *,
-    num_inputs: int,
+    num_inputs: int | None = None,
+    problem: Mapping[str, Any] | None = None,
     num_samples: int = 2**14,
     seed: int | None = 0,
     scramblings: int = 16,
@@ -237,12 +246,16 @@ def sobol_indices(
     executor: Executor | None = None,
     parts: str | os.PathLike | None = None,
 ) -> SobolIndices:
-    """Return first-order and total Sobol' indices of a model with independent inputs U(0, 1), with standard errors.
+    """Return first-order and total Sobol' indices of a model with independent inputs, with standard errors.
+
+    Inputs are U(0, 1), or what a ``problem`` of SALib says.
 
     Args:
         model: torch callable ``(batch, num_inputs) -> (batch, outputs)``, or a list of them (training seeds): then the
             indices are those of their mean, and ``models`` holds each one's.
-        num_inputs: number of inputs.
+        num_inputs: number of inputs U(0, 1); None where there is a ``problem``.
+        problem: SALib's dictionary of names, bounds, dists and groups, see ``acelib.adapters.salib.Problem``; of groups
+            the indices are those of all inputs in a group together. SALib itself is not needed.
         num_samples: base points; the model is called on num_samples · (num_inputs + 2) rows, and at most an eighth more
             to fit a polynomial, which makes errors of smooth outputs many times smaller. Rounded up, so that each
             scrambling has a power of two.
@@ -270,19 +283,18 @@ def sobol_indices(
         >>> r = sobol_indices(lambda x: x @ x.new_tensor([[2.0], [1.0]]), num_inputs=2, num_samples=1024, seed=0)
         >>> assert abs(float(r.first[0]) - 0.8) < 0.01 and abs(float(r.total[1]) - 0.2) < 0.01
     """
-    if num_inputs < 1:
-        raise ValueError(f"num_inputs must be at least 1, got {num_inputs}")
+    given, k = _inputs(num_inputs, problem)
     chunk = as_chunk(chunk_size)
     as_generator(seed)  # refuses what is no seed before any work
-    roots = StructuralModel(CausalGraph({f"x{i}": () for i in range(num_inputs)}), noise="uniform")
+    roots = StructuralModel(CausalGraph(dict.fromkeys(given.names, ())), noise=given.noises)
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
     def run(plan: Plan, evaluate: Evaluate) -> Replicates:
         return replicate(
-            evaluate,
+            lambda a, b, masks: evaluate(a, b, masks[..., given.members]),
             plan,
-            num_inputs,
+            len(given.names),
             num_samples=num_samples,
             scramblings=scramblings,
             seed=seed,
@@ -293,16 +305,29 @@ def sobol_indices(
         )
 
     samples = sizes(num_samples, scramblings) * scramblings
-    result = _present(_first_total(run, what, num_inputs, samples, seed), what, num_inputs, samples, scramblings)
+    first_total = run(first_total_plan(k), what.mixed) if given.grouped else _first_total(run, what, k, samples, seed)
+    result = _present(first_total, what, k, samples, scramblings)
+    result = result if problem is None else replace(result, names=given.called)
     if result.kurtosis is not None:
         names = [f"output {i}" for i in range(len(result.kurtosis))]
         warn_of_tails(result.kurtosis.tolist(), names, result.num_samples)
-    if not (num_inputs <= AT_ONCE if shapley is None else shapley):
+    if not (k <= AT_ONCE if shapley is None else shapley):
         return result
-    return replace(
-        result,
-        further=run(subsets_plan(num_inputs) if num_inputs <= MAX_EXACT else permutation_plan(num_inputs), what.mixed),
-    )
+    return replace(result, further=run(subsets_plan(k) if k <= MAX_EXACT else permutation_plan(k), what.mixed))
+
+
+def _inputs(num_inputs: int | None, problem: Mapping[str, Any] | None) -> tuple[Problem, int]:
+    """Return the independent inputs and how many of them, or of their groups, have indices."""
+    if problem is not None and num_inputs is None:
+        from ..adapters.salib import read_problem
+
+        read = read_problem(problem)
+        return read, len(read.called)
+    if num_inputs is None or problem is not None:
+        raise ValueError("num_inputs must be the number of inputs, or left out for a problem, got both or neither")
+    if num_inputs < 1:
+        raise ValueError(f"num_inputs must be at least 1, got {num_inputs}")
+    return Problem.uniform(num_inputs), num_inputs
 
 
 def _first_total(
@@ -319,45 +344,6 @@ def _first_total(
     found = run(plan, both)
     found = replace(found, num_rows=found.num_rows + rows)
     return found if surrogate is None else controlled(found, surrogate)
-
-
-def shapley_values(run: Replicates, k: int) -> Tensor:
-    """Return Shapley variances ``(R, k, outputs)`` from the run of a ``subsets_plan``.
-
-    They are made from differences of D alone, so that their sum, D of all noises, can be held against Var(Y).
-    """
-    table = -run.statistics.flip(1).transpose(0, 1)
-    return allocate(table, "shapley", range(k)).transpose(0, 1)
-
-
-def closed_values(run: Replicates) -> Tensor:
-    """Return the closed variances ``(2^k, R, outputs)`` of all subsets, from the run of a ``subsets_plan``."""
-    # the complement of subset b is 2^k - 1 - b
-    return closed_from_rest(run.variance[None], run.statistics.flip(1).transpose(0, 1), run.statistics[:, -1])
-
-
-def first_and_total(run: Replicates, k: int) -> tuple[Tensor, Tensor]:
-    """Return first-order and total variances ``(R, k, outputs)`` from the run of a ``first_total_plan``."""
-    rest = run.statistics[:, k + 1 :].transpose(0, 1)
-    first = closed_from_rest(run.variance[None], rest, run.statistics[:, 0])
-    return first.transpose(0, 1), run.statistics[:, 1 : k + 1]
-
-
-def closed_from_rest(variance: Tensor, rest: Tensor, everything: Tensor) -> Tensor:
-    """Return closed variances ``(subsets, R, outputs)`` of subsets u from Jansen's D of the complements.
-
-    ``Var − D_rest`` is precise for a large index and poor for a small one; ``D_all − D_rest``, whose two terms share
-    their noise, the other way round. For an additive normal Y the best mix gives the second the weight (1 − S)², with
-    S the index. D_all − Var has mean 0, so any weight leaves the estimate unbiased.
-
-    Args:
-        variance: ``(1, R, outputs)``.
-        rest: ``(subsets, R, outputs)`` D of the complements.
-        everything: ``(R, outputs)`` D of all noises.
-    """
-    plain = variance - rest
-    share = (plain.mean(1, keepdim=True) / variance.mean(1, keepdim=True)).nan_to_num(0.0).clamp(0, 1)
-    return plain + (1 - share).square() * (everything - variance)
 
 
 def _present(run: Replicates, what: Outcome, k: int, samples: int, scramblings: int) -> SobolIndices:

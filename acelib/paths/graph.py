@@ -11,7 +11,7 @@ import os
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from .._devices import double
 from .._models import check_placement
 from .._optional import optional
 from .._saved import Result, check_entries, reading, save_json
+from ._operations import ALL
 from .batching import Cost, predict_cost
 from .results import TreatmentEffects
 from .run import (
@@ -35,6 +36,9 @@ from .run import (
 )
 from .significance import Test
 from .trace import Source
+
+if TYPE_CHECKING:
+    from networkx import DiGraph
 
 FORMAT = "acelib.graph/1"
 
@@ -116,6 +120,46 @@ class ExplanatoryGraph(Result):
         """Return a pandas data frame, one row per (layer, node), output side first."""
         pd = optional("pandas", "a data frame")
         return pd.concat([layer.to_frame() for layer in self.layers], ignore_index=True)
+
+    def to_networkx(self) -> DiGraph:
+        """Return the graph as a ``networkx.DiGraph``, from the input to the output.
+
+        Nodes are pairs (layer, node), as in ``graph[layer]``, of all nodes, and ("output", target). They hold ``role``,
+        ``effect``, ``stderr`` and ``p_adjusted``. Arrows lead from a necessary node through the weights of the layer
+        that reads it to the necessary nodes which that layer's channels become, or to the output; ``channel`` is the
+        first such channel.
+
+        Example:
+            >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
+            >>> for layer in (net[0], net[2]):
+            ...     _ = nn.init.ones_(layer.weight)
+            >>> rows = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+            >>> arrows = explanatory_graph(net, rows, 0).to_networkx()
+            >>> assert set(arrows.successors(("0", 1))) == {("2", 0), ("2", 1)}
+            >>> assert set(arrows.predecessors(("output", 0))) == {("2", 0), ("2", 1)}
+        """
+        from networkx import DiGraph
+
+        arrows, end = DiGraph(), ("output", self.target)
+        readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        for layer in self.layers:
+            roles = dict.fromkeys(layer.necessary, "necessary") | dict.fromkeys(layer.noisy, "noisy")
+            for j in range(layer.num_nodes):
+                numbers = {name: float(getattr(layer, name)[j]) for name in ("stderr", "p_adjusted")}
+                arrows.add_node(
+                    (layer.name, j), role=roles.get(j, "neutral"), effect=float(layer.effects[j]), **numbers
+                )
+            for j in layer.necessary:
+                for origin in layer.origins[j]:
+                    readers.setdefault(origin, []).append((layer.name, j))
+        arrows.add_node(end, role="output")
+        for layer in self.layers:
+            for j, target in layer.edges:
+                found = readers.get((layer.name, target), []) + readers.get((layer.name, ALL), [])
+                for node in found if found and layer is not self.layers[0] else [*found, end]:
+                    if not arrows.has_edge((layer.name, j), node):
+                        arrows.add_edge((layer.name, j), node, channel=target)
+        return arrows
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the graph to a JSON file (to a temporary name first) and return its path."""

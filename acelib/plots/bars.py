@@ -82,7 +82,7 @@ def plot_sobol(
         r: what ``sobol_indices`` returned.
         output: number of the output.
         level: level of the intervals.
-        names: names of the inputs; x0, x1, … where None.
+        names: names of the inputs; where None those of the result, else x0, x1, …
         ax: axes to draw on; a new figure where None.
     """
     ax = own_axes(ax)
@@ -99,7 +99,8 @@ def plot_sobol(
             capsize=3,
             label={"first": "first-order", "total": "total"}[index],
         )
-    ax.set_xticks(positions, [as_text(n) for n in names] if names is not None else [f"x{i}" for i in positions])
+    called = names if names is not None else r.names or [f"x{i}" for i in positions]
+    ax.set_xticks(positions, [as_text(name) for name in called])
     ax.axhline(0, color="0.4", lw=0.8, ls=LINESTYLES[0])
     ax.set_ylabel("share of Var(Y)")
     ax.legend()

@@ -84,7 +84,7 @@ def over_sample(curves: Sequence[Curve], domain: Interval) -> Sequence[Curve]:
 
 
 def effects_of(e: Expectation, weights: Tensor, domain: Domain) -> tuple[tuple[Tensor, ...], float]:
-    """Return ACE, errors and degrees of freedom ``(d, targets)`` of d values, and their ``drift``.
+    """Return ACE, errors, degrees of freedom and baselines ``(d, targets)`` of d values, and their ``drift``.
 
     Args:
         e: expectations at the d values and then at the nodes of the quadrature of the baseline, which begin and end
@@ -99,7 +99,8 @@ def effects_of(e: Expectation, weights: Tensor, domain: Domain) -> tuple[tuple[T
     over = effects[count:].numpy()
     std = (std[:count].square() + torch.from_numpy(ends_error(domain, over[[0, -1]]) ** 2)).sqrt()
     moved = drift(domain, over[[0, -1]], np.ptp(over, axis=0), std.numpy())
-    return (effects[:count], std, freedom[:count]), moved
+    baseline = (weights.to(e.values) @ e.values[count:]).double().cpu().expand(count, -1)
+    return (effects[:count], std, freedom[:count], baseline), moved
 
 
 def drift(domain: Domain, ends: np.ndarray, span: np.ndarray, std: np.ndarray) -> float:

@@ -233,6 +233,15 @@ def quantus(on: Place):
     return maps, acelib.quantus_explain(net, x, y, explain=lambda m, z, t: z * 2, device=str(on.device))
 
 
+@asks("as_model")
+def functions_of_arrays(on: Place):
+    inputs, double = InputDistribution.fit(on.tensor(X)), acelib.as_model(lambda table: np.sin(table).sum(1))
+    ours = acelib.as_model(lambda x: {"y": on.network(NET)(x)}, output="y")
+    answers = double(inputs.samples)
+    assert answers.device == on.device and answers.dtype == on.dtype
+    return [interventional_expectation(model, inputs, 1, ALPHAS) for model in (double, ours)]
+
+
 @asks("CausalRegressor", "SplineRegressor", "CausalTable", "Regressor", "regressor_from_dict")
 def regressors(on: Place):
     alphas = on.tensor(torch.linspace(0, 1, 15, dtype=torch.float64))

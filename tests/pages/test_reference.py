@@ -13,7 +13,8 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "acelib acelib.recurrent acelib.paths acelib.mediation acelib.intrinsic acelib.jets acelib.plots acelib.regressors"
+    "acelib acelib.recurrent acelib.paths acelib.mediation acelib.intrinsic acelib.jets acelib.plots acelib.regressors "
+    "acelib.adapters"
 )
 
 
