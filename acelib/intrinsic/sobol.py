@@ -28,11 +28,11 @@ from .._optional import optional
 from .._saved import Result, check_entries, compact, plain, reading, rebuilt, save_json
 from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, allocate, subset_of
-from .graph import CausalGraph
 from .nets import scrambled_nets
+from .noise import inside
 from .outcome import Outcome, outcome
 from .pickfreeze import Evaluate, Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
-from .scm import StructuralModel
+from .scm import CausalModel
 from .surrogate import controlled, fit_surrogate
 from .tails import tails_said, warn_of_tails
 
@@ -221,6 +221,18 @@ def _read(value: Any) -> Any:
     return rebuilt(value) if isinstance(value, dict) else value
 
 
+class _Roots(CausalModel):
+    """Inputs without causes, each of them its uniform noise: all columns at once."""
+
+    def noise(self, u: Tensor) -> Tensor:
+        """Return the uniform points ``u (batch, nodes)``, none of them 0 or 1."""
+        return inside(u)
+
+    def push(self, noise: Tensor) -> Tensor:
+        """Return the noises ``(batch, nodes)`` themselves."""
+        return noise
+
+
 def sobol_indices(
     model: Model | Sequence[Model],
     *,
@@ -268,7 +280,7 @@ def sobol_indices(
         raise ValueError(f"num_inputs must be at least 1, got {num_inputs}")
     chunk = as_chunk(chunk_size)
     as_generator(seed)  # refuses what is no seed before any work
-    roots = StructuralModel(CausalGraph({f"x{i}": () for i in range(num_inputs)}), noise="uniform")
+    roots = _Roots({f"x{i}": () for i in range(num_inputs)}, noise="uniform")
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 
