@@ -79,7 +79,8 @@ def satterthwaite(parts: Sequence[tuple[Any, Any]]) -> np.ndarray:
     total = sum(variance for variance, _ in each)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = sum((variance / total) ** 2 / freedom for variance, freedom in each)
-        return np.where(total > 0, 1 / np.asarray(shares), np.maximum.reduce([freedom for _, freedom in each]))
+        most = np.maximum.reduce(np.broadcast_arrays(*(freedom for _, freedom in each)))
+        return np.where(total > 0, 1 / np.asarray(shares), most)
 
 
 def ends(value: Any, stderr: Any, freedom: Any, level: float, skewness: Any = None) -> tuple[np.ndarray, np.ndarray]:

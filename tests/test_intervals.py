@@ -28,6 +28,8 @@ def test_satterthwaite_matches_the_moments_of_a_sum():
     found = satterthwaite([(np.array([s]), f) for s, f in zip(scales, freedoms, strict=True)])
     assert found.item() == pytest.approx(2 * draws.mean() ** 2 / draws.var(), rel=0.02)
     assert satterthwaite([(np.zeros(2), 3), (np.zeros(2), np.inf)]).tolist() == [np.inf, np.inf]
+    each = satterthwaite([(np.array([1.0, 0.0]), 3), (np.array([0.0, 0.0]), np.array([5.0, 9.0]))])
+    assert each.tolist() == [3.0, 9.0]
 
 
 @pytest.mark.parametrize("skewness", [-0.8, -1e-12, 0.0, 1e-6, 0.3, 1.5])

@@ -118,7 +118,7 @@ def linearised(
         over_rows, own = wider * over_rows, wider * own
     covariance = over_rows + sum(drawn)
     sizes = [part.diagonal(dim1=1, dim2=2).sum(1).cpu().numpy() for part in (over_rows, *drawn)]
-    freedoms = level.freedom, *(step.draws - 1 for step in steps)
+    freedoms = level.freedom, *(step.freedom.cpu().numpy() for step in steps)
     return Estimate(
         values,
         covariance,
@@ -172,6 +172,21 @@ class Step:
     def covariance(self) -> Tensor:
         """``(outputs, m, m)`` of the error that the draws of this step bring."""
         return self.apart @ self.apart.mT / (self.draws * (self.draws - 1))
+
+    @property
+    def freedom(self) -> Tensor:
+        """``(outputs,)`` degrees of freedom of ``covariance``, mean over the values of their reciprocals.
+
+        An estimated variance has the relative variance ``2 / f`` with f degrees of freedom. That of n draws has
+        ``2 / (n - 1) + e / n`` with e their kurtosis less 3: a few draws of large weight carry the variance.
+
+        References:
+            Satterthwaite, An approximate distribution of estimates of variance components, Biometrics Bulletin 2, 1946.
+        """
+        square = self.apart.square()
+        mean = square.mean(2, keepdim=True).clamp_min(torch.finfo(square.dtype).tiny)
+        excess = ((square / mean).square().mean(2) - 3).clamp_min(0)
+        return 1 / (1 / (self.draws - 1) + excess / (2 * self.draws)).mean(1)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,8 @@ class Expectation(Result):
         covariances: ``(outputs, m, m)`` covariance of the sampling errors between values; NaN where it is unknown.
         target_names: names of the outputs where they have some, else ``()``.
         freedom: degrees of freedom of ``stderr``: independent rows (or groups) minus 1, of weighted ones the effective
-            number, (Σw)² / Σw²; None where it is unknown or infinite.
+            number, (Σw)² / Σw², and fewer for linear steps whose error a few of the drawn rows carry; None where it is
+            unknown or infinite.
         skewness: ``(m, outputs)`` skewness of the sampling law of ``values``, that of the rows divided by √n; None if
             it is below 0.2 in size. Long tails and rare events have more, and ``interval`` corrects for it.
         reason: why "auto" took this method and these rows; None where the method was given.
@@ -151,7 +152,8 @@ class Expectation(Result):
         They hold the sampling error of the rows and, for a list of S networks, their variance over S, as a sample of
         all training seeds; the degrees of freedom are combined by Satterthwaite's formula. With few rows, groups or
         networks they are wider than ± 1.96 ``stderr``, and where outputs are skewed they reach farther to the side of
-        the long tail (Hall's transformation). They do not hold the bias of Taylor and cubature.
+        the long tail (Hall's transformation). Of "linearised" the degrees of freedom count how few draws may carry the
+        error, and the side without the tail is not shortened. They do not hold the bias of Taylor and cubature.
 
         Args:
             level: nominal coverage of each interval.
@@ -191,6 +193,9 @@ class Expectation(Result):
             if self.skewness is not None:  # the networks of a list add a symmetric error
                 skewness = self.skewness.cpu().numpy() * (rows.sqrt().numpy() / np.maximum(stderr, 1e-300)) ** 3
             low, high = ends(value, stderr, freedom, level, skewness)
+            if self.method == "linearised":  # few draws tell the skewness poorly: it widens, and does not narrow
+                inner = ends(value, stderr, freedom, level)
+                low, high = np.minimum(low, inner[0]), np.maximum(high, inner[1])
         return torch.as_tensor(low).to(self.values), torch.as_tensor(high).to(self.values)
 
     def contrast(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,7 +35,8 @@ def interval(value: Tensor, stderr: Tensor, replicates: int, level: float = 0.95
     Raises:
         ValueError: if the level is not between 0 and 1.
     """
-    return student_interval(value, stderr, torch.full_like(value, replicates - 1), level)
+    half = float(student(replicates - 1, level)) * stderr
+    return value - half, value + half
 
 
 def student_interval(value: Tensor, stderr: Tensor, degrees: Tensor, level: float) -> tuple[Tensor, Tensor]:

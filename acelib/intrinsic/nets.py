@@ -10,6 +10,7 @@ about a millisecond to make.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ def scrambled_nets(
     """
     rng = np.random.default_rng(as_generator(seed).initial_seed())
     digits = n.bit_length() - 1
-    directions = torch.quasirandom.SobolEngine(dims).sobolstate.numpy()[:, :digits].T.astype(np.int32)
+    directions = _directions(dims)[:digits]
     together, size = max(1, block // n), min(n, block)
     for start in range(0, scramblings, together):
         count = min(together, scramblings - start)
@@ -63,14 +64,24 @@ def scrambled_nets(
             yield ((whole + 0.5) * 2.0**-DIGITS).reshape(-1, dims), scrambling
 
 
+@lru_cache(maxsize=8)
+def _directions(dims: int) -> np.ndarray:
+    """Return the direction numbers ``(DIGITS, dims)`` of the unscrambled sequence, to be read only."""
+    found = torch.quasirandom.SobolEngine(dims).sobolstate.numpy().T.astype(np.int32)
+    found.flags.writeable = False
+    return found
+
+
 def _scrambled(directions: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return direction numbers ``(count, digits, dims)`` and shifts ``(count, 1, dims)`` of independent scramblings."""
     drawn = rng.integers(0, 1 << DIGITS, (count, DIGITS + 1, directions.shape[1]), dtype=np.int32)
-    digit = np.arange(DIGITS, dtype=np.int32)[:, None]
+    # the first j direction numbers have their digits among the j most significant
+    least = DIGITS - len(directions)
+    digit = np.arange(least, DIGITS, dtype=np.int32)[:, None]
     # what a digit adds: itself, and less significant digits at random
-    adds = drawn[:, :DIGITS] & (1 << digit) - 1 | 1 << digit
+    adds = drawn[:, least:DIGITS] & (1 << digit) - 1 | 1 << digit
     digits = directions >> digit[..., None] & 1
     turned = np.zeros((count, *directions.shape), dtype=np.int32)
-    for bit in range(DIGITS):
+    for bit in range(len(directions)):
         turned ^= adds[:, bit, None] * digits[bit]
     return turned, drawn[:, DIGITS:]

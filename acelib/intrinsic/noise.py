@@ -155,8 +155,13 @@ def _finite(compute: Callable[[], Any]) -> float:
     return value if np.isfinite(value) else float("nan")
 
 
+def inside(u: Tensor) -> Tensor:
+    """Return uniform points ``u`` moved off 0 and 1, as far as their dtype tells them apart."""
+    return u.clamp(OPEN, 1 - OPEN) if u.dtype == torch.float64 else u.clamp(1e-7, 1 - 1e-7)
+
+
 def drive(u: Tensor, sources: Sequence[InverseCDF]) -> Tensor:
     """Return noises ``(batch, nodes)`` at uniform points ``u (batch, nodes)``, column by column."""
-    u = u.clamp(OPEN, 1 - OPEN) if u.dtype == torch.float64 else u.clamp(1e-7, 1 - 1e-7)
+    u = inside(u)
     columns = [source(u[:, j]) for j, source in enumerate(sources)]
     return torch.stack(columns, dim=1)

@@ -33,10 +33,11 @@ from .error_bars import interval, mean_and_stderr, ratio_and_stderr
 from .games import MAX_EXACT, subset_of
 from .graph import CausalGraph
 from .nets import scrambled_nets
+from .noise import inside
 from .outcome import Outcome, outcome
 from .pickfreeze import Evaluate, Plan, Replicates, first_total_plan, permutation_plan, replicate, sizes, subsets_plan
 from .problem import Problem
-from .scm import StructuralModel
+from .scm import CausalModel, StructuralModel
 from .surrogate import controlled, fit_surrogate
 from .tails import tails_said, warn_of_tails
 
@@ -231,6 +232,18 @@ def _read(value: Any) -> Any:
     return rebuilt(value) if isinstance(value, dict) else value
 
 
+class _Roots(CausalModel):
+    """Inputs without causes, each of them its uniform noise: all columns at once."""
+
+    def noise(self, u: Tensor) -> Tensor:
+        """Return the uniform points ``u (batch, nodes)``, none of them 0 or 1."""
+        return inside(u)
+
+    def push(self, noise: Tensor) -> Tensor:
+        """Return the noises ``(batch, nodes)`` themselves."""
+        return noise
+
+
 def sobol_indices(
     model: Model | Sequence[Model],
     *,
@@ -286,7 +299,8 @@ def sobol_indices(
     given, k = _inputs(num_inputs, problem)
     chunk = as_chunk(chunk_size)
     as_generator(seed)  # refuses what is no seed before any work
-    roots = StructuralModel(CausalGraph(dict.fromkeys(given.names, ())), noise=given.noises)
+    graph = CausalGraph(dict.fromkeys(given.names, ()))
+    roots = _Roots(graph, noise="uniform") if problem is None else StructuralModel(graph, noise=given.noises)
     sizes(num_samples, scramblings)
     what = outcome(roots, model, target=None, inputs=None, dtype=dtype, chunk=chunk)
 

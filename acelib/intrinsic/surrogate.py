@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -62,7 +63,8 @@ class Surrogate:
         values = a.new_empty(k + 2, len(a), len(self.mean))
         for output, (mean, single, pairs) in enumerate(zip(self.mean, self.single, self.pairs, strict=True)):
             used = ((single != 0) | (pairs != 0).any(0)).nonzero()[:, 0]
-            fa, fb, c, pairs = at_a[used], at_b[used], single[used, None], pairs[used][:, used]
+            fa, fb, c, pairs = (t.index_select(0, used) for t in (at_a, at_b, single[:, None], pairs))
+            pairs = pairs.index_select(1, used)
             pull = pairs @ fa
             values[0, :, output] = (fa * (c + 0.5 * pull)).sum(0).add_(mean)
             values[1, :, output] = (fb * (c + 0.5 * (pairs @ fb))).sum(0).add_(mean)
@@ -88,12 +90,15 @@ def features(u: Tensor, degree: int) -> Tensor:
         >>> assert (table @ table.T / 1000 - torch.eye(3)).abs().max() < 1e-4
     """
     x = (2 * u - 1).T.contiguous()
-    found = [torch.ones_like(x), 3**0.5 * x]
-    for m in range(1, degree):
-        step = ((2 * m + 1) * (2 * m + 3)) ** 0.5
-        back = m * ((2 * m + 3) / (2 * m - 1)) ** 0.5
-        found.append((step * x * found[m] - back * found[m - 1]) / (m + 1))
-    return torch.cat(found[1:])
+    found = x.new_empty(degree, *x.shape)
+    for m, row in enumerate(found):  # of degree m + 1
+        step = ((2 * m + 1) * (2 * m + 3)) ** 0.5 / (m + 1)
+        torch.mul(x, step, out=row)
+        if m > 0:
+            row *= found[m - 1]
+            back = m / (m + 1) * ((2 * m + 3) / (2 * m - 1)) ** 0.5
+            row.sub_(found[m - 2] if m > 1 else 1.0, alpha=back)
+    return found.flatten(0, 1)
 
 
 def num_terms(k: int, degree: int) -> int:
@@ -159,19 +164,17 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
     error is too large, get none.
     """
     count, k = u.shape
-    left, right, degrees = _terms(k, degree, active)
+    left, right, degrees = _terms(k, degree, tuple(active.tolist()))
     table = torch.cat([torch.ones(1, count, dtype=u.dtype), features(u, degree)])
-    design = table[left] * table[right]
+    design = table.index_select(0, left).mul_(table.index_select(0, right))
     factor, failed = torch.linalg.cholesky_ex(design @ design.T)  # where it fails, no output is usable
     basis = torch.linalg.solve_triangular(factor, design, upper=False)  # orthonormal rows, by degree
     along = basis @ y
     lasts = torch.bincount(degrees, minlength=degree + 1).cumsum(0).tolist()
-    fitted, leverage, errors = torch.zeros_like(y), torch.zeros(count, 1, dtype=y.dtype), []
-    for start, last in zip([0, *lasts], lasts, strict=False):
-        fitted += basis[start:last].T @ along[start:last]
-        leverage += basis[start:last].square().sum(0)[:, None]
-        errors.append(((y - fitted) / (1 - leverage)).square().mean(0))
-    error = torch.stack(errors).nan_to_num(nan=torch.inf)
+    upto = (degrees <= torch.arange(degree + 1)[:, None]).to(y)  # the terms of the fit of each degree
+    fitted = (basis.T @ (upto.T[..., None] * along[:, None]).flatten(1)).unflatten(1, (degree + 1, -1))
+    leverage = (upto @ basis.square()).T[..., None]
+    error = ((y[:, None] - fitted) / (1 - leverage)).square().mean(0).nan_to_num(nan=torch.inf)
     good = (error <= 1.05 * error.amin(0)) & (error < USEFUL * error[0]) & usable & (failed == 0)
     best = good.int().argmax(0)
     width = 1 + degree * k
@@ -185,11 +188,12 @@ def _fitted(u: Tensor, y: Tensor, usable: Tensor, degree: int, active: Tensor) -
     return Surrogate(k, degree, whole[:, 0, 0], whole[:, 1:, 0], pairs + pairs.transpose(1, 2))
 
 
-def _terms(k: int, degree: int, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+@lru_cache(maxsize=16)
+def _terms(k: int, degree: int, active: tuple[bool, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the two columns whose product each term is, and its degree, by degree; column 0 is 1."""
     right, left = torch.triu_indices(1 + degree * k, 1 + degree * k)
     of = torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(1, degree + 1).repeat_interleave(k)])
-    lively = torch.cat([torch.ones(1, dtype=torch.bool), active.repeat(degree)])
+    lively = torch.tensor([True, *active * degree])
     total = of[left] + of[right]
     different = (right == 0) | ((left - right) % k != 0)
     keep = (total <= degree) & different & ((total <= 2) | lively[left] & lively[right])

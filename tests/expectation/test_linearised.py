@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from acelib import AverageCausalEffect, InputDistribution, LatentPrior, interventional_expectation
+from acelib._intervals import student
 from acelib.expectation import expansion as module
 from acelib.expectation.estimate import expectation_of
 from acelib.expectation.linearised import Step
@@ -165,6 +166,48 @@ def test_the_error_of_fair_draws_alone_is_that_of_a_sample_mean():
     step = Step(torch.zeros_like(fine), fine, torch.ones(12, dtype=fine.dtype))
     assert torch.allclose(step.taken(torch.zeros(3, 1, dtype=fine.dtype)), fine.mean(1))
     assert torch.allclose(step.covariance[0], fine[:, :, 0].cov() / 12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rare", [1.0, 0.1, 0.02])
+def test_degrees_of_freedom_tell_how_much_the_variance_of_the_draws_varies(rare):
+    """An estimated variance with f degrees of freedom has the relative variance 2 / f.
+
+    Draws of which the share ``rare`` is ten times as wide, 4,000 sets of 2,000, one output and two values; 2 / f, by
+    its mean over the sets, and the variance over the sets agree to 10 %.
+    """
+    generator = torch.Generator().manual_seed(0)
+    sets, draws = 4000, 2000
+    size = torch.where(torch.rand(sets, draws, generator=generator) < rare, 10.0, 1.0)
+    noise = size.double() * torch.randn(2, sets, draws, generator=generator, dtype=torch.float64)
+    one = torch.ones(draws, dtype=torch.float64)
+    variances, freedoms = [], []
+    for given in noise.unbind(1):
+        step = Step(torch.zeros(2, draws, 1, dtype=torch.float64), given[..., None], one)
+        step.taken(torch.zeros(2, 1, dtype=torch.float64))
+        variances.append(step.covariance[0].diagonal())
+        freedoms.append(step.freedom)
+    found = torch.stack(variances)
+    relative = found.var(0) / found.mean(0).square()
+    assert torch.allclose((2 / torch.stack(freedoms)).mean(0), relative, rtol=0.1)
+
+
+def test_draws_that_do_not_differ_have_all_their_degrees_of_freedom():
+    step = Step(torch.zeros(3, 8, 2, dtype=torch.float64), torch.ones(3, 8, 2, dtype=torch.float64), torch.ones(8))
+    step.taken(torch.zeros(3, 2, dtype=torch.float64))
+    assert step.freedom.tolist() == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_skewness_of_few_draws_widens_an_interval_and_never_narrows_it(sign):
+    """An output with a tail on one side: that end is farther than Student's t, the other is Student's t."""
+    inputs = InputDistribution.fit(draw(2000), domain=(-10.0, 10.0))
+    net = lambda x: sign * (1.5 * x[:, :2].sum(1, keepdim=True)).exp()  # noqa: E731
+    e = interventional_expectation(net, inputs, 0, [1.0], method="linearised", rows=60)
+    assert e.skewness is not None and bool((sign * e.skewness > 0.2).all()) and e.freedom < 59
+    half = torch.from_numpy(student(e.freedom, 0.95)) * e.stderr
+    low, high = e.interval()
+    long, short = (e.values - low, high - e.values)[:: -1 if sign > 0 else 1]
+    assert bool((long > 1.05 * half).all()) and torch.allclose(short, half)
 
 
 def test_where_rows_are_few_all_are_averaged():
