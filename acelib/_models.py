@@ -97,10 +97,11 @@ def check_mode(model: Model) -> None:
 
 
 def parameter_dtype(model: Model) -> torch.dtype | None:
-    """Return the dtype of a module's first floating parameter; None for a plain function or one without."""
+    """Return the dtype of a module's first floating parameter, else what a model calls its ``dtype``; None without."""
     module = _module(model)
     parameters = module.parameters() if module is not None else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), None)
+    own = next((p.dtype for p in parameters if p.is_floating_point()), getattr(model, "dtype", None))
+    return own if isinstance(own, torch.dtype) else None
 
 
 def _module(model: Model) -> nn.Module | None:

@@ -29,8 +29,9 @@ BASE = (
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}
 BESIDE |= {"mediation": "inputs jets curvature expectation intrinsic"}
+BESIDE |= {"adapters": "inputs jets curvature expectation regressors results attribution recurrent intrinsic plots"}
 BESIDE |= {"explore": "inputs expectation regressors results attribution paths intrinsic plots"}
-ON_DEMAND = {"plots", "explore"}  # what ``.plot()`` and ``.explore()`` import when they are called
+ON_DEMAND = {"plots", "explore", "adapters"}  # what ``.plot()``, ``.explore()`` and ``.to_shap()`` import when called
 MAY_IMPORT = {
     **dict.fromkeys(BASE.split(), set(BASE.split())),
     **{room: {*BASE.split(), *COLUMN[:height]} for height, room in enumerate(COLUMN)},
@@ -255,11 +256,7 @@ def members(tree: ast.Module) -> set[str]:
 def imported_names(tree: ast.Module) -> set[str]:
     """The names under which a file has what it imported from us."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    ours = [
-        node
-        for node in nodes
-        if getattr(node, "level", 0) or ast.unparse(node).split()[1].startswith(("acelib", "tools"))
-    ]
+    ours = [n for n in nodes if getattr(n, "level", 0) or ast.unparse(n).split()[1].startswith(("acelib", "tools"))]
     return {alias.asname or alias.name for node in ours for alias in node.names}
 
 
