@@ -17,15 +17,15 @@ import pytest
 import torch
 from network_files import IRIS, exported
 
+import acelib
 from acelib import __version__
 from acelib.command import main
-from tools.chapters import ROOT
 
 COMMAND = [sys.executable, "-m", "acelib"]
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    return os.environ | {"PYTHONPATH": str(Path(acelib.__file__).parents[1]), "PYTHONIOENCODING": "ascii"}
 
 
 def test_help_names_every_option_and_every_exit_code(capsys):
@@ -249,3 +249,27 @@ def test_from_file_to_report_as_a_process(tmp_path):
     assert "petal width – Blütenblatt" in page and page.count("<img") == 3 + 12
     of_setosa = [c for c in content["curves"] if c["target"] == "setosa" and c["feature"] == "petal length"]
     assert of_setosa[0]["ace"][0] > 0 > of_setosa[0]["ace"][-1]  # short petals are those of setosa
+
+
+def test_the_reference_names_every_option_and_entry(run, made):
+    """The page of the book, where it is at hand, against the parser and a run's files."""
+    page = Path(acelib.__file__).parents[1] / "book/api.md"
+    if not page.is_file():
+        pytest.skip("the pages of the book are not here")
+    text = page.read_text(encoding="utf-8").partition("## The command line")[2].partition("\n## ")[0]
+    from acelib.command.arguments import parser
+
+    (group,) = [one for one in parser()._actions if one.dest == "command"]
+    options = [name for action in group.choices["effects"]._actions for name in action.option_strings]
+    assert [name for name in options if name not in ("-h", "--help") and f"`{name}" not in text] == []
+    _, _, content = run(made / "iris.pt2", made / "numbers.csv", "--values", "3", "--format", "json", "--quiet")
+    left = {
+        "feature",
+        "target",
+        "family",
+        "cost",
+        "baseline_stderr",
+        "lack_of_fit",
+        *(f"ace_{e}" for e in ("stderr", "low", "high")),
+    }
+    assert [name for name in content["curves"][0] if name not in left and f"`{name}`" not in text] == []

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from bs4 import BeautifulSoup
 from network_files import exported
+
+BeautifulSoup = pytest.importorskip("bs4", reason="Beautiful Soup reads the pages").BeautifulSoup
 
 NAMES = [
     "<script>alert(1)</script>",
