@@ -256,4 +256,41 @@ def said_of_left_out(table: Table) -> list[str]:
             f"over the "
             "others, which may be other rows in what matters"
         )
+    for group in one_hot(table.inputs):
+        said.append(
+            f"columns {listed([shortened(name) for name in group])} hold exactly one 1 in every row, as levels of one "
+            "category do: set alone, each makes rows with two levels or none; acelib.Categories sets them together"
+        )
     return said
+
+
+def one_hot(frame: Any) -> list[list[str]]:
+    """Return the columns beside each other that look like the levels of one category, group by group.
+
+    They hold 0 and 1, and one of them is 1 in each row.
+
+    Example:
+        >>> import pandas as pd
+        >>> assert one_hot(pd.DataFrame({"land": [1, 0], "size": [3, 4], "sea": [0, 1]})) == []
+        >>> assert one_hot(pd.DataFrame({"size": [3, 4], "land": [1, 0], "sea": [0, 1]})) == [["land", "sea"]]
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    switch = ((values == 0) | (values == 1)).all(axis=0) & (values.min(axis=0) < values.max(axis=0))
+    found, names, start = [], list(frame.columns), 0
+    while start < len(names):
+        end = _last_level(values, switch, start)
+        found += [names[start:end]] if end else []
+        start = end or start + 1
+    return found
+
+
+def _last_level(values: np.ndarray, switch: np.ndarray, start: int) -> int:
+    """Return the column after the group of levels that begins at one; 0 where there is none."""
+    total = np.zeros(len(values))
+    for column in range(start, values.shape[1]):
+        total = total + values[:, column]
+        if not switch[column] or total.max() > 1:
+            return 0
+        if total.min() == 1:
+            return column + 1
+    return 0

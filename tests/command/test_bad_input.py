@@ -233,6 +233,19 @@ def test_rows_that_are_dropped_are_counted(run, made, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("order, told", [("acbd", False), ("abcd", True), ("dabc", True)])
+def test_levels_of_a_category_that_would_be_set_alone_are_told(run, made, tmp_path, order, told):
+    """a and b are levels where they lie together; c is a switch and d a quantity."""
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 2, 60)
+    frame = pd.DataFrame({"a": level, "b": 1 - level, "c": rng.integers(0, 2, 60), "d": rng.random(60)})
+    frame[list(order)].to_csv(tmp_path / "t.csv", index=False)
+    _, _, content = run(made / "iris.pt2", tmp_path / "t.csv", "--values", "3", "--format", "json", "--quiet")
+    found = [one["text"] for one in content["warnings"] if "exactly one 1 in every row" in one["text"]]
+    assert len(found) == told and all(one.startswith("columns a and b hold") for one in found)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_one_constant_column_is_a_warning(run, made, tmp_path):
     frame = pd.read_csv(io.StringIO(GOOD)).assign(c=2.5)
     frame.to_csv(tmp_path / "t.csv", index=False)
