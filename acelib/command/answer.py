@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .words import listed, number, reading, shortened
+from .words import listed, number, output_name, reading, shortened
 
 TARGETS = 4  # outputs with a sentence of their own
 NAMED = 3  # columns that a sentence names
@@ -54,7 +54,7 @@ def interval(size: Mapping[str, float]) -> str:
 def _of_target(target: str, curves: list[dict[str, Any]]) -> str:
     """Return the sentence about one output."""
     clear = [curve for curve in curves if curve["verdict"] == "clear"]
-    name = f"output {target}" if target.isdigit() else shortened(target)
+    name = output_name(target)
     if not clear:
         return f"No column moves {name} by more than the noise of these rows."
     first, *others = clear

@@ -19,7 +19,7 @@ from ..plots.house_style import BLUE, ORANGE, as_text, shade_off_support, style
 from ..plots.ink import darken_labels
 from .answer import ranked
 from .findings import Findings
-from .words import all_short, number, reading, shortened
+from .words import all_short, number, output_name, reading, shortened
 
 BARS = 20  # columns in a chart
 CURVES = 24  # curves in a report, of all outputs together,
@@ -98,15 +98,15 @@ def _importances(target: str, curves: list[dict[str, Any]]) -> Picture:
         ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.set_xlim(left=0)
         ax.locator_params(axis="x", nbins=5)
-        ax.set_xlabel(f"importance for {as_text(shortened(target, NAME))}")
+        ax.set_xlabel(f"importance for {as_text(output_name(target, NAME))}")
         svg = _svg(figure)
     each = [f"{shortened(c['feature'])} {number(c['importance']['value'])}" for c in shown[:6]]
     left = f" The {len(curves) - len(shown)} smallest are left out." if len(shown) < len(curves) else ""
     return Picture(
         svg,
-        f"Bar chart of the importance of {len(shown)} columns for {shortened(target)}, the largest first: "
+        f"Bar chart of the importance of {len(shown)} columns for {output_name(target)}, the largest first: "
         f"{', '.join(each)}" + (", …" if len(shown) > 6 else ""),
-        f"Importance for {shortened(target)}: standard deviation of the average output when a column is set "
+        f"Importance for {output_name(target)}: standard deviation of the average output when a column is set "
         f"uniformly over "
         f"its domain, with 95 % intervals. Grey: not to be told from noise.{left}",
     )
@@ -154,7 +154,7 @@ def _curve(findings: Findings, curve: Mapping[str, Any], limits: tuple[float, fl
         ax.set_ylim(limits)
         ax.locator_params(axis="both", nbins=5)
         ax.ticklabel_format(style="sci", scilimits=(-3, 4))  # so that every label fits its room
-        ax.set(xlabel=as_text(shortened(feature, 2 * NAME)), ylabel=f"effect on {as_text(shortened(target, 14))}")
+        ax.set(xlabel=as_text(shortened(feature, 2 * NAME)), ylabel=f"effect on {as_text(output_name(target, 14))}")
         svg = _svg(figure)
     return Picture(svg, _said(curve), shortened(feature))
 
@@ -165,6 +165,6 @@ def _said(curve: Mapping[str, Any]) -> str:
     ends = list(dict.fromkeys(ends))
     backed = "" if curve["backed"] is None else f" {100 * curve['backed']:.0f} % of the domain is backed by rows."
     return (
-        f"Effect of setting {shortened(curve['feature'])} on {shortened(curve['target'])}, with a 95 % band: "
+        f"Effect of setting {shortened(curve['feature'])} on {output_name(curve['target'])}, with a 95 % band: "
         f"{', '.join(ends)}.{backed}"
     )

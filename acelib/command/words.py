@@ -31,6 +31,15 @@ def shortened(name: str, most: int = LONGEST) -> str:
     return f"{name[: most - 1 - tail]}…{name[len(name) - tail :]}"
 
 
+def output_name(target: str, most: int = LONGEST) -> str:
+    """Return what an output is called in a sentence.
+
+    Example:
+        >>> assert output_name("2") == "output 2" and output_name("setosa") == "setosa"
+    """
+    return f"output {target}" if target.isdigit() else shortened(target, most)
+
+
 def all_short(names: list[str], most: int) -> list[str]:
     """Return shortened names, numbered where two of them became the same.
 
