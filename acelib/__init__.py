@@ -62,7 +62,7 @@ __all__ = [
 
 _ROOMS = (
     "inputs jets curvature expectation regressors results attribution quantus recurrent paths intrinsic mediation "
-    "interactions plots explore adapters"
+    "interactions plots explore adapters command"
 )
 _HOMES = {
     "_warnings": "ApproximationWarning ConstantFeatureWarning ExtrapolationWarning SupportWarning",

@@ -30,6 +30,7 @@ COLUMN = "inputs jets curvature expectation regressors results attribution quant
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}
 BESIDE |= {"mediation": "inputs jets curvature expectation intrinsic"}
 BESIDE |= {"adapters": "inputs expectation regressors results attribution quantus intrinsic mediation plots"}
+BESIDE |= {"command": "inputs expectation regressors results attribution plots adapters", "__main__": "command"}
 BESIDE |= {"explore": "inputs expectation regressors results attribution paths intrinsic plots"}
 ON_DEMAND = {"plots", "explore", "adapters"}  # what ``.plot()``, ``.explore()`` and ``.to_shap()`` import when called
 MAY_IMPORT = {
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     **{room: {*BASE.split(), *others.split()} for room, others in BESIDE.items()},
     "": {*BASE.split(), *COLUMN, "recurrent", "mediation", "interactions", "adapters"},
 }
+MAY_IMPORT["command"].add("")  # it says the version
 """Room of the method (folder or file of ``acelib``; "" is ``acelib/__init__.py``) to the rooms below it."""
 
 PUBLIC = {

@@ -87,6 +87,12 @@ def test_the_lower_bounds_fit_together(package):
     assert {"pandas>=2.2.2", "SALib>=1.5.1", "captum>=0.9", "tqdm>=4.62.3", "scikit-learn>=1.7"} <= set(needs)
 
 
+def test_the_installed_command_is_that_of_the_module(package, capsys):
+    assert package["scripts"] == {"acelib": "acelib.__main__:main"}
+    command = importlib.metadata.EntryPoint("acelib", package["scripts"]["acelib"], "console_scripts").load()
+    assert command(["--version"]) == 0 and capsys.readouterr().out == f"acelib {package['version']}\n"
+
+
 def test_the_conda_environment_installs_the_same():
     content = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert content["dependencies"][:2] == ["python=3.11", "pip"]

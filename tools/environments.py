@@ -30,6 +30,7 @@ from tools.venv import VERSIONS, find, make
 TOOLS = ("pytest", "pytest-randomly", "hypothesis", "nbclient")
 SOURCES = ("lab", "tools", "notebooks", "pages", "benchmarks", "coverage")
 SOURCES += ("test_house.py", "test_project.py", "test_public.py", "test_optional.py", "test_explored_in_browser.py")
+SOURCES += ("test_report_in_browser.py",)
 """Tests of the book, of the press and of the sources; the rest of ``tests/`` is about the method."""
 
 
