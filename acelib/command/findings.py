@@ -24,11 +24,12 @@ from .._names import chosen
 from .._off_support import OFF_SUPPORT
 from .._warnings import warn_caller
 from ..adapters import load_network
-from ..attribution import ROUNDING, AverageCausalEffect
+from ..attribution import AverageCausalEffect
 from ..expectation import DEFAULT_BUDGET
 from ..expectation.links import applied, as_link
 from ..inputs import FiniteSet, InputDistribution
 from ..regressors.importance import importance_of
+from ..regressors.misses import ROUNDING
 from ..results import CausalRegressors
 from .answer import answer
 from .files import said_of, sha256

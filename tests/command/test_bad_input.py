@@ -97,7 +97,7 @@ OPTIONS = {
     "target twice": (["--target", "1,-2"], "once"),
     "too few names": (["--outputs", "a,b"], "3 outputs"),
     "unknown domain": (["--domain", "nose=0:1"], "'nose'"),
-    "wrong result": (["--result", "4"], "got Tensor"),
+    "wrong result": (["--result", "4"], "which returns a single tensor, got 4"),
 }
 
 
