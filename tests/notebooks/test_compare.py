@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import conftest
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -147,3 +148,25 @@ def test_items_of_this_file_are_what_record_and_claim_emit(executed):
     assert dict(data) == render_record(record_item("t-half", 0.5, tol=1e-3, unit="m"))
     item = claim_item(claim_from("t-claim", CLAIM), {"a": 0.5}, tol=1e-3, profile="quick")
     assert dict(executed.cells[3].outputs[0]["data"]) == render_claim(item)
+
+
+@pytest.mark.parametrize(
+    "stored, new, equal",
+    [
+        ("ACE = 0.1864 (0.15 to 0.21); 72% leave", "ACE = 0.1865 (0.15 to 0.21); 71% leave", True),
+        ("ACE = 0.1864", "ACE = 0.1867", False),
+        ("72% leave the data", "72% left the data", False),
+        ("at -1.5", "at 1.5", False),
+        ("3 of 5", "3 of 5 and 2", False),
+    ],
+)
+def test_texts_of_players_are_near_where_the_last_digits_differ(stored, new, equal):
+    assert conftest.near(stored, new) is equal
+
+
+@pytest.mark.parametrize(
+    "stored, new, equal",
+    [(0.1, 0.1000001, True), ({"a": 1.0}, {"a": 1.001}, True), (0.1, 0.2, False), ({"a": 1.0}, {"b": 1.0}, False)],
+)
+def test_tolerances_that_follow_from_a_number_may_round(stored, new, equal):
+    assert conftest.alike(stored, new) is equal
