@@ -13,11 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import conftest
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import conftest
 from acelib.lab.claims import claim_from
 from acelib.lab.ledger import CLAIM_MIME, RECORD_MIME, claim_item, record_item, render_claim, render_record
 
