@@ -3,7 +3,7 @@
 Judged are a share (a number of [0, 1] without a unit) whose tolerance is the whole of [0, 1], a count whose tolerance
 is as large as the count, and a number whose tolerance exceeds the error bar that the chapter itself states: the record
 of that name with ``-err``, ``-error``, ``-stderr`` or ``-se`` behind it, or the one behind ± in the prose. Zeros are
-not judged: nothing tells how large they could be.
+not judged, nothing tells how large they could be; nor error bars of rounding, which another processor makes 0.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tools.chapters import ROOT, find_chapters, read_notebook
 CHAPTERS = find_chapters(ROOT)
 LIST = Path(__file__).with_name("loose.toml")  # what cannot fail yet
 AROUND = re.compile(r"\{glue:text\}`([a-z0-9-]+):[^`:]*`\s*±\s*\{glue:text\}`([a-z0-9-]+):[^`:]*`")
+ROUNDING = 1e-12
 SUFFIXES = ("-err", "-error", "-stderr", "-se")
 
 
@@ -53,7 +54,7 @@ def loose(records: list[dict[str, Any]], claims: list[dict[str, Any]], prose: st
     by_id = {item["id"]: item for item in records}
     for key, error in sorted(error_bars(by_id, prose)):
         tol, bar = by_id[key]["tol"], by_id[error]["value"]
-        if tol > bar > 0:
+        if tol > bar > ROUNDING:
             found[key] = f"± {bar:.3g} with the tolerance {tol:g}"
     return {key: reason for key, reason in found.items() if reason}
 
