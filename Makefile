@@ -17,8 +17,9 @@ override CASES := $(value CASES)
 override REPS := $(value REPS)
 override URL := $(value URL)
 override BRANCH := $(if $(filter command,$(origin BRANCH)),$(value BRANCH))
+override EXECUTOR := $(value EXECUTOR)
 override HASHES := $(if $(value HASHES),1)
-export CHAPTERS CASES REPS URL BRANCH
+export CHAPTERS CASES EXECUTOR REPS URL BRANCH
 
 .DEFAULT_GOAL := help
 .PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks pages links
@@ -51,7 +52,7 @@ refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones
 	@$(BUILD) refresh
 	@$(BIN)/python -m tools.front
 
-full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …" for some)
+full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …"; EXECUTOR=dask)
 	@set -f; $(BUILD) full $$CHAPTERS
 	@$(BIN)/python -m tools.front
 

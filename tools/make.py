@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             with alone(root / "_build/build.lock", "`make book` or `make refresh`"):
                 return book(root, jobs=chosen.jobs) if chosen.command == "book" else stored.refresh(root)
         if chosen.command == "full":
-            return stored.full(chosen.chapters, root)
+            return stored.full(chosen.chapters, root, executor=os.environ.get("EXECUTOR", ""))
         notebooks = {path.stem: path for path in find_chapters(root)}
         say(str(pages.render(notebooks, root=root, out=chosen.to) / "index.html"))
         return 0

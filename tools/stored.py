@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from tools.chapters import ROOT, TRANSIENT, Sources, executed_path, find_chapters, read_notebook, say
-from tools.execute import ChapterError, execute_notebook
+from tools.execute import THREAD_VARIABLES, ChapterError, environment, execute_notebook
+from tools.executors import crew
 from tools.lock import BusyError, alone
 from tools.pictures import note_pictures
 
@@ -48,37 +51,67 @@ def refresh(root: Path = ROOT) -> int:
     return 0
 
 
-def full(names: list[str] | None = None, root: Path = ROOT) -> int:
+def full(names: list[str] | None = None, root: Path = ROOT, *, executor: str = "") -> int:
     """Run chapters at the full profile and write their results into ``data/ledger``; return 0, or 1 after a failure.
 
     Args:
         names: names of chapters; none or None means all.
         root: the book's folder.
+        executor: who runs them side by side, see ``tools.executors``; "" for one after the other.
 
     Raises:
-        ValueError: if a name is not a chapter's.
+        ValueError: if a name is not a chapter's, or there is no such executor.
     """
-    from acelib.lab.ledger import save_ledger
-
     paths = {path.stem: path for path in find_chapters(root)}
     unknown = sorted(set(names or []) - set(paths))
     if unknown:
         raise ValueError(f"chapters must be some of {', '.join(paths)}, got {', '.join(unknown)}")
-    failures = []
-    for stem in names or paths:
-        start, target = time.perf_counter(), root / "_build/full" / f"{stem}.ipynb"
-        try:
-            with alone(target.with_suffix(".lock"), f"`make full` of {stem}"):
-                out = execute_notebook(paths[stem], profile="full", out=target)
-        except (ChapterError, BusyError) as error:
-            failures.append(str(error))
-            continue
-        (root / "data/ledger").mkdir(parents=True, exist_ok=True)
-        save_ledger(read_notebook(out), root / "data/ledger" / f"{stem}.json", profile="full")
-        say(f"full {stem} in {time.perf_counter() - start:.0f} s: data/ledger/{stem}.json")
+    chosen, failures = names or list(paths), []
+    with crew(executor) as (workers, threads):
+        if workers is None:
+            results: Iterable[Any] = (run_full(paths[stem], root, threads) for stem in chosen)
+        else:
+            futures = [workers.submit(run_full, paths[stem], root, threads) for stem in chosen]
+            results = (_result(stem, future) for stem, future in zip(chosen, futures, strict=True))
+        for done, said in results:
+            if done:
+                say(said)
+            else:
+                failures.append(said)
     if failures:
         say("\n" + "\n\n".join(failures))
     return int(bool(failures))
+
+
+def run_full(path: Path, root: Path, threads: int | None) -> tuple[bool, str]:
+    """Run one chapter at the full profile and write its ledger; return whether it ran to its end, and a sentence.
+
+    Args:
+        path: the chapter.
+        root: the book's folder, which a worker on another machine must see under the same name.
+        threads: that it may use; None for all.
+    """
+    from acelib.lab.ledger import save_ledger
+
+    stem = path.stem
+    start, target = time.perf_counter(), root / "_build/full" / f"{stem}.ipynb"
+    limits = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
+    try:
+        with alone(target.with_suffix(".lock"), f"`make full` of {stem}"), environment(limits):
+            out = execute_notebook(path, profile="full", out=target)
+    except (ChapterError, BusyError) as error:
+        return False, str(error)
+    (root / "data/ledger").mkdir(parents=True, exist_ok=True)
+    save_ledger(read_notebook(out), root / "data/ledger" / f"{stem}.json", profile="full")
+    return True, f"full {stem} in {time.perf_counter() - start:.0f} s: data/ledger/{stem}.json"
+
+
+def _result(stem: str, future: Future) -> tuple[bool, str]:
+    """Return what ``run_full`` returned on a worker, or why it did not."""
+    try:
+        return future.result()
+    except Exception as error:
+        return False, f"{stem} was lost with its worker ({type(error).__name__}: {error})"
 
 
 def _as_stored(notebook: Any) -> Any:

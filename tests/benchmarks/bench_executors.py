@@ -2,8 +2,8 @@
 
 One network waits a stated time for each row without computing, as one on a device or behind a socket does: its cases
 measure what sharing out costs and nothing of the network. The other computes, a residual network on pictures, with one
-thread in every process. The pool is there already; networks and rows are sent in each call. Two processes can be at most
-twice as fast.
+thread in every process. The pool is there already; networks and rows are sent in each call. Two processes can be at
+most twice as fast.
 """
 
 from __future__ import annotations
