@@ -48,7 +48,7 @@ from acelib.recurrent import time_lag
 NO_RESULTS = """AverageCausalEffect Categories CausalGraph CausalGraphInputs CausalModel EmpiricalNoise
 FeedbackSequences FiniteNoise FiniteSet FlowModel InputDistribution InputModel Interval Intervention Jet
 LatentIntervention LatentPrior LinearModel Recurrent Regressor SimulatedIntervention StructuralModel
-TableIntervention Unfolded Control Explorer Player View""".split()
+TableIntervention Unfolded Control EffectDisplay Explorer Player View""".split()
 """What results are computed from, the bases of their classes, and what a user holds while computing, or moves."""
 
 
@@ -293,7 +293,7 @@ LOADED = {
 }
 
 
-LATER = {"freedom", "baseline", "skewness", "reason", "kurtosis", "uncertainty_degrees"}
+LATER = {"freedom", "baseline", "skewness", "reason", "kurtosis", "names", "uncertainty_degrees"}
 """Entries that files of older versions do not hold."""
 
 

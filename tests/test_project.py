@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import tomllib
 
@@ -87,10 +88,13 @@ def test_the_lower_bounds_fit_together(package):
     assert {"pandas>=2.2.2", "SALib>=1.5.1", "captum>=0.9", "tqdm>=4.62.3", "scikit-learn>=1.7"} <= set(needs)
 
 
-def test_the_installed_command_is_that_of_the_module(package, capsys):
-    assert package["scripts"] == {"acelib": "acelib.__main__:main"}
+def test_the_installed_command_is_that_of_the_module(package, capsys, monkeypatch):
+    assert package["scripts"] == {"acelib": "acelib.__main__:run"}
     command = importlib.metadata.EntryPoint("acelib", package["scripts"]["acelib"], "console_scripts").load()
-    assert command(["--version"]) == 0 and capsys.readouterr().out == f"acelib {package['version']}\n"
+    monkeypatch.setattr(sys, "argv", ["acelib", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == 0 and capsys.readouterr().out == f"acelib {package['version']}\n"
 
 
 def test_the_conda_environment_installs_the_same():

@@ -96,6 +96,7 @@ def interventional_expectation(
         Chattopadhyay et al. (2019), Eq. 2 (row average) and Eq. 3-4 (Taylor).
 
     Example:
+        >>> import torch
         >>> from acelib import InputDistribution
         >>> X = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 6.0]], dtype=torch.float64)
         >>> e = interventional_expectation(lambda x: x.prod(1, keepdim=True), InputDistribution.fit(X), 0, [0.0, 2.0])

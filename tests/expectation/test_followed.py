@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from acelib import InputDistribution
-from acelib.expectation import estimate
+from acelib.expectation import question
 from acelib.expectation.estimate import expectation_of
 from acelib.expectation.expansion import Expansion
 from acelib.expectation.followed import Followed
@@ -80,7 +80,7 @@ def test_it_is_unbiased_with_a_further_level(link, count, monkeypatch):
     """Over 300 draws the mean differs from the row average by less than 3.5 standard errors, at few and many values."""
     inputs, net = InputDistribution.fit(images(300), domain=(0.0, 1.0)), convolutional(3, linear=False, gain=2.5)
     way = Way((cuts(net)[0],), 0.1, 1.0, 0.04)
-    monkeypatch.setattr(estimate, "_trial", lambda *_: Pilot(1.0, 1.0, (Way((), 1.0, 0.0, 1.0), way)))
+    monkeypatch.setattr(question, "trial_of", lambda *_: Pilot(1.0, 1.0, (Way((), 1.0, 0.0, 1.0), way)))
     networks, values = admitted(net, inputs, derivatives=True, link=link), torch.linspace(0, 1, count)
     options = dict(budget=10**9)
     exact = expectation_of(networks, 30, values, method="monte_carlo", **options)
