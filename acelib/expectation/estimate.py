@@ -85,7 +85,7 @@ def interventional_expectation(
             says what a condition is. ``groups`` still holds a label for every row.
         executor: does the work in parts: any ``concurrent.futures.Executor``, such as a pool of processes or that of a
             Dask client. Networks and rows are sent once to each worker, sums come back; numbers are those of one
-            process but for rounding. It pays where a model row takes about a millisecond or more.
+            process but for rounding. It pays where one process takes seconds: sending costs some tenths of one.
         parts: a folder in which finished parts are kept, so that a computation that was killed goes on where it was.
 
     Raises:
