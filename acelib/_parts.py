@@ -29,6 +29,7 @@ _KINDS = (
     "acelib.expectation.estimators:Estimate",
     "acelib.expectation.result:Expectation Check",
     "acelib.inputs.support:Later",
+    "acelib.intrinsic.pickfreeze:_Block",
 )
 """What a part may hold beside tensors, numbers, texts and collections of them."""
 
