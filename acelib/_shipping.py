@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import io
 import os
 import pickle
 import tempfile
@@ -12,6 +13,9 @@ import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
+from ._maps import opened, place_of
 from ._optional import optional
 
 HELD = 2  # contents that a worker keeps
@@ -100,8 +104,26 @@ def received(ticket: Ticket, data: bytes | None) -> Any:
         return _held[ticket.name]
 
 
+def _written(kind: Any, value: Any) -> bytes:
+    """Return what a kind of pickler makes of a value, with the place of rows in a file instead of the rows."""
+
+    class Packer(kind):
+        def reducer_override(self, obj: Any) -> Any:
+            place = place_of(obj) if isinstance(obj, Tensor) else None
+            if place is not None:
+                return opened, (place,)
+            known = getattr(super(), "reducer_override", None)
+            return NotImplemented if known is None else known(obj)
+
+    stream = io.BytesIO()
+    Packer(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+    return stream.getvalue()
+
+
 def pack(value: Any) -> bytes:
     """Return a content as bytes: by pickle, or, for functions that it cannot name, by cloudpickle.
+
+    Rows in a file are not among them: a worker opens the file.
 
     Raises:
         TypeError: if it cannot be sent.
@@ -110,14 +132,14 @@ def pack(value: Any) -> bytes:
         >>> assert pickle.loads(pack({"a": 1})) == {"a": 1}
     """
     try:
-        data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        data = _written(pickle.Pickler, value)
         if b"__main__" not in data:  # a name in the script itself says nothing elsewhere
             return data
     except (pickle.PicklingError, AttributeError, TypeError):
         pass
     cloudpickle = optional("cloudpickle", "a network that was written in a script or a notebook, in other processes,")
     try:
-        return cloudpickle.dumps(value)
+        return _written(cloudpickle.Pickler, value)
     except Exception as error:
         raise TypeError(
             f"model must be something that can be sent to another process, got {type(error).__name__}: {error}; leave "

@@ -23,8 +23,8 @@ from tools.chapters import ROOT
 from tools.imports import imports
 
 BASE = (
-    "_checks _devices _directional _draws _entrance _fingerprint _intervals _models _modules _names _off_support "
-    "_optional _paper _parts _pool _process _saved _shipping _tables _waiting _warnings"
+    "_checks _devices _directional _draws _entrance _fingerprint _intervals _maps _models _modules _names "
+    "_off_support _optional _paper _parts _pool _process _saved _shipping _tables _waiting _warnings"
 )
 COLUMN = "inputs jets curvature expectation regressors results attribution quantus".split()
 BESIDE = {"recurrent": "inputs", "paths": "", "intrinsic": "", "interactions": "inputs expectation", "plots": ""}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._devices import double
 from .._entrance import Admitted
+from .._maps import slabs, taken
 from .._models import Model, check_output, evaluate
 from .._saved import compact
 from .._waiting import Waiting
@@ -156,12 +157,11 @@ def whole_blocks(
     size = max(1, chunk // len(answer))
     if answer.base_rows is not None and answer.base_rows.shape[1] >= SHARED_FROM and len(answer) <= chunk:
         every = answer.base_rows.new_ones(len(answer.base_rows)) if answer.weights is None else answer.weights
-        places = [slice(i, i + size) for i in range(0, len(every), size)] if index is None else index.split(size)
-        for part in places:
-            rows = answer.base_rows[part]
+        every = every if index is None else every[index]
+        for rows, weights in zip(_some(answer.base_rows, index, size), every.split(size), strict=True):
             out = shared_rows(model, rows, answer.columns, answer.values, shape=answer.shape)
             check_output(out.flatten(0, 1), out.shape[0] * out.shape[1])
-            yield out, every[part]
+            yield out, weights
         return
     parts: list[Tensor] = []
     done = 0
@@ -177,6 +177,15 @@ def whole_blocks(
             if done == len(answer):
                 yield parts[0] if len(parts) == 1 else torch.cat(parts), weights
                 parts, done = [], 0
+
+
+def _some(table: Tensor, index: Tensor | None, size: int) -> Iterator[Tensor]:
+    """Yield rows of a table block by block, all or those of these numbers."""
+    if index is None:
+        yield from slabs(table, size)
+        return
+    for part in index.split(size):
+        yield taken(table, part, in_memory=True)
 
 
 def taylor(model: Model, answer: Intervention, *, chunk: int, known: Known | None = None) -> Estimate:

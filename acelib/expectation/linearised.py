@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .._devices import double
 from .._intervals import satterthwaite
+from .._maps import release
 from .._models import Model
 from ..inputs.intervention import Intervention
 from ..inputs.local import Local
@@ -233,6 +234,7 @@ class _Level:
             curves = _lines(expansion, at, part) if straight else expansion.predicted(at, values, part)
             weights = expansion.weights[part] * n
             moments.add(_picked(curves, expansion, columns), weights, None if labels is None else labels[part])
+            release(expansion.own)
         mean, covariance, own = moments.mean, moments.covariance(), moments.own_covariance()
         if basis is not None:
             mean, covariance, own = basis @ mean, basis @ covariance @ basis.T, basis @ own @ basis.T

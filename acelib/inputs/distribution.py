@@ -8,6 +8,7 @@ row i of S set to 0, and one factorisation serves every feature.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,13 +18,15 @@ import torch
 from torch import Tensor
 
 from .._checks import feature_names as check_names
+from .._maps import check_unchanged, place_of, rewritten, taken
 from .._tables import as_float_tensor, as_table, frame_names, is_frame
 from .base import InputModel
 from .domain import Domain, FiniteSet, Interval, as_domains, described, warn_constant
 from .ends import sample_ranges
 from .intervention import TableIntervention
-from .moments import factorise_rows, factorise_stream
+from .moments import factorise_kept, factorise_rows, factorise_stream
 from .reading import as_weights, entry_of, is_batches, warn_merged
+from .streams import Kept, kept_in_file
 from .support import FEW, FEW_FEATURES, Neighbourhood
 
 
@@ -79,15 +82,18 @@ class InputDistribution(InputModel):
         key: Any = None,
         max_rows: int = 10_000,
         seed: int | None = 0,
+        folder: str | os.PathLike | None = None,
     ) -> InputDistribution:
         """Return the input distribution of a table, a tensor of inputs, or a stream of batches.
 
-        Nothing is shared with the caller: X may be overwritten afterwards.
+        Nothing is shared with the caller: X may be overwritten afterwards. Only a memory map stays where it is, and a
+        later answer refuses a file that has changed.
 
         Args:
-            X: ``(n, *shape)`` tensor, array or data frame, n >= 2; or an iterable of such batches (of the first
-                element of each, where batches are tuples), such as a DataLoader, which streams the moments and keeps
-                a reservoir of rows. Columns of a frame may be boolean, nullable or objects, if they hold numbers.
+            X: ``(n, *shape)`` tensor, array, memory map or data frame, n >= 2; or an iterable of such batches (of the
+                first element of each, where batches are tuples), such as a DataLoader. A stream gives its moments and a
+                reservoir of rows; with ``folder`` all rows, which then may be a table of Dask, h5py or zarr too.
+                Columns of a frame may be boolean, nullable or objects, if they hold numbers.
             feature_names: one per flattened input; a data frame brings its own.
             rank: keep this many columns of the factor, or, for a float up to 1, as many as explain that share of
                 the variance; None and 1.0 keep all.
@@ -103,6 +109,9 @@ class InputDistribution(InputModel):
                 entry that holds the inputs.
             max_rows: size of the reservoir for a stream: a random subset of its rows.
             seed: seed of the reservoir; None means 0.
+            folder: keep all rows, in a file in this folder that is read through a memory map and removed with the last
+                use of them, for rows that do not fit into memory: X is read once, block by block, the file once for
+                each further pass. The answers are those in memory. Processes that share the work must see the folder.
 
         Raises:
             TypeError: if X is not numeric; of a table the column is named.
@@ -110,7 +119,12 @@ class InputDistribution(InputModel):
                 that float64 does not hold.
         """
         X = X if key is None else entry_of(X, key)
-        if is_batches(X):
+        batches = is_batches(X)
+        if (kept := None if batches and weights is not None else kept_in_file(X, folder)) is not None:
+            weights = as_weights(weights, X, kept.rows)
+            parts = factorise_kept(kept, rank=rank, weights=weights)
+            weights = None if weights is None else _beside(parts.rows, weights)
+        elif batches:
             if weights is not None:
                 raise ValueError(
                     "weights must be left out for a stream of batches, got some; give the rows as one table"
@@ -124,7 +138,9 @@ class InputDistribution(InputModel):
         if feature_names is None:
             feature_names = frame_names(X) if is_frame(X) else parts.names
         names = check_names(feature_names, parts.mean.shape[0])
-        present = parts.rows if weights is None else parts.rows[weights > 0]
+        present = parts.rows
+        if weights is not None and not bool((weights > 0).all()):
+            present = taken(parts.rows, (weights > 0).nonzero()[:, 0])
         total = parts.count if weights is None else len(present)
         origins = partial(sample_ranges, present, int(total))
         domains = as_domains(domain, names, parts.low, parts.high, parts.sets, origins)
@@ -189,6 +205,7 @@ class InputDistribution(InputModel):
 
     def __repr__(self) -> str:
         rows = "no rows" if self.samples is None else f"{self.samples.shape[0]} rows"
+        rows += "" if place_of(self.samples) is None else " in a file"
         if self.weights is not None:
             rows += f" with weights, worth {self.num_observed:.0f}"
         names = ", ".join(self.feature_names[:6]) + (", ..." if self.num_features > 6 else "")
@@ -214,8 +231,28 @@ class InputDistribution(InputModel):
         """
         if isinstance(target, torch.dtype) and not target.is_floating_point:
             raise ValueError(f"target must be a device or a floating dtype, got {target}")
-        moved = {n: getattr(self, n) for n in ("mean", "factor", "samples", "observed")}
-        result = replace(self, **{n: None if t is None else t.to(target) for n, t in moved.items()})
+        if isinstance(target, torch.dtype) and place_of(self.samples) is not None:
+            if target not in self._converted:
+                self._converted[target] = self._moved(target)
+            return self._converted[target]
+        return self._moved(target)
+
+    @cached_property
+    def _converted(self) -> dict[torch.dtype, InputDistribution]:
+        """What ``to`` has made of rows in a file: each change of dtype is another file."""
+        return {}
+
+    def _moved(self, target: str | torch.device | torch.dtype) -> InputDistribution:
+        """Return the same distribution elsewhere, or in another dtype."""
+        cast = isinstance(target, torch.dtype)
+        moved = {n: getattr(self, n).to(target) for n in ("mean", "factor")}
+        for name in ("samples", "observed"):
+            rows = getattr(self, name)
+            if name == "observed" and rows is self.samples:
+                moved[name] = moved.get("samples")
+            elif rows is not None:
+                moved[name] = rewritten(rows, lambda some: some.to(target)) if cast else rows.to(target)
+        result = replace(self, **moved)
         if self.weights is not None:
             result = replace(result, weights=_beside(result.mean, self.weights))
         if self.samples is not None and result.samples is not None:
@@ -223,7 +260,12 @@ class InputDistribution(InputModel):
         return result
 
     def answer(self, columns: tuple[int, ...], values: Tensor, name: str) -> TableIntervention:
-        """Return the answer of Cor. 2.1: mu_i = a, row and column i of the covariance 0, the columns overwritten."""
+        """Return the answer of Cor. 2.1: mu_i = a, row and column i of the covariance 0, the columns overwritten.
+
+        Raises:
+            RuntimeError: if the rows are in a file that has changed since.
+        """
+        check_unchanged(self.samples)
         return TableIntervention(
             name=name,
             columns=columns,
@@ -269,17 +311,25 @@ class InputDistribution(InputModel):
         mean, factor, samples = self.mean.clone(), self.factor.clone(), self.samples
         mean[index], factor[index] = values, 0
         if samples is not None:
-            samples = samples.clone()
-            samples[:, index] = values
+
+            def held(rows: Tensor) -> Tensor:
+                rows = rows.clone()
+                rows[:, index] = values
+                return rows
+
+            samples = rewritten(samples, held)
         return replace(self, mean=mean, factor=factor, samples=samples, fixed=self.fixed + tuple(pins))
 
     def keep_rows(self, index: Tensor) -> InputDistribution:
         """Return the distribution of these rows, with their moments; weights are scaled to a mean of 1 again."""
         assert self.samples is not None, "where() has asked"
-        rows = self.samples[index]
+        rows = taken(self.samples, index)
         weights = None if self.weights is None else as_weights(self.weights[index], None, rows)
         rank = self.factor.shape[1] if self.explained <= 1 - 1e-9 else None
-        parts = factorise_rows(rows.reshape(-1, *self.shape), rank=rank, weights=weights)
+        if place_of(rows) is not None:
+            parts = factorise_kept(Kept(rows, tuple(self.shape), [False], None), rank=rank, weights=weights)
+        else:
+            parts = factorise_rows(rows.reshape(-1, *self.shape), rank=rank, weights=weights)
         held = list(self.fixed)
         parts.mean[held], parts.factor[held] = self.mean[held], 0  # exactly: an average of equal numbers may round
         return replace(

@@ -33,11 +33,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._maps import slabs
+
 SHARE = 8  # one row in so many is among the top ones,
 LEAST, MOST = 16, 128  # of which there are at least and at most so many
 INDICES = np.linspace(-1.2, 0.4, 33)  # of the tail: a variance is finite below 0.5
 PRIOR = (-0.25, 0.8)  # mean and standard deviation of the tail index
 FADES = (-0.4, -0.3)  # tail indices between which a law no longer shows its end
+BLOCK = 2**22  # numbers of the rows that are looked at together
 LARGER = 100  # times as many rows: what the reach is about
 
 
@@ -80,11 +83,14 @@ def sample_ranges(rows: Tensor, count: int | None = None, *, groups: Tensor | No
     """
     number = None if groups is None else int(groups.max()) + 1
     total = len(rows) if count is None else int(count)
-    columns = rows.T.contiguous()
     ends = []
     for largest in (False, True):
-        draws = columns if groups is None else _extremes(columns, groups, largest)
-        ends += [part.tolist() for part in end_errors(draws, total / len(rows), largest=largest)]
+        if groups is None:
+            top = _top(rows, _number(len(rows)) + 1, largest)
+            found = _errors(top, total / len(rows))
+        else:
+            found = end_errors(_extremes(rows.T, groups, largest), total / len(rows), largest=largest)
+        ends += [part.tolist() for part in found]
     low_std, low_reach, high_std, high_reach = ends
     by_column = zip(low_std, high_std, low_reach, high_reach, strict=True)
     return [SampleRange(total, *four, number) for four in by_column]
@@ -102,11 +108,30 @@ def end_errors(columns: Tensor, larger: float = 1.0, *, largest: bool = True) ->
         >>> rain = torch.cat([torch.zeros(90), torch.arange(1.0, 11.0)])[None]
         >>> assert end_errors(rain)[0] > 0.5 and end_errors(rain, largest=False)[0] == 0  # no rain is certain
     """
-    k, n = columns.shape
-    most = min(n - 1, max(LEAST, min(MOST, n // SHARE)))
+    return _errors(_top(columns.T, _number(columns.shape[1]) + 1, largest), larger)
+
+
+def _number(rows: int) -> int:
+    """Return how many of the spacings at an end are used."""
+    return min(rows - 1, max(LEAST, min(MOST, rows // SHARE)))
+
+
+def _top(rows: Tensor, count: int, largest: bool) -> np.ndarray:
+    """Return so many values at one end of each column ``(k, count)``, the outermost first, upwards."""
+    best = None
+    for block in slabs(rows, max(BLOCK // max(1, rows.shape[1]), 2 * count)):
+        some = block.T.contiguous()
+        some = some if best is None else torch.cat([best, some], 1)
+        best = some.topk(min(count, some.shape[1]), dim=1, largest=largest).values
+    assert best is not None, "there are rows"
+    return best.cpu().double().numpy() * (1 if largest else -1)
+
+
+def _errors(top: np.ndarray, larger: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard error and reach from the values at one end ``(k, count)``."""
+    k, most = top.shape[0], top.shape[1] - 1
     if most < 1:
         return np.zeros(k), np.zeros(k)
-    top = columns.topk(most + 1, dim=1, largest=largest).values.cpu().double().numpy() * (1 if largest else -1)
     top, known = _spread(top)
     spacings = np.where(known, -np.diff(top, axis=1), 0.0) * np.arange(1, most + 1)
     expected, factors, grown = _tables(most)

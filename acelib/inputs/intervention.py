@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .._devices import double
+from .._maps import slabs, taken
 from .._models import DEFAULT_CHUNK, Model
 from .local import Local
 from .support import Neighbourhood, share_off_support
@@ -219,13 +220,13 @@ class TableIntervention(Intervention):
                 "build it with InputDistribution.fit for an average"
             )
         every = self.base_rows.new_ones(self.num_rows) if self.weights is None else self.weights
-        chosen = (self.base_rows, every) if index is None else (self.base_rows[index], every[index])
-        return self._overwritten(*chosen, chunk)
+        if index is not None:
+            return self._overwritten(taken(self.base_rows, index, in_memory=True), every[index], chunk)
+        return self._overwritten(self.base_rows, every, chunk)
 
     def _overwritten(self, chosen: Tensor, every: Tensor, chunk: int) -> Iterator[Block]:
-        size = max(1, chunk // len(self))
-        numbers = torch.arange(len(self), device=chosen.device)
-        for rows, weights in zip(chosen.split(size), every.split(size), strict=True):
+        size, numbers = max(1, chunk // len(self)), torch.arange(len(self), device=chosen.device)
+        for rows, weights in zip(slabs(chosen, size), every.split(size), strict=True):
             values = max(1, chunk // rows.shape[0])
             for which, given in zip(numbers.split(values), self.values.split(values), strict=True):
                 block = rows.new_empty(len(which), *rows.shape).copy_(rows)  # faster than expand and clone

@@ -6,7 +6,7 @@ equals its row average exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from .._checks import as_count, as_generator, as_index
 from .._devices import double
-from .._tables import as_table, frame_names, in_order, is_frame
+from .._maps import slabs
 from .domain import FiniteSet
 from .finite_sets import Levels
+from .streams import Kept, check_shape, tensors_of
 
 
 @dataclass(frozen=True)
@@ -97,45 +98,69 @@ def factorise_stream(batches: Iterable[Any], *, rank: int | float | None, max_ro
     reservoir: _Reservoir | None = None
     shape: tuple[int, ...] = ()
     names: tuple[str, ...] | None = None
-    for batch, whole, found in _tensors(batches):
+    for batch, whole, found in tensors_of(batches):
         names = found
         rows = batch.reshape(batch.shape[0], -1)
         if total is None or reservoir is None:
             shape, total, reservoir = tuple(batch.shape[1:]), _scatter(rows), _Reservoir(rows, max_rows, generator)
-        elif tuple(batch.shape[1:]) != shape:
-            raise ValueError(f"X must hold batches of one shape, got {shape} and {tuple(batch.shape[1:])}: they differ")
-        elif rows.device != reservoir.rows.device:
-            raise ValueError(
-                f"X must hold batches on one device, got {reservoir.rows.device} and {rows.device}; move one by .to()"
-            )
         else:
+            check_shape(shape, batch)
+            if rows.device != reservoir.rows.device:
+                device = reservoir.rows.device
+                raise ValueError(
+                    f"X must hold batches on one device, got {device} and {rows.device}; move one by .to()"
+                )
             total = _merged(total, _scatter(rows))
             reservoir.add(rows)
         if len(shape) == 1:
             levels.add(rows, whole)
     if total is None or reservoir is None or total.count < 2:
-        raise ValueError(f"X must hold at least 2 rows, got a stream of {0 if total is None else total.count}")
+        raise ValueError(f"X must hold at least 2 rows, got a stream of {0 if total is None else int(total.count)}")
     factor, explained = _truncate(*_eigen(total.scatter / total.count), rank)
     ends = total.low.cpu().double(), total.high.cpu().double()
     moments = total.mean.to(reservoir.rows), factor.to(reservoir.rows), reservoir.rows
-    return Moments(*moments, *ends, shape, total.count, explained, levels.sets(), names)
+    return Moments(*moments, *ends, shape, int(total.count), explained, levels.sets(), names)
+
+
+def factorise_kept(kept: Kept, *, rank: int | float | None, weights: Tensor | None = None) -> Moments:
+    """Return the moments of rows in a file, read in one pass; the arguments are those of ``factorise_rows``."""
+    total, levels, start = None, Levels(), 0
+    for rows in slabs(kept.rows):
+        w = None if weights is None else weights[start : start + len(rows)]
+        start += len(rows)
+        if w is not None:
+            rows, w = rows[w > 0], w[w > 0]
+        if len(rows):
+            total = _scatter(rows, w) if total is None else _merged(total, _scatter(rows, w))
+            if len(kept.shape) == 1:
+                levels.add(rows, kept.whole)
+    assert total is not None, "some rows have weights"
+    factor, explained = _truncate(*_eigen(total.scatter / total.count), rank)
+    count = len(kept.rows) if weights is None else float(weights.sum() ** 2 / weights.square().sum())
+    moments = total.mean.to(kept.rows), factor.to(kept.rows), kept.rows
+    return Moments(*moments, total.low, total.high, kept.shape, count, explained, levels.sets(), kept.names)
 
 
 @dataclass(frozen=True)
 class _Scatter:
-    """Count, mean ``(k,)``, sum of centred squares ``(k, k)`` and range of some rows, in the accumulators' dtype."""
+    """Weight, mean ``(k,)``, sum of centred squares ``(k, k)`` and range of some rows, in the accumulators' dtype."""
 
-    count: int
+    count: float
     mean: Tensor
     scatter: Tensor
     low: Tensor
     high: Tensor
 
 
-def _scatter(rows: Tensor) -> _Scatter:
+def _scatter(rows: Tensor, weights: Tensor | None = None) -> _Scatter:
     wide = double(rows)
-    mean = wide.mean(0)
-    return _Scatter(rows.shape[0], mean, (wide - mean).T @ (wide - mean), wide.amin(0), wide.amax(0))
+    if weights is None:
+        mean = wide.mean(0)
+        return _Scatter(rows.shape[0], mean, (wide - mean).T @ (wide - mean), wide.amin(0), wide.amax(0))
+    total = float(weights.sum())
+    mean = weights.to(wide) @ wide / total
+    spread = (wide - mean) * weights.to(wide)[:, None]
+    return _Scatter(total, mean, spread.T @ (wide - mean), wide.amin(0), wide.amax(0))
 
 
 def _merged(a: _Scatter, b: _Scatter) -> _Scatter:
@@ -166,26 +191,6 @@ class _Reservoir:
         kept[torch.cat([self.keys, keys]).topk(len(self.keys)).indices] = True
         out, new = ~kept[: len(self.keys)], kept[len(self.keys) :]
         self.rows[out.to(rows.device)], self.keys[out] = rows[new.to(rows.device)].to(self.rows.dtype), keys[new]
-
-
-def _tensors(batches: Iterable[Any]) -> Iterator[tuple[Tensor, list[bool], tuple[str, ...] | None]]:
-    """Yield the batches as tensors, which columns are whole, and names; columns of frames in the order of the first."""
-    names: tuple[str, ...] | None = None
-    for given in batches:
-        batch: Any = given[0] if isinstance(given, tuple | list) and given else given  # (inputs, targets) of a loader
-        if isinstance(batch, Mapping):
-            raise TypeError(
-                f"X must hold batches of inputs, got dictionaries with {list(batch)[:10]}; name the entry by "
-                "InputDistribution.fit(X, key=...)"
-            )
-        if is_frame(batch):
-            names = names or frame_names(batch)
-            batch = in_order(batch, names, "X")
-        tensor, whole = as_table(batch, "X (one batch)")
-        if tensor.ndim < 2:
-            raise ValueError(f"X must hold batches of shape (b, ...), got {tuple(tensor.shape)}")
-        if tensor.shape[0]:
-            yield tensor, whole, names
 
 
 def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:

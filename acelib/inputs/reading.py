@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .._maps import slab_rows, slabs
 from .._names import as_list, ordered
 from .._tables import as_float_tensor, is_frame
 from .._warnings import ApproximationWarning, warn_caller
@@ -169,7 +170,10 @@ def warn_merged(before: Tensor, after: Tensor, names: tuple[str, ...]) -> None:
     """
     if torch.promote_types(before.dtype, after.dtype) == after.dtype:
         return
-    changed = (after.to(before.device).to(before.dtype) != before).any(0).nonzero()[:, 0].tolist()
+    found = torch.zeros(before.shape[1], dtype=torch.bool, device=before.device)
+    for old, new in zip(slabs(before), slabs(after, slab_rows(before)), strict=True):
+        found |= (new.to(old.device).to(old.dtype) != old).any(0)
+    changed = found.nonzero()[:, 0].tolist()
     lost = []
     for column in changed:
         x, y = before[:, column], after[:, column]

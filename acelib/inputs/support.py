@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._devices import double
+from .._maps import LARGE, place_of, slabs
 from .._models import DEFAULT_CHUNK
 
 MAX_ROWS = 500  # intervened rows that are checked
@@ -170,9 +171,19 @@ def distance_limit(observed: Tensor, *, seed: int | None = 0) -> tuple[Tensor, T
 
 def _unit(observed: Tensor) -> Tensor:
     """Return the unit of each coordinate, ``(k,)`` float64: its standard deviation, or next to none where it is 0."""
-    scale = torch.cat([double(part).std(0, correction=0) for part in observed.split(COLUMNS, dim=1)])
+    if place_of(observed) is not None or observed.numel() >= LARGE:
+        scale = _spread(observed)
+    else:
+        scale = torch.cat([double(part).std(0, correction=0) for part in observed.split(COLUMNS, dim=1)])
     typical = scale[scale > 0].median() if (scale > 0).any() else torch.ones(())
     return torch.where(scale > 0, scale, 1e-6 * typical)  # a constant feature that moves has left the data
+
+
+def _spread(observed: Tensor) -> Tensor:
+    """Return the standard deviations of many rows, read block by block in two passes."""
+    mean = torch.stack([double(rows).sum(0) for rows in slabs(observed)]).sum(0) / len(observed)
+    squares = torch.stack([(double(rows) - mean).square().sum(0) for rows in slabs(observed)]).sum(0)
+    return (squares / len(observed)).sqrt()
 
 
 def _limit(near: Tensor) -> Tensor:
