@@ -22,7 +22,7 @@ from torch import Tensor
 from .._checks import as_generator
 from .._devices import double
 from .._entrance import Admitted
-from .._maps import release, taken
+from .._maps import release, slabs, taken
 from .._models import DIFFERENTIATED_CHUNK, check_output
 from ..inputs.local import Local
 from .gradients import gradients
@@ -164,7 +164,8 @@ class Expansion:
         inputs some tell the rows' sizes, evenly among them.
         """
         rows, inputs = torch.zeros_like(self.weights), self.weights.new_zeros(self.own.shape[1])
-        low, high = self.own.amin(0), self.own.amax(0)
+        low, high = (torch.stack(ends) for ends in zip(*(part.aminmax(dim=0) for part in slabs(self.own)), strict=True))
+        low, high = low.amin(0), high.amax(0)
         parts = [slice(start, start + MANY) for start in range(0, self.num_rows, MANY)]
         varying = (high > low).nonzero()[:, 0]
         places = torch.linspace(0, len(varying) - 1, min(len(varying), LOOKED_AT)).round().long()

@@ -88,9 +88,14 @@ def marginal_shapley(model: Callable[[Tensor], Tensor], x: Tensor, background: T
 
 
 def _path_gradients(model: nn.Module, X: Tensor) -> Tensor:
-    """Return integrated gradients ``(n, k)`` from the mean row, by Captum."""
+    """Return integrated gradients ``(n, k)`` from the mean row, by Captum.
+
+    It is given the sum over the rows: each row has its own gradient, and one sum is differentiated faster than each
+    of its terms.
+    """
     captum, base = optional("captum.attr", "integrated gradients"), X.mean(0, keepdim=True)
-    return captum.IntegratedGradients(model).attribute(X, baselines=base, n_steps=32).detach()
+    path = captum.IntegratedGradients(lambda x: model(x).sum().reshape(1))
+    return path.attribute(X, baselines=base, n_steps=32).detach()
 
 
 def _permutation(model: nn.Module, X: Tensor, y: Tensor, repeats: int, seed: int) -> np.ndarray:
