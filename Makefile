@@ -45,7 +45,7 @@ test: $(READY) ## run every test: lint, types, units, notebooks against their st
 	stage "stored notebooks (nbval)" $(BIN)/python -m pytest book --nbval --nbval-current-env \
 	    --nbval-sanitize-with tests/notebooks/sanitize.cfg -n 2 --dist loadscope; \
 	stage "notebook tests" $(BIN)/python -m pytest tests/notebooks; \
-	stage "page tests" $(BIN)/python -m pytest tests/pages; \
+	stage "page tests" $(BIN)/python -m pytest tests/pages -n 2 --dist loadscope; \
 	if [ -n "$$failed" ]; then printf '\nFAILED:%s\n' "$${failed#,}"; exit 1; fi; printf '\nall tests passed\n'
 
 refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones

@@ -196,6 +196,11 @@ QUOTED = (
     ),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
     (
+        "executors",
+        "one process / two, 10 ms a row",
+        "a regression of a network of 10 ms a row by one process against two",
+    ),
+    (
         "sobol_errors",
         "SALib / acelib at the error of N = 2^12, borehole, total",
         "the same to the same error, borehole, total indices",
@@ -217,7 +222,9 @@ def quote(content: dict, text: str) -> str:
     ]
     for module, name, words in QUOTED:
         r = content["results"].get(module, {}).get("ratios", {}).get(name)
+        own = content["results"].get(module, {}).get("conditions", where)
         if r is not None:
+            words += "" if own["device"] == where["device"] else f" ({own['threads']} threads, {own['device']})"
             lines.append(f"| {words} | {r['median']:.3g} | {r['lower_quartile']:.3g} to {r['upper_quartile']:.3g} |")
     return between(MARKS, lines, text)
 
@@ -225,7 +232,8 @@ def quote(content: dict, text: str) -> str:
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Measure every module under ``tests/benchmarks``, write ``data/benchmarks.json``, and return the exit status."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="only these modules (jets: bench_jets.py), unwritten")
+    parser.add_argument("names", nargs="*", help="only these modules (jets: bench_jets.py), unwritten but for --write")
+    parser.add_argument("--write", action="store_true", help="put them, with their conditions, in place of the old ones")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
@@ -247,9 +255,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    if not chosen.names:
-        out = root / "data/benchmarks.json"
-        content = {"conditions": conditions(chosen.threads), "rounds": chosen.rounds, "results": results}
+    if not chosen.names or chosen.write:
+        out, now = root / "data/benchmarks.json", conditions(chosen.threads)
+        content = {"conditions": now, "rounds": chosen.rounds, "results": results}
+        if chosen.names and out.exists():
+            content = json.loads(out.read_text(encoding="utf-8"))
+            content["results"] |= {name: found | {"conditions": now} for name, found in results.items()}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         write_whole(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         readme = root / "README.md"

@@ -54,7 +54,7 @@ STAGES = {
     "stored notebooks (nbval)": "-m pytest book --nbval --nbval-current-env "
     "--nbval-sanitize-with tests/notebooks/sanitize.cfg -n 2 --dist loadscope",
     "notebook tests": "-m pytest tests/notebooks",
-    "page tests": "-m pytest tests/pages",
+    "page tests": "-m pytest tests/pages -n 2 --dist loadscope",
 }
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 ONE_THREAD |= {"JUPYTER_PREFER_ENV_PATH": "1"}

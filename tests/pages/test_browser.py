@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from chromium import wait
+from chromium import opened, wait
 
 from tools.chapters import GENERATED
 
@@ -42,6 +42,18 @@ return [...document.querySelectorAll(arguments[0])].filter(shown).map(e => {
   return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), e.textContent.trim().slice(0, 60)];
 }).sort((a, b) => a[0] - b[0])[0] || null;
 """
+# Lines of code cells that stick out of their box, in cells that a reader sees without a click.
+CUT = """
+const cells = [...document.querySelectorAll("div.cell_input pre")];
+const seen = cells.filter(p => p.clientWidth > 0 && !p.closest("details"));
+return seen.filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.textContent.slice(0, 80));
+"""
+# How wide a page is, on a screen of its width.
+WIDE = "return [innerWidth, document.documentElement.scrollWidth, document.body.scrollWidth]"
+EQUATIONS = """
+return [document.querySelectorAll('mjx-container').length, document.querySelectorAll('mjx-merror').length];
+"""
+WIDTHS = (1200, 1280, 1366, 1920, 390)
 CARDS = (
     '[role="group"][aria-label^="Claim"] *, .acelib-player output, .acelib-player figcaption, .cell_output footer span'
 )
@@ -77,13 +89,44 @@ def test_slider_of_chapter_one_moves_by_keyboard(open_page, chapters, site, serv
     assert browser.execute_script(SEEN, figure)["index"] == before["count"] - 1
 
 
-def test_every_player_moves_alone(open_page, chapters):
+def visit(browser, url: str) -> dict:
+    """Return what a page shows and asks for: it is loaded once, shown in several widths and in both themes."""
+    browser.get_log("performance")
+    opened(browser, url)
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    found = {"asked": [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]}
+    found["equations"] = browser.execute_script(EQUATIONS)
+    browser.execute_script("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    wait(browser, "return [...document.images].every(image => image.complete)", "the pictures")
+    found["corners"] = browser.execute_script(CORNERS)
+    for theme in ("light", "dark"):
+        scheme = {"media": "", "features": [{"name": "prefers-color-scheme", "value": theme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+        wait(browser, f"return document.documentElement.dataset.theme === '{theme}'", f"the {theme} theme")
+        browser.execute_script("document.getAnimations().forEach(a => a.finish())")
+        found[theme] = browser.execute_script(CONTRAST, CARDS)
+    for width in WIDTHS:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        found[width] = browser.execute_script(CUT if width > 600 else WIDE)
+    return found
+
+
+@pytest.fixture(scope="module")
+def visited(browser, address, chapters) -> dict[str, dict]:
+    """What each page shows, by its address within the site."""
+    return {path: visit(browser, f"{address}/{path}") for path in all_pages(chapters)}
+
+
+def test_every_player_moves_alone(open_page, visited):
     """Several players on a page, or one shown twice, leave each other in peace."""
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    for path in all_pages(chapters):
+    for path in visited:
         browser = open_page(path)
+        if not browser.find_elements(By.CSS_SELECTOR, PLAYER):
+            continue
         browser.execute_script(
             "document.querySelectorAll(arguments[0]).forEach(f => f.after(f.cloneNode(true)))", PLAYER
         )
@@ -94,30 +137,22 @@ def test_every_player_moves_alone(open_page, chapters):
             assert places == [1] * (number + 1) + [0] * (len(figures) - number - 1), path
 
 
-def test_equations_are_drawn_without_a_network(open_page, chapters):
+def test_equations_are_drawn_without_a_network(visited, chapters):
     for stem in chapters:
-        browser = open_page(f"book/{stem}.html")
-        drawn, wrong = browser.execute_script(
-            "return [document.querySelectorAll('mjx-container').length, document.querySelectorAll('mjx-merror').length]"
-        )
+        drawn, wrong = visited[f"book/{stem}.html"]["equations"]
         assert drawn > 0 and wrong == 0, stem
 
 
-def test_pages_ask_no_other_host(open_page, browser, chapters, address):
-    for path in all_pages(chapters):
-        browser.get_log("performance")
-        open_page(path)
-        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+def test_pages_ask_no_other_host(visited, address):
+    for path, found in visited.items():
+        asked = found["asked"]
         away = [url for url in asked if not re.match(rf"{re.escape(address)}/|data:|blob:|about:|chrome", url)]
         assert asked and not away, f"{path} asked for {away}"
 
 
-def test_pages_fit_a_phone(open_page, chapters):
-    for path in all_pages(chapters):
-        browser = open_page(path, width=390)
-        root = "document.documentElement.scrollWidth"
-        widths = browser.execute_script(f"return [innerWidth, {root}, document.body.scrollWidth]")
+def test_pages_fit_a_phone(visited):
+    for path, found in visited.items():
+        widths = found[390]
         assert widths[0] == 390 and max(widths) <= 394, f"{path}: {widths}"
 
 
@@ -162,33 +197,20 @@ def test_slider_can_be_used_on_a_phone(open_page, chapters):
         assert left >= 0 and right <= 390 and width >= 100, box
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_figures_stand_on_opaque_white_and_cards_can_be_read(open_page, chapters, dark):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_stand_on_opaque_white_and_cards_can_be_read(visited, chapters, theme):
     """Every corner pixel is white and opaque; the text of cards, captions and footers has a contrast of 4.5 to 1."""
     for stem in chapters:
-        browser = open_page(f"book/{stem}.html", dark=dark)
-        assert browser.execute_script("return document.documentElement.dataset.theme") == ("dark" if dark else "light")
-        browser.execute_script("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-        wait(browser, "return [...document.images].every(image => image.complete)", "the pictures")
-        corners = browser.execute_script(CORNERS)
-        assert corners, f"{stem} has no picture"
-        for number, picture in enumerate(corners):
+        found = visited[f"book/{stem}.html"]
+        assert found["corners"], f"{stem} has no picture"
+        for number, picture in enumerate(found["corners"]):
             white = all(pixel[3] == 255 and min(pixel) >= 250 for pixel in picture)
             assert white, f"{stem}, picture {number}: {picture}"
-        lowest = browser.execute_script(CONTRAST, CARDS)
-        assert lowest and lowest[0] >= 4.5, f"{stem}: contrast {lowest}"
+        assert found[theme] and found[theme][0] >= 4.5, f"{stem}: contrast {found[theme]}"
 
 
-# Lines of code cells that stick out of their box, in cells that a reader sees without a click.
-CUT = """
-const cells = [...document.querySelectorAll("div.cell_input pre")];
-const seen = cells.filter(p => p.clientWidth > 0 && !p.closest("details"));
-return seen.filter(p => p.scrollWidth > p.clientWidth + 1).map(p => p.textContent.slice(0, 80));
-"""
-
-
-@pytest.mark.parametrize("width", [1200, 1280, 1366, 1920])
-def test_visible_code_fits_its_column(open_page, chapters, width):
+@pytest.mark.parametrize("width", [width for width in WIDTHS if width > 600])
+def test_visible_code_fits_its_column(visited, chapters, width):
     """80 characters of code, the width that the formatter keeps, can be read without scrolling on a desktop."""
-    cut = {name: open_page(f"book/{name}.html", width=width).execute_script(CUT) for name in chapters}
+    cut = {name: visited[f"book/{name}.html"][width] for name in chapters}
     assert not any(cut.values()), {name: lines for name, lines in cut.items() if lines}

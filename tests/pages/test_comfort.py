@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from accessibility import AXE, FAINT, script
-from bs4 import BeautifulSoup
 from chromium import opened, wait
 
 from tools.reading_aids import LENGTH
@@ -35,10 +34,22 @@ REACHED = """
 window.dispatchEvent(new Event('resize'));
 return [...document.querySelectorAll('pre')].every(e => e.scrollWidth <= e.clientWidth || e.tabIndex === 0);
 """
+# Colours change at once, so that none is measured on its way; and the theme has heard of the system's choice.
+STILL = """
+document.head.append(Object.assign(document.createElement('style'),
+  {textContent: '*, *::before, *::after {transition: none !important; animation: none !important}'}));
+"""
+THEMED = [f"return document.documentElement.dataset.theme === '{theme}'" for theme in ("light", "dark")]
 # Pictures whose proportions on the page are not those of their file.
 STRETCHED = """
 return [...document.querySelectorAll('article img')].filter(i => i.naturalWidth && i.clientWidth &&
   Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 2).map(i => i.alt.slice(0, 60));
+"""
+# How many formulas the Tab key stops at, how many there are, and how many a screen reader can say.
+FORMULAS = """
+const all = [...document.querySelectorAll('mjx-container')];
+return [all.filter(e => e.tabIndex >= 0).length, all.length,
+        all.filter(e => e.querySelector('mjx-assistive-mml math')).length];
 """
 # Formulas within a line that pass the edge of a narrow screen; MathJax does not break them.
 LONG = """
@@ -81,9 +92,11 @@ def looked_at(browser) -> dict:
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": theme})
-        wait(browser, "return !document.getAnimations().length", "colours to come to rest")
+        wait(browser, THEMED[dark], "the theme to follow the system's")
 
+    browser.execute_script(STILL)
     found = {"light": browser.execute_script(FAINT), "equations": browser.execute_script(HIDDEN)}
+    found["formulas"] = browser.execute_script(FORMULAS)
     found["stretched 1280"] = browser.execute_script(STRETCHED)
     found["broken 1280"] = browser.execute_script(BROKEN)
     shown(1280, dark=True)
@@ -151,14 +164,10 @@ def test_axe_finds_no_violation_of_level_a_or_aa(seen):
     assert {path: found["axe"] for path, found in seen.items() if found["axe"]} == {}
 
 
-def test_formulas_are_no_stops_of_the_tab_key_and_are_said_aloud(open_page, chapters):
+def test_formulas_are_no_stops_of_the_tab_key_and_are_said_aloud(seen, chapters):
     """Each formula keeps its MathML for screen readers; none takes the focus."""
     for stem in chapters:
-        stops, drawn, said = open_page(f"book/{stem}.html").execute_script(
-            "const all = [...document.querySelectorAll('mjx-container')];"
-            "return [all.filter(e => e.tabIndex >= 0).length, all.length,"
-            "        all.filter(e => e.querySelector('mjx-assistive-mml math')).length]"
-        )
+        stops, drawn, said = seen[f"book/{stem}.html"]["formulas"]
         assert stops == 0 and said == drawn > 0, stem
 
 
@@ -174,12 +183,12 @@ def test_the_focus_is_seen_on_every_kind_of_button(open_page, chapters):
             assert not focused or (style == "solid" and width >= 2), f"{path}: {name}"
 
 
-def test_figures_open_alone_and_keep_their_size(site, chapters):
+def test_figures_open_alone_and_keep_their_size(site, parsed, chapters):
     """Every figure is a link, named by its alternative text, to its own file; half the pixels at 200 dots per inch."""
     from PIL import Image
 
     for stem in chapters:
-        article = BeautifulSoup((site / f"book/{stem}.html").read_text(encoding="utf-8"), "html.parser").article
+        article = parsed(f"book/{stem}.html").article
         figures = [image for image in article.select("img") if "_images/" in image["src"]]
         assert figures, stem
         for image in figures:
@@ -191,11 +200,11 @@ def test_figures_open_alone_and_keep_their_size(site, chapters):
                 assert drawn and abs(float(drawn[1]) - picture.width * 100 / density) <= 1, image["src"]
 
 
-def test_every_page_says_what_it_is_about(site, everywhere):
+def test_every_page_says_what_it_is_about(site, parsed, everywhere):
     """For search engines and for those who pass a page on; and the day of the last change."""
     said = {}
     for name in everywhere:
-        page = BeautifulSoup((site / name).read_text(encoding="utf-8"), "html.parser")
+        page = parsed(name)
         head = {tag.get("name") or tag.get("property"): tag["content"] for tag in page.select("meta[content]")}
         assert 20 <= len(head["description"]) <= LENGTH + 80 and "[" not in head["description"], name
         assert head["og:title"] and head["og:description"] == head["description"], name

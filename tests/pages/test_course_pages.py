@@ -16,16 +16,9 @@ RAW = re.compile(r"\{(glue|eq|ref|numref|doc|cite|math|prf|term|exercise|solutio
 
 
 @pytest.fixture(scope="module")
-def page(site):
-    """Parses a page of the book, each once."""
-    known = {}
-
-    def parse(name):
-        if name not in known:
-            known[name] = BeautifulSoup((site / f"book/{name}.html").read_text(encoding="utf-8"), "html.parser")
-        return known[name]
-
-    return parse
+def page(parsed):
+    """Returns a page of the book by its name."""
+    return lambda name: parsed(f"book/{name}.html")
 
 
 def test_every_chapter_explains_terms_under_the_mouse_and_by_a_link(page, chapters):

@@ -22,9 +22,8 @@ def book(chapters) -> Book:
 
 
 @pytest.fixture(scope="module")
-def articles(site, chapters) -> dict[str, BeautifulSoup]:
-    found = {stem: (site / f"book/{stem}.html").read_text(encoding="utf-8") for stem in chapters}
-    return {stem: BeautifulSoup(text, "html.parser").select_one("article") for stem, text in found.items()}
+def articles(parsed, chapters) -> dict[str, BeautifulSoup]:
+    return {stem: parsed(f"book/{stem}.html").select_one("article") for stem in chapters}
 
 
 def prose(notebook) -> str:

@@ -25,10 +25,11 @@ LOADING = {"stylesheet", "preload", "modulepreload", "icon", "manifest", "prefet
 
 
 @pytest.fixture(scope="session")
-def pages(site) -> dict[str, BeautifulSoup]:
+def pages(site, parsed) -> dict[str, BeautifulSoup]:
     """Address within the site -> parsed page."""
     found = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
-    return {p.relative_to(site).as_posix(): BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser") for p in found}
+    names = [path.relative_to(site).as_posix() for path in found]
+    return {name: parsed(name) for name in names}
 
 
 @pytest.fixture(scope="session")

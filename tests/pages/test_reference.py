@@ -19,10 +19,9 @@ PACKAGES = (
 
 
 @pytest.fixture(scope="module")
-def reference(site) -> dict[str, BeautifulSoup]:
+def reference(parsed) -> dict[str, BeautifulSoup]:
     """The page of the method and that of the laboratory."""
-    paths = {name: site / f"book/{name}.html" for name in ("api", "api-laboratory")}
-    return {n: BeautifulSoup(p.read_text(encoding="utf-8"), "html.parser").article for n, p in paths.items()}
+    return {name: parsed(f"book/{name}.html").article for name in ("api", "api-laboratory")}
 
 
 def documented(page) -> set[str]:

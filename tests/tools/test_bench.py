@@ -153,3 +153,17 @@ def test_the_readme_quotes_the_recorded_run():
     with pytest.raises(ValueError, match="README.md must hold"):
         bench.quote(content, "no marks")
     assert "full Hessian" not in bench.quote({**content, "results": {}}, text).split(bench.MARKS[0])[1][:200]
+
+
+def test_one_module_measured_anew_is_written_beside_the_others_with_its_conditions(project, monkeypatch, capsys):
+    bench.main(["--rounds", "9", "--threads", "1"], root=project)
+    before = json.loads((project / "data/benchmarks.json").read_text())
+    monkeypatch.setattr(bench, "processor_name", lambda: "Another Processor")
+    assert bench.main(["one", "--write", "--rounds", "9", "--threads", "1"], root=project) == 0
+    after = json.loads((project / "data/benchmarks.json").read_text())
+    assert after["conditions"] == before["conditions"] and set(after["results"]) == set(before["results"])
+    assert after["results"]["one"]["conditions"]["device"] == "Another Processor"
+    content = json.loads((bench.ROOT / "data/benchmarks.json").read_text())
+    content["results"]["jets"]["conditions"] = {**content["conditions"], "device": "Another Processor", "threads": 7}
+    text = bench.quote(content, "\n".join(bench.MARKS))
+    assert text.count("(7 threads, Another Processor)") == sum(module == "jets" for module, _, _ in bench.QUOTED)
