@@ -196,14 +196,14 @@ QUOTED = (
     ),
     ("sobol", "SALib / acelib, 10-32-1", "Sobol' indices with error bars: SALib's pipeline against ours, same budget"),
     (
-        "executors",
-        "one process / two, 10 ms a row",
-        "a regression of a network of 10 ms a row by one process against two",
-    ),
-    (
         "sobol_errors",
         "SALib / acelib at the error of N = 2^12, borehole, total",
         "the same to the same error, borehole, total indices",
+    ),
+    (
+        "executors",
+        "one process / two, 10 ms a row",
+        "a regression of a network of 10 ms a row by one process against two",
     ),
 )
 MARKS = ("<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->")
@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Measure every module under ``tests/benchmarks``, write ``data/benchmarks.json``, and return the exit status."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="only these modules (jets: bench_jets.py), unwritten but for --write")
-    parser.add_argument("--write", action="store_true", help="put them, with their conditions, in place of the old ones")
+    parser.add_argument("--write", action="store_true", help="store them, with their conditions, beside the others")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args(arguments)
