@@ -18,11 +18,12 @@ override REPS := $(value REPS)
 override URL := $(value URL)
 override BRANCH := $(if $(filter command,$(origin BRANCH)),$(value BRANCH))
 override EXECUTOR := $(value EXECUTOR)
+override NETWORKS := $(value NETWORKS)
 override HASHES := $(if $(value HASHES),1)
-export CHAPTERS CASES EXECUTOR REPS URL BRANCH
+export CHAPTERS CASES EXECUTOR NETWORKS REPS URL BRANCH
 
 .DEFAULT_GOAL := help
-.PHONY: help book test refresh full bench coverage student instructor lab lint pdf slides address notebooks pages links
+.PHONY: help book test refresh full networks bench coverage student instructor lab lint pdf slides address notebooks pages links
 .PHONY: hashes wheel floors newest colab package clean
 
 help: ## list the commands
@@ -55,6 +56,9 @@ refresh: $(READY) ## keep the outputs of the last `make book` as the stored ones
 full: $(READY) ## run chapters at the papers' sizes and write data/ledger (CHAPTERS="name …"; EXECUTOR=dask)
 	@set -f; $(BUILD) full $$CHAPTERS
 	@$(BIN)/python -m tools.front
+
+networks: $(READY) ## train the networks that ship anew (NETWORKS="vae …"; EXECUTOR=dask, as for full)
+	@set -f; $(BIN)/python -m tools.training $$NETWORKS
 
 bench: $(READY) ## measure the benchmarks and write data/benchmarks.json
 	@$(BIN)/python -m tools.bench

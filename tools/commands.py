@@ -24,6 +24,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "book": BOOK,
     "refresh": ("-m tools.make refresh", FRONT),
     "full": ("-m tools.make full WORDS", FRONT),
+    "networks": ("-m tools.training WORDS",),
     "bench": ("-m tools.bench",),
     "coverage": ("-m tools.coverage WORDS",),
     "student": ("-m tools.editions student",),
