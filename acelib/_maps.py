@@ -205,14 +205,26 @@ class RowsFile:
         remove()
 
     def _write(self, rows: Tensor) -> None:
-        rows.detach().to("cpu", self.dtype).contiguous().numpy().tofile(self.file)
+        with self._room():
+            self.file.write(rows.detach().to("cpu", self.dtype).contiguous().numpy().data)
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say which folder is full where one is."""
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or error
+            message = f"the rows could not be written to {self.folder} ({why}); name a folder with more room"
+            raise OSError(error.errno, message) from error
 
     def _place(self) -> Place:
         return Place(self.path, self.dtype, (self.count, self.width), 0, _stamp(self.path), self.folder)
 
     def table(self) -> Tensor:
         """Return the rows as a tensor; their file is removed with it."""
-        self.file.close()
+        with self._room():
+            self.file.close()
         self._gone.detach()
         return opened(self._place(), own=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -13,6 +14,8 @@ from tools.chapters import ROOT, Sources, executed_path, find_chapters, say
 from tools.execute import execute_all
 from tools.finished import note_finished, read_finished
 from tools.lock import alone
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left, or none that this user may have
 
 
 def book(root: Path = ROOT, *, jobs: int = 2) -> int:
@@ -67,6 +70,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         return 0
     except (ValueError, pages.RenderError) as error:
         say(str(error))
+        return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        say(f"the disk is full ({error}); pages and stored chapters are as they were: make room, and run it again")
         return 1
 
 

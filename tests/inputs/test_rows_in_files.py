@@ -179,7 +179,9 @@ def both(tmp_path, **options) -> tuple[InputDistribution, InputDistribution]:
 
 
 @pytest.mark.parametrize("method", ["monte_carlo", "linearised", "taylor", "cubature", "auto"])
-@pytest.mark.parametrize("options", [{}, {"budget": 400}, {"groups": torch.arange(N) % 70}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"budget": 400}, {"groups": torch.arange(N) % 70}], ids=["plain", "few rows", "groups"]
+)
 def test_every_estimator_gives_the_same(method, options, tmp_path):
     networks = [network(K, torch.float64, seed) for seed in (0, 1)]
     e, f = (
@@ -306,6 +308,28 @@ def test_an_unfinished_file_is_removed(tmp_path):
     file.add(table())
     assert len(os.listdir(tmp_path)) == 1
     del file
+    gc.collect()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_said_with_the_folder(tmp_path, monkeypatch):
+    with open("/dev/full" if os.path.exists("/dev/full") else os.devnull, "wb") as full:
+        if full.name == os.devnull:
+            pytest.skip("no device that is always full")
+        begun = RowsFile._begin
+
+        def begin(self):
+            begun(self)
+            self.file.close()
+            self.file = full
+
+        monkeypatch.setattr(RowsFile, "_begin", begin)
+        with pytest.raises(
+            OSError, match=f"could not be written to {tmp_path} .No space left on device.; name a folder"
+        ):
+            InputDistribution.fit(table(n=20_000), folder=tmp_path)
+        with pytest.raises(OSError):  # what its buffer holds cannot be written when it is closed
+            full.close()
     gc.collect()
     assert os.listdir(tmp_path) == []
 

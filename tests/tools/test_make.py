@@ -1,5 +1,6 @@
 """The commands: a tiny book executed, rendered and stored, with real papermill and one real rendering."""
 
+import errno
 import json
 import re
 import shutil
@@ -164,6 +165,24 @@ def test_a_failing_chapter_leaves_the_pages_and_fails_the_command(rendered, caps
     said = capsys.readouterr().out
     assert "FAILED   02-two" in said and "02-two: cell 3 raised" in said and "were not rendered" in said
     assert calls == []
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_the_pages_stay(rendered, monkeypatch, capsys):
+    book, calls = rendered
+    assert make.main(["book", "--jobs", "1"], book.root) == 0
+    before = (book.root / "_build/html/index.html").read_text()
+    (book.root / "_build/html/book/01-one.html").unlink()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "render.log")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "render", full)
+        assert make.main(["book"], book.root) == 1
+    said = capsys.readouterr().out
+    assert "the disk is full" in said and "make room, and run it again" in said
+    assert (book.root / "_build/html/index.html").read_text() == before
+    assert make.main(["book"], book.root) == 0 and len(calls) == 2  # rendered once there was room again
 
 
 def test_a_table_of_contents_that_disagrees_fails_the_command(root, capsys):
