@@ -45,6 +45,7 @@ def kept_in_file(X: Any, folder: str | os.PathLike | None) -> Kept | None:
     """
     if folder is None:
         if (table := of_array(X)) is not None:
+            _check_count(len(table))
             for block in slabs(table):
                 as_table(block, "X")
             rows = table if table.ndim == 2 else of_array(X.reshape(len(X), -1))
@@ -62,9 +63,13 @@ def kept_in_file(X: Any, folder: str | os.PathLike | None) -> Kept | None:
             check_shape(shape, batch)
         whole = [a and b for a, b in zip(whole, came_whole, strict=True)]
         file.add(batch.reshape(len(batch), -1))
-    if file.count < 2:
-        raise ValueError(f"X must hold at least 2 rows, got {file.count}")
+    _check_count(file.count)
     return Kept(file.table(), shape, whole, names)
+
+
+def _check_count(rows: int) -> None:
+    if rows < 2:
+        raise ValueError(f"X must hold at least 2 rows, got {rows}")
 
 
 def blocks_of(X: Any) -> Iterator[Any]:

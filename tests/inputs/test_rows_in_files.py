@@ -259,6 +259,9 @@ def test_what_is_wrong_with_a_block_is_said_and_leaves_no_file(tmp_path):
         assert os.listdir(tmp_path) == [], says
     with pytest.raises(ValueError, match="got 1 NaN"):
         InputDistribution.fit(saved(tmp_path, bad))
+    for few in (0, 1):
+        with pytest.raises(ValueError, match=f"at least.* 2 rows, got .*{few}"):
+            InputDistribution.fit(saved(tmp_path, table()[:few]))
 
 
 def test_the_file_goes_with_the_last_use_of_its_rows(tmp_path):
