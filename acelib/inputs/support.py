@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._checks import as_generator
 from .._devices import double
-from .._maps import LARGE, place_of, slabs
+from .._maps import LARGE, place_of, slabs, taken
 from .._models import DEFAULT_CHUNK
 
 MAX_ROWS = 500  # intervened rows that are checked
@@ -55,10 +55,11 @@ class Neighbourhood:
         most: tuple[int, int] = (MAX_ROWS, MAX_OBSERVED),
     ) -> None:
         self.scale = _unit(observed)
-        self.observed = observed[seeded_subset(len(observed), most[1], seed=seed).to(observed.device)]
+        chosen = seeded_subset(len(observed), most[1], seed=seed).to(observed.device)
+        self.observed = taken(observed, chosen, in_memory=True)
         every = torch.arange(len(rows)) if weights is None else weights.cpu().nonzero()[:, 0]
         index = every[seeded_subset(len(every), most[0], seed=(seed or 0) + 1)].to(rows.device)
-        self.rows = rows[index]
+        self.rows = taken(rows, index, in_memory=True)
         self.weights = None if weights is None else double(weights[index])
 
     @cached_property
