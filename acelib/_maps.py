@@ -116,14 +116,20 @@ def _stamp(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def place_of(table: Tensor | None) -> Place | None:
-    """Return where a whole table lies, or None for one in memory, or for a part of one."""
+def _known(table: Tensor | None) -> _Opened | None:
+    """Return the map that a whole table lies in, or None for one in memory, or for a part of one."""
     if table is None or table.device.type != "cpu" or not table.is_contiguous():
         return None
     known = _open.get(table.data_ptr())
     if known is None or known.place.shape != tuple(table.shape) or known.place.dtype != table.dtype:
         return None
-    return known.place
+    return known
+
+
+def place_of(table: Tensor | None) -> Place | None:
+    """Return where a whole table lies, or None for one in memory, or for a part of one."""
+    known = _known(table)
+    return None if known is None else known.place
 
 
 def of_array(array: Any) -> Tensor | None:
@@ -244,7 +250,7 @@ def slabs(table: Tensor, size: int | None = None) -> Iterator[Tensor]:
         table: ``(n, ...)``.
         size: rows of a block; None makes blocks of 16 MB.
     """
-    known = None if place_of(table) is None else _open.get(table.data_ptr())
+    known = _known(table)
     size = slab_rows(table) if size is None else size
     step = table[:1].numel() * table.element_size()
     for start in range(0, len(table), size):
@@ -260,7 +266,7 @@ def slab_rows(table: Tensor) -> int:
 
 def release(table: Tensor | None) -> None:
     """Let the system take back the memory of a table in a file; others stay as they are."""
-    known = None if table is None or place_of(table) is None else _open.get(table.data_ptr())
+    known = _known(table)
     if known is not None and table is not None:
         start = known.place.offset
         known.release(start, start + table.numel() * table.element_size())

@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        say(f"the disk is full ({error}); pages and stored chapters are as they were: make room, and run it again")
+        say(f"the disk is full ({error}); nothing is left half written: make room, and run it again")
         return 1
 
 

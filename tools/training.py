@@ -1,4 +1,4 @@
-"""The programs that train what ships, a network each, side by side on whoever does it: ``python -m tools.training``.
+"""The programs that train what ships, side by side on whoever does it: ``python -m tools.training``.
 
 A program goes on where an earlier run of it was stopped. With ``EXECUTOR=dask`` they run in processes of this machine,
 with the address of a scheduler on any Dask cluster that sees this folder; see ``tools.executors``.
@@ -24,7 +24,7 @@ Program = tuple[str, ...]  # a module, and what it is given
 
 
 def programs() -> dict[str, list[Program]]:
-    """Return the programs by the networks' family: a seed or recipe each, where a file holds one network.
+    """Return the programs by the networks' family: one for each recipe that its own program can be asked for.
 
     Example:
         >>> assert ("acelib.lab.gru",) in programs()["gru"]
